@@ -1,0 +1,37 @@
+//! A room's transparency log: entries, the RFC 6962 tree over them, its files (C2SP tlog-tiles), signed checkpoints
+//! (C2SP tlog-checkpoint), proofs, and offline verification.
+//!
+//! Writing goes from an [`Entry`] to its bytes, from bytes to files ([`LogDirectory`]), and from the files' [`Tree`] to a
+//! signed [`Checkpoint`]. Reading trusts nothing: [`verify_directory`] recomputes all of it with code of its own.
+
+mod blob;
+mod checkpoint;
+mod directory;
+mod entry;
+mod event;
+mod files;
+mod format;
+mod hash;
+mod key;
+mod note;
+mod proof_file;
+mod prove;
+mod tile;
+mod tree;
+mod verify;
+
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use directory::{LogDirectory, StoreError, Tiles};
+pub use entry::{Actor, Door, Entry, EntryError, EntryTime};
+pub use event::{
+    Charge, Event, Member, OutcomeStatus, PolicyActive, PolicyReference, PricedOutcome, QueryIntent, QueryOutcome,
+    QueryPriced, QueryRefused, ResultDelivered, Role, RoomPut, TableReference, TableVersion, TokenIssued, TokenRevoked,
+};
+pub use hash::{Algorithm, Digest, DigestError, EntryHash};
+pub use key::{LogKey, LogKeyError};
+pub use note::{KeyTextError, NoteError, Origin, OriginError, VerifierKey};
+pub use proof_file::{InclusionProof, ProofFileError};
+pub use prove::{ProofError, verify_consistency, verify_inclusion};
+pub use tile::{entries_path, tile_path};
+pub use tree::{HashSource, RangeError, Tree, consistency_proof, inclusion_proof};
+pub use verify::{Code, Finding, Report, RoomReport, VerifyError, published_key, verify_directory, verify_tree};

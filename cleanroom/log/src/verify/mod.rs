@@ -1,0 +1,259 @@
+//! Offline verification: recomputes everything that a log's directory claims, from nothing but its files and a public key.
+//!
+//! It shares constants and the opening of signed notes with the rest of the crate, and nothing that writes, so that no
+//! mistake can vouch for itself.
+
+mod entry;
+mod finding;
+mod merkle;
+mod replay;
+mod stored;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use self::finding::Findings;
+pub use self::finding::{Code, Finding, Report};
+use self::replay::Replay;
+use self::stored::Stored;
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::format::{CHECKPOINT_FILE, KEY_FILE, LOGS_FOLDER, NOTE_LIMIT, TILE_FOLDER};
+use crate::hash::EntryHash;
+use crate::note::{KeyTextError, NoteError, VerifierKey};
+
+/// Verifies one log: signature, every tile, bundle and blob, the root, and that the entries tell a story that can be true.
+/// One of `keys` must be the log's.
+///
+/// # Errors
+/// Where nothing can be verified: the directory cannot be read. Everything else is a finding.
+pub fn verify_directory(directory: &Path, keys: &[VerifierKey]) -> Result<Report, VerifyError> {
+    let mut findings = Findings::default();
+    let Some(checkpoint) = signed_checkpoint(directory, keys, &mut findings)? else {
+        return Ok(Report { size: 0, root: merkle::nothing(), findings: findings.into_vec() });
+    };
+    let mut replay = Replay::new(directory, checkpoint.origin.room());
+    let root = Stored::new(directory, checkpoint.size).check(&mut replay, &mut findings)?;
+    // Without every entry there is no root to compare, and the missing ones are findings already.
+    if root.is_some_and(|root| root != checkpoint.root) {
+        findings.add(None, Code::RootMismatch, "the entries have another root than the checkpoint signs");
+    }
+    replay.finish(&mut findings);
+    Ok(Report { size: checkpoint.size, root: checkpoint.root, findings: findings.into_vec() })
+}
+
+/// Verifies the log in `directory`, or every log in it where it is a data directory. A log that none of `keys` names is
+/// verified with the key that lies beside it, and its report says so.
+///
+/// # Errors
+/// Where there is no log, a directory cannot be read, or a given key is that of none of the logs.
+pub fn verify_tree(directory: &Path, keys: &[VerifierKey]) -> Result<Vec<RoomReport>, VerifyError> {
+    let mut unused: Vec<_> = keys.iter().collect();
+    let mut reports = Vec::new();
+    for directory in logs(directory)? {
+        let origin = claimed_origin(&directory)?;
+        let named: Vec<_> =
+            keys.iter().filter(|key| Some(key.origin().as_str()) == origin.as_deref()).cloned().collect();
+        unused.retain(|key| !named.contains(key));
+        let key_on_trust = named.is_empty();
+        let report = if key_on_trust { verify_on_trust(&directory)? } else { verify_directory(&directory, &named)? };
+        reports.push(RoomReport { directory, key_on_trust, report });
+    }
+    match unused.first() {
+        Some(key) => Err(VerifyError::NoSuchLog { origin: key.origin().to_string() }),
+        None if reports.is_empty() => Err(VerifyError::NotALog { path: directory.to_owned() }),
+        None => Ok(reports),
+    }
+}
+
+/// The public key that lies beside a log. Whoever could write the log could write it too.
+///
+/// # Errors
+/// Where there is none, or it is not a key.
+pub fn published_key(directory: &Path) -> Result<VerifierKey, VerifyError> {
+    let path = directory.join(KEY_FILE);
+    let text = fs::read_to_string(&path).map_err(|source| VerifyError::io(&path, source))?;
+    text.trim_end().parse().map_err(|source| VerifyError::Key { path, source })
+}
+
+/// The report on one log of several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomReport {
+    /// The log's directory.
+    pub directory: PathBuf,
+    /// Whether the key was taken from the directory itself, which proves nothing about who wrote it.
+    pub key_on_trust: bool,
+    /// What was found.
+    pub report: Report,
+}
+
+/// Why nothing could be verified.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The system refused to read.
+    #[error("cannot read `{}`; look at its permissions", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The public key beside the log is not one.
+    #[error("`{}`: {source}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KeyTextError,
+    },
+    /// There is no log there.
+    #[error("`{}` holds no log; name a data directory, or a log's directory with its file `checkpoint`", path.display())]
+    NotALog {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A key was given whose log is not there.
+    #[error("there is no log `{origin}` here, for which a key was given; look at the key and at the directory")]
+    NoSuchLog {
+        /// The key's name.
+        origin: String,
+    },
+}
+
+impl VerifyError {
+    fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+}
+
+fn verify_on_trust(directory: &Path) -> Result<Report, VerifyError> {
+    let nothing = |code, message: &str| {
+        let mut findings = Findings::default();
+        findings.add(None, code, message);
+        Report { size: 0, root: merkle::nothing(), findings: findings.into_vec() }
+    };
+    if read(&directory.join(CHECKPOINT_FILE))?.is_none() && stored::is_first_write(directory)? {
+        return Ok(nothing(Code::NotStarted, "nothing has been signed in this log yet"));
+    }
+    match published_key(directory) {
+        Ok(key) => verify_directory(directory, &[key]),
+        Err(VerifyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(nothing(Code::MissingFile, "`log.pub` is missing and no key was given"))
+        }
+        Err(VerifyError::Io { path, source }) if source.kind() != io::ErrorKind::InvalidData => {
+            Err(VerifyError::Io { path, source })
+        }
+        Err(_) => Ok(nothing(Code::KeyMismatch, "`log.pub` does not hold a log's public key")),
+    }
+}
+
+fn signed_checkpoint(
+    directory: &Path,
+    keys: &[VerifierKey],
+    findings: &mut Findings,
+) -> Result<Option<Checkpoint>, VerifyError> {
+    let Some(note) = read(&directory.join(CHECKPOINT_FILE))? else {
+        findings.add(None, Code::MissingFile, "`checkpoint` is missing");
+        return Ok(None);
+    };
+    let Some(note) = text(&note) else {
+        findings.add(None, Code::Checkpoint, "`checkpoint` is not text, or is longer than any checkpoint");
+        return Ok(None);
+    };
+    let opened = keys.iter().map(|key| (key, Checkpoint::open(note, key)));
+    let mut error = CheckpointError::Note(NoteError::Unsigned);
+    for (key, opened) in opened {
+        match opened {
+            Ok(checkpoint) => {
+                check_published_key(directory, key, findings)?;
+                return Ok(Some(checkpoint));
+            }
+            Err(CheckpointError::Note(NoteError::Unsigned)) => {}
+            Err(other) => error = other,
+        }
+    }
+    let code = match error {
+        CheckpointError::Note(NoteError::Unsigned | NoteError::BadSignature) | CheckpointError::Origin => {
+            Code::Signature
+        }
+        CheckpointError::Note(NoteError::Shape | NoteError::TooLong) | CheckpointError::Shape => Code::Checkpoint,
+    };
+    findings.add(None, code, &format!("`checkpoint`: {error}"));
+    Ok(None)
+}
+
+// A reader who trusts the published key must not be led to another one.
+fn check_published_key(directory: &Path, key: &VerifierKey, findings: &mut Findings) -> Result<(), VerifyError> {
+    match read(&directory.join(KEY_FILE))? {
+        None => findings.add(None, Code::MissingFile, "`log.pub` is missing"),
+        Some(bytes) if bytes != format!("{key}\n").as_bytes() => {
+            findings.add(None, Code::KeyMismatch, "`log.pub` holds another key than the one that signed");
+        }
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    (bytes.len() <= NOTE_LIMIT).then(|| std::str::from_utf8(bytes).ok()).flatten()
+}
+
+fn claimed_origin(directory: &Path) -> Result<Option<String>, VerifyError> {
+    let note = read(&directory.join(CHECKPOINT_FILE))?;
+    let checkpoint = note.as_deref().and_then(text).and_then(|note| Checkpoint::unverified(note).ok());
+    Ok(checkpoint.map(|checkpoint| checkpoint.origin.to_string()))
+}
+
+fn logs(directory: &Path) -> Result<Vec<PathBuf>, VerifyError> {
+    if is_log(directory) {
+        return Ok(vec![directory.to_owned()]);
+    }
+    let nested = directory.join(LOGS_FOLDER);
+    let parent = if nested.is_dir() { nested } else { directory.to_owned() };
+    if !parent.is_dir() {
+        return Err(VerifyError::NotALog { path: directory.to_owned() });
+    }
+    let mut logs: Vec<_> = list(&parent)?.into_iter().filter(|path| is_log(path)).collect();
+    logs.sort();
+    Ok(logs)
+}
+
+fn is_log(directory: &Path) -> bool {
+    [CHECKPOINT_FILE, KEY_FILE, TILE_FOLDER].iter().any(|name| directory.join(name).exists())
+}
+
+// The beginning of a file; `None` where there is no such file. No honest file is longer than what is read of it, and no
+// other one shall fill the memory.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, VerifyError> {
+    const LIMIT: u64 = 64 << 20;
+    let mut content = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LIMIT).read_to_end(&mut content));
+    match read {
+        Ok(_) => Ok(Some(content)),
+        // A file where a folder should be: what is looked for is not there either.
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(source) => Err(VerifyError::io(path, source)),
+    }
+}
+
+// What lies in a folder; nothing where there is no such folder. Hidden files are left over from interrupted writing.
+fn list(folder: &Path) -> Result<Vec<PathBuf>, VerifyError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if is_absent(&error) => return Ok(Vec::new()),
+        Err(source) => return Err(VerifyError::io(folder, source)),
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let paths = paths.collect::<Result<Vec<_>, _>>().map_err(|source| VerifyError::io(folder, source))?;
+    let hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    Ok(paths.into_iter().filter(|path| !hidden(path)).collect())
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+type Hashes = Vec<EntryHash>;

@@ -1,0 +1,228 @@
+//! The meaning: entries in order must tell a story that can be true. Hashes alone would accept a perfectly signed lie.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+
+use ring::digest::{SHA256, digest};
+use serde_json::Value;
+use time::{Duration, OffsetDateTime};
+
+use super::entry::Entry;
+use super::finding::{Code, Findings};
+use super::{VerifyError, read};
+use crate::format::BLOB_FOLDER;
+
+/// No question runs longer; one without an outcome after this much of the log's own time was dropped.
+const LONGEST_QUESTION: Duration = Duration::hours(24);
+
+pub(super) struct Replay<'d> {
+    directory: &'d Path,
+    room: Option<String>,
+    // Entries are missing: what depends on earlier ones cannot be judged any more.
+    gap: bool,
+    time: Option<OffsetDateTime>,
+    members: HashMap<String, Vec<String>>,
+    policies: HashMap<String, (u64, String)>,
+    tables: HashMap<String, u64>,
+    questions: HashMap<String, Question>,
+    blobs: HashSet<String>,
+}
+
+enum Question {
+    Open { index: u64, time: OffsetDateTime },
+    Ended { index: u64, released: bool },
+    // Refused, or a dry run: nothing was executed.
+    Decided,
+}
+
+impl<'d> Replay<'d> {
+    pub(super) fn new(directory: &'d Path, room: Option<&str>) -> Self {
+        Self {
+            directory,
+            room: room.map(str::to_owned),
+            gap: false,
+            time: None,
+            members: HashMap::new(),
+            policies: HashMap::new(),
+            tables: HashMap::new(),
+            questions: HashMap::new(),
+            blobs: HashSet::new(),
+        }
+    }
+
+    /// Says that entries are missing here.
+    pub(super) fn gap(&mut self) {
+        self.gap = true;
+    }
+
+    pub(super) fn entry(&mut self, index: u64, bytes: &[u8], findings: &mut Findings) -> Result<(), VerifyError> {
+        let entry = match Entry::read(bytes) {
+            Ok(entry) => entry,
+            Err((code, message)) => {
+                findings.add(Some(index), code, &message);
+                return Ok(());
+            }
+        };
+        let mut wrong = |code, message: &str| findings.add(Some(index), code, message);
+        if entry.integer(&["seq"]) != Some(index) {
+            wrong(Code::Sequence, "it carries another number than its place in the log");
+        }
+        if self.room.is_some() && entry.text(&["room"]) != self.room.as_deref() {
+            wrong(Code::OtherRoom, "it is of another room than the log");
+        }
+        if self.time.is_some_and(|before| entry.time < before) {
+            wrong(Code::Time, "it is earlier than the entry before it");
+        }
+        self.time = self.time.max(Some(entry.time));
+        self.check_blobs(index, &entry, findings)?;
+        if !self.gap {
+            self.meaning(index, &entry, &mut |code, message: &str| findings.add(Some(index), code, message));
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self, findings: &mut Findings) {
+        let mut open = BTreeMap::new();
+        for question in self.questions.values() {
+            if let Question::Open { index, time } = question {
+                open.insert(*index, *time);
+            }
+        }
+        for (index, asked) in open {
+            if self.time.is_some_and(|last| last - asked > LONGEST_QUESTION) {
+                findings.add(Some(index), Code::MissingOutcome, "the question never got an outcome");
+            } else {
+                findings.add(Some(index), Code::Unfinished, "the question has no outcome yet");
+            }
+        }
+    }
+
+    fn check_blobs(&mut self, index: u64, entry: &Entry, findings: &mut Findings) -> Result<(), VerifyError> {
+        for hex in &entry.blobs {
+            if !self.blobs.insert(hex.clone()) {
+                continue;
+            }
+            let name = format!("{BLOB_FOLDER}/{}/{hex}", hex.get(..2).unwrap_or_default());
+            match read(&self.directory.join(&name))? {
+                None => findings.add(Some(index), Code::MissingFile, &format!("`{name}` is missing")),
+                Some(content) if hex::encode(digest(&SHA256, &content)) != *hex => {
+                    findings.add(Some(index), Code::BlobMismatch, &format!("`{name}` is not what its name says"));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn meaning(&mut self, index: u64, entry: &Entry, wrong: &mut impl FnMut(Code, &str)) {
+        match entry.kind() {
+            "room.put" => {
+                let members = entry.list(&["body", "members"]).iter();
+                self.members = members.map(|member| (text(member, "partner"), names(member, "abilities"))).collect();
+            }
+            "policy.active" => self.policy(entry, wrong),
+            "table.version" => self.table(entry, wrong),
+            "query.intent" => self.intent(index, entry, wrong),
+            "query.refused" | "query.priced" => self.ask(entry, Question::Decided, wrong),
+            "query.outcome" => self.outcome(index, entry, wrong),
+            "result.delivered" => self.delivery(index, entry, wrong),
+            _ => {}
+        }
+    }
+
+    fn policy(&mut self, entry: &Entry, wrong: &mut impl FnMut(Code, &str)) {
+        let body = |name| entry.text(&["body", name]);
+        let version = entry.integer(&["body", "version"]).unwrap_or_default();
+        let (table, digest) = (body("table").unwrap_or_default(), body("digest").unwrap_or_default());
+        let active = self.policies.get(table);
+        if body("previous") != active.map(|(_, digest)| digest.as_str()) {
+            wrong(Code::PolicyVersion, "it replaces another policy than the one that was active");
+        }
+        if active.is_some_and(|(before, held)| version < *before || (version == *before && digest != held)) {
+            wrong(Code::PolicyVersion, "the policy changed without a higher version");
+        }
+        self.policies.insert(table.to_owned(), (version, digest.to_owned()));
+    }
+
+    fn table(&mut self, entry: &Entry, wrong: &mut impl FnMut(Code, &str)) {
+        let version = entry.integer(&["body", "version"]).unwrap_or_default();
+        let table = entry.text(&["body", "table"]).unwrap_or_default();
+        if version <= self.tables.get(table).copied().unwrap_or(0) {
+            wrong(Code::TableVersion, "the table's version is not above the one before");
+        }
+        self.tables.insert(table.to_owned(), version);
+    }
+
+    fn intent(&mut self, index: u64, entry: &Entry, wrong: &mut impl FnMut(Code, &str)) {
+        let analyst = entry.text(&["actor", "partner"]).and_then(|partner| self.members.get(partner));
+        if !analyst.is_some_and(|abilities| abilities.iter().any(|ability| ability == "query")) {
+            wrong(Code::NotAMember, "who asked was not a partner of the room with the ability `query`");
+        }
+        for policy in entry.list(&["body", "policies"]) {
+            let active = self.policies.get(&text(policy, "table"));
+            if active.is_none_or(|(_, digest)| *digest != text(policy, "digest")) {
+                wrong(Code::PolicyNotActive, "it was decided by a policy that was not active");
+            }
+        }
+        let policies = entry.list(&["body", "policies"]);
+        for read in entry.list(&["body", "tables"]) {
+            let table = text(read, "table");
+            let version = read.get("version").and_then(Value::as_u64).unwrap_or_default();
+            if version == 0 || version > self.tables.get(&table).copied().unwrap_or(0) {
+                wrong(Code::TableVersion, "it reads data of a version that was not registered");
+            }
+            if !policies.iter().any(|policy| text(policy, "table") == table) {
+                wrong(Code::PolicyNotActive, "it reads a table without naming its policy");
+            }
+        }
+        self.ask(entry, Question::Open { index, time: entry.time }, wrong);
+    }
+
+    fn ask(&mut self, entry: &Entry, question: Question, wrong: &mut impl FnMut(Code, &str)) {
+        let Some(request) = entry.text(&["request"]) else {
+            return wrong(Code::Entry, "a question has no request identifier");
+        };
+        if self.questions.contains_key(request) {
+            // The first stays, so that what follows is judged by it.
+            return wrong(Code::RepeatedRequest, "its request identifier belongs to an earlier question");
+        }
+        self.questions.insert(request.to_owned(), question);
+    }
+
+    fn outcome(&mut self, index: u64, entry: &Entry, wrong: &mut impl FnMut(Code, &str)) {
+        let body = |name| entry.text(&["body", name]);
+        let released = body("status") == Some("released");
+        if released != body("result").is_some() || released == body("code").is_some() {
+            wrong(Code::Entry, "a released outcome has a result and no code, any other a code and no result");
+        }
+        let request = entry.text(&["request"]).unwrap_or_default();
+        match self.questions.get_mut(request) {
+            Some(question @ Question::Open { .. }) => *question = Question::Ended { index, released },
+            Some(Question::Ended { .. }) => wrong(Code::SecondOutcome, "the question had an outcome already"),
+            Some(Question::Decided) | None => {
+                wrong(Code::NoIntent, "there is no question that it could be the outcome of")
+            }
+        }
+    }
+
+    fn delivery(&self, index: u64, entry: &Entry, wrong: &mut impl FnMut(Code, &str)) {
+        let outcome = entry.integer(&["body", "query"]);
+        let question = entry.text(&["request"]).and_then(|request| self.questions.get(request));
+        let released = match question {
+            Some(Question::Ended { index: ended, released }) => *released && Some(*ended) == outcome && *ended < index,
+            Some(Question::Open { .. } | Question::Decided) | None => false,
+        };
+        if !released {
+            wrong(Code::NoOutcome, "a result was delivered that no outcome released");
+        }
+    }
+}
+
+fn text(value: &Value, name: &str) -> String {
+    value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn names(value: &Value, name: &str) -> Vec<String> {
+    let names = value.get(name).and_then(Value::as_array).into_iter().flatten();
+    names.filter_map(Value::as_str).map(str::to_owned).collect()
+}

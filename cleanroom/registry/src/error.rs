@@ -1,0 +1,294 @@
+//! What can go wrong between a decision and its record.
+
+use std::path::{Path, PathBuf};
+
+use cleanroom_log::CheckpointError;
+use cleanroom_policy::{PartnerName, RoomName, TableName};
+
+use crate::query_id::QueryId;
+
+pub(crate) type Result<T, E = RegistryError> = std::result::Result<T, E>;
+
+/// Why the registry did not do as asked.
+///
+/// `Display` is for the operator. Whoever asked over a door is told [`RegistryError::public`], which never holds what
+/// the database or the file system said.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// No such room.
+    #[error("there is no room `{0}`")]
+    NoSuchRoom(RoomName),
+    /// The room does not declare the table.
+    #[error("room `{room}` declares no table `{table}`")]
+    NoSuchTable {
+        /// The room.
+        room: RoomName,
+        /// The table.
+        table: TableName,
+    },
+    /// No such query in the room.
+    #[error("room `{room}` has no query `{query}`")]
+    NoSuchQuery {
+        /// The room.
+        room: RoomName,
+        /// The query.
+        query: QueryId,
+    },
+    /// A query id was used before.
+    #[error("room `{room}` already has a query `{query}`")]
+    QueryExists {
+        /// The room.
+        room: RoomName,
+        /// The query.
+        query: QueryId,
+    },
+    /// The query has no result that could be delivered.
+    #[error("query `{0}` has no released result")]
+    NotReleased(QueryId),
+    /// No such token.
+    #[error("there is no token `{0}`")]
+    NoSuchToken(String),
+    /// A policy's version is below the active one.
+    #[error("policy of `{table}` has version {given}, and version {active} is active")]
+    PolicyOutdated {
+        /// The table.
+        table: TableName,
+        /// The active version.
+        active: u64,
+        /// The version that was put.
+        given: u64,
+    },
+    /// A policy was changed and kept its version.
+    #[error("policy of `{table}` differs from the active one and has the same version {version}")]
+    PolicyVersionReused {
+        /// The table.
+        table: TableName,
+        /// The version of both.
+        version: u64,
+    },
+    /// The text of a policy does not say what the checked policy says.
+    #[error("text of the policy of `{0}` is not that of the checked policy")]
+    PolicyText(TableName),
+    /// Another policy of the table became active while a question was checked against the one before.
+    #[error("the policy of `{0}` changed while the question was being checked")]
+    PolicyChanged(TableName),
+    /// The analyst is no partner of the room that may ask, or no longer one.
+    #[error("`{partner}` may not ask in room `{room}`")]
+    NotAMember {
+        /// The room.
+        room: RoomName,
+        /// Who asks.
+        partner: PartnerName,
+    },
+    /// The analyst has asked as often as the table's policy allows for the day.
+    #[error("the {limit} queries a day that the policy of `{table}` allows are used up")]
+    DailyLimit {
+        /// The table.
+        table: TableName,
+        /// Most queries a day.
+        limit: u64,
+    },
+    /// The room has no log entry of that sequence.
+    #[error("the log of room `{room}` has no entry {sequence}")]
+    NoSuchEntry {
+        /// The room.
+        room: RoomName,
+        /// The sequence.
+        sequence: u64,
+    },
+    /// An outcome was recorded in a way its status does not allow.
+    #[error("an outcome of status `{status}` cannot be recorded {place}")]
+    Misplaced {
+        /// The status.
+        status: &'static str,
+        /// With or without an intent.
+        place: &'static str,
+    },
+    /// The query already has an outcome.
+    #[error("query `{0}` already has an outcome")]
+    AlreadyRecorded(QueryId),
+    /// The database lacks entries that were signed, or holds others in their place.
+    #[error(
+        "room `{room}`: the database does not hold the log that was signed: checkpoint of {signed} entries, database of {stored}"
+    )]
+    RolledBack {
+        /// The room's name, from its directory.
+        room: String,
+        /// Entries under the last signed checkpoint.
+        signed: u64,
+        /// Entries in the database.
+        stored: u64,
+    },
+    /// The checkpoint that was signed last cannot be believed.
+    #[error("room `{room}`: the checkpoint on disk is not one that this registry signed: {source}")]
+    Checkpoint {
+        /// The room.
+        room: String,
+        /// What is wrong with it.
+        source: CheckpointError,
+    },
+    /// A name that cannot begin a log's origin.
+    #[error("log host `{0}` cannot begin the origin of a log")]
+    LogHost(String),
+    /// The log's signing key is gone.
+    #[error("`{}`, the signing key of the logs, is missing, and logs signed by it exist", .0.display())]
+    KeyMissing(PathBuf),
+    /// Something stored does not read back as what was stored.
+    #[error("{what} in the registry is damaged: {detail}")]
+    Damaged {
+        /// What.
+        what: &'static str,
+        /// How.
+        detail: String,
+    },
+    /// The operating system gave no random bytes.
+    #[error("no random bytes from the operating system")]
+    Random,
+    /// A file of the data directory cannot be read or written.
+    #[error("cannot {doing} `{}`: {source}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The database failed.
+    #[error("registry database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The tables of the database cannot be brought to this version's shape.
+    #[error("registry database: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The log failed.
+    #[error("log: {0}")]
+    Log(String),
+    /// A worker thread of the registry ended before its work did.
+    #[error("a worker of the registry ended early")]
+    Interrupted,
+}
+
+impl RegistryError {
+    /// The stable code of the contract: a request that cannot be met, one that comes at the wrong moment, or an internal
+    /// failure.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::PolicyChanged(_) => "CR4203",
+            Self::DailyLimit { .. } => "CR4104",
+            Self::NotAMember { .. } => "CR4101",
+            _ if self.is_request() => "CR1006",
+            _ => "CR5001",
+        }
+    }
+
+    /// Whether the request is at fault, and not the server.
+    pub fn is_request(&self) -> bool {
+        use RegistryError as E;
+        matches!(
+            self,
+            E::NoSuchRoom(_)
+                | E::NoSuchTable { .. }
+                | E::NoSuchQuery { .. }
+                | E::QueryExists { .. }
+                | E::NotReleased(_)
+                | E::NoSuchToken(_)
+                | E::PolicyOutdated { .. }
+                | E::PolicyVersionReused { .. }
+                | E::PolicyText(_)
+                | E::NoSuchEntry { .. }
+                | E::PolicyChanged(_)
+                | E::DailyLimit { .. }
+                | E::NotAMember { .. }
+        )
+    }
+
+    /// Whether what was asked for does not exist.
+    pub fn is_not_found(&self) -> bool {
+        use RegistryError as E;
+        matches!(
+            self,
+            E::NoSuchRoom(_)
+                | E::NoSuchTable { .. }
+                | E::NoSuchQuery { .. }
+                | E::NoSuchToken(_)
+                | E::NoSuchEntry { .. }
+        )
+    }
+
+    /// What happened, for whoever asked; nothing of the machine stands in it.
+    pub fn public(&self) -> String {
+        if self.is_request() {
+            self.to_string()
+        } else {
+            "the registry could not record or read what was asked".to_owned()
+        }
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        use RegistryError as E;
+        match self {
+            E::NoSuchRoom(_) => "apply the room first, or correct its name",
+            E::NoSuchTable { .. } => {
+                "declare the table in the room document and apply it, or correct its name"
+            }
+            E::NoSuchQuery { .. } | E::NoSuchToken(_) | E::NoSuchEntry { .. } => "correct the id",
+            E::QueryExists { .. } | E::AlreadyRecorded(_) => "ask again under a new query id",
+            E::NotReleased(_) => "read the query's outcome first",
+            E::PolicyOutdated { .. } => "give the policy a version above the active one",
+            E::PolicyVersionReused { .. } => "raise the policy's `version`",
+            E::PolicyChanged(_) => "ask again",
+            E::DailyLimit { .. } => "ask again after midnight UTC",
+            E::NotAMember { .. } => "ask a partner that may, or give this one the ability `query` in the room",
+            E::PolicyText(_) => "put the text from which the policy was parsed",
+            E::RolledBack { .. } => {
+                "restore the newest database and log together; after a loss, keep both as evidence and start in a new data directory"
+            }
+            E::Checkpoint { .. } => {
+                "restore the log and its key together; a log continues under its own key only"
+            }
+            E::LogHost(_) => "use a host name, without spaces, control characters and `+`",
+            E::KeyMissing(_) => "restore the key from its backup",
+            E::Damaged { .. } => "restore the data directory from a backup, or report a defect",
+            E::Random | E::Interrupted | E::Misplaced { .. } => "try again, or report a defect",
+            E::Database(_) => {
+                "see that the disk has space and the data directory can be written, then try again; restore a damaged database together with its log"
+            }
+            E::File { .. } | E::Log(_) => {
+                "see that the disk has space and the data directory can be written, then try again"
+            }
+            E::Migration(_) => {
+                "use the version of the program that last opened this data directory, or a newer one"
+            }
+        }
+    }
+
+    pub(crate) fn file(path: &Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File {
+            path,
+            doing,
+            source,
+        }
+    }
+
+    pub(crate) fn damaged(what: &'static str, detail: impl ToString) -> Self {
+        Self::Damaged {
+            what,
+            detail: detail.to_string(),
+        }
+    }
+
+    pub(crate) fn no_table(room: &RoomName, table: &TableName) -> Self {
+        Self::NoSuchTable {
+            room: room.clone(),
+            table: table.clone(),
+        }
+    }
+}
+
+/// A stored partner name, checked again.
+pub(crate) fn partner(text: &str) -> Result<PartnerName> {
+    PartnerName::new(text).map_err(|error| RegistryError::damaged("a partner's name", error))
+}

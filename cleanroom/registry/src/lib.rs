@@ -1,0 +1,37 @@
+//! Rooms, policies, table versions, tokens and questions, and the log of each room: one SQLite database a data directory.
+//!
+//! What a question leads to is seen by nobody before it is recorded. [`Registry::reserve`] makes the intent durable,
+//! [`Registry::record`] the outcome; only here can the values be made that stand for it, [`Reservation`], [`Pending`] and
+//! [`Recorded`].
+
+mod actor;
+mod ending;
+mod error;
+mod files;
+mod history;
+mod logs;
+mod numbers;
+mod outcome;
+mod policies;
+mod publish;
+mod queries;
+mod query_id;
+mod random;
+mod registry;
+mod rooms;
+mod run;
+mod tables;
+mod tokens;
+mod write;
+
+pub use actor::{Actor, Door, Role};
+pub use error::RegistryError;
+pub use history::{IdempotencyState, QueryRecord};
+pub use logs::LogEntry;
+pub use outcome::{Attempt, Intent, Outcome, Pending, ReceiptRef, Recorded, Reservation, Status};
+pub use policies::PolicyRecord;
+pub use query_id::QueryId;
+pub use registry::{OpenOptions, Registry};
+pub use rooms::Change;
+pub use tables::{NewTableVersion, TableVersion};
+pub use tokens::{Identity, IssuedToken};

@@ -1,0 +1,166 @@
+//! Policies: one active version a table.
+
+use cleanroom_log::{Algorithm, Digest, PolicyActive};
+use cleanroom_policy::{Policy, RoomName, TableName, parse_policy};
+use sqlx::Row;
+
+use crate::actor::Actor;
+use crate::error::{RegistryError, Result};
+use crate::numbers::{stored, unsigned};
+use crate::registry::Registry;
+use crate::rooms::{Change, first};
+
+/// The active policy of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicyRecord {
+    /// What it says.
+    pub policy: Policy,
+    /// The document as the owner wrote it.
+    pub text: String,
+    /// SHA-256 of what it says, in hexadecimal.
+    pub digest: String,
+    /// The log entry that made it active.
+    pub sequence: u64,
+}
+
+impl Registry {
+    /// Makes `policy` the active one of its table; `text` is the document it was parsed from.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoSuchRoom`] and [`RegistryError::NoSuchTable`]; [`RegistryError::PolicyOutdated`] and
+    /// [`RegistryError::PolicyVersionReused`], where the version does not grow with the change;
+    /// [`RegistryError::PolicyText`], where `text` says something else; where the database or the log fails.
+    pub async fn put_policy(
+        &self,
+        room: &RoomName,
+        policy: &Policy,
+        text: &str,
+        actor: &Actor,
+    ) -> Result<Change> {
+        let table = &policy.table;
+        let digest = policy.digest();
+        self.declared(room, table).await?;
+        if parse_policy("policy", text)
+            .ok()
+            .map(|parsed| parsed.digest())
+            .as_ref()
+            != Some(&digest)
+        {
+            return Err(RegistryError::PolicyText(table.clone()));
+        }
+        let mut write = self.write().await?;
+        let active = sqlx::query(
+            "SELECT version, digest FROM policies WHERE room = $1 AND table_name = $2 ORDER BY version DESC LIMIT 1",
+        )
+        .bind(room.as_str())
+        .bind(table.to_string())
+        .fetch_optional(write.connection())
+        .await?;
+        let previous = match active {
+            None => None,
+            Some(row) => {
+                let version = unsigned(row.try_get("version")?)?;
+                let stored: String = row.try_get("digest")?;
+                if policy.version < version {
+                    return Err(RegistryError::PolicyOutdated {
+                        table: table.clone(),
+                        active: version,
+                        given: policy.version,
+                    });
+                }
+                if policy.version == version && stored != digest {
+                    return Err(RegistryError::PolicyVersionReused {
+                        table: table.clone(),
+                        version,
+                    });
+                }
+                if policy.version == version {
+                    return self.reword_policy(write, room, policy, text).await;
+                }
+                Some(stored)
+            }
+        };
+        let change = if previous.is_some() {
+            Change::Updated
+        } else {
+            Change::Created
+        };
+        let event = PolicyActive {
+            table: table.to_string(),
+            version: policy.version,
+            digest: sha256_digest(&digest)?,
+            previous: previous.as_deref().map(sha256_digest).transpose()?,
+        };
+        let canonical = policy.canonical_json();
+        let sequence = write
+            .append(room, actor, None, event.into(), &[canonical.as_bytes()])
+            .await?;
+        sqlx::query("INSERT INTO policies (room, table_name, version, digest, text, sequence) VALUES ($1, $2, $3, $4, $5, $6)")
+            .bind(room.as_str())
+            .bind(table.to_string())
+            .bind(stored(policy.version)?)
+            .bind(&digest)
+            .bind(text)
+            .bind(stored(sequence)?)
+            .execute(write.connection())
+            .await?;
+        write.commit().await?;
+        self.publish(room, sequence).await?;
+        Ok(change)
+    }
+
+    /// The active policy of a table.
+    ///
+    /// # Errors
+    /// Where the database fails, or the stored text no longer says what its digest was taken of.
+    pub async fn policy(&self, room: &RoomName, table: &TableName) -> Result<Option<PolicyRecord>> {
+        let row = sqlx::query(
+            "SELECT digest, text, sequence FROM policies WHERE room = $1 AND table_name = $2 ORDER BY version DESC LIMIT 1",
+        )
+        .bind(room.as_str())
+        .bind(table.to_string())
+        .fetch_optional(&self.inner.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let (digest, text): (String, String) = (row.try_get("digest")?, row.try_get("text")?);
+        let policy = parse_policy(&table.to_string(), &text)
+            .map_err(|errors| RegistryError::damaged("a policy", first(&errors)))?;
+        if policy.digest() != digest {
+            return Err(RegistryError::damaged(
+                "a policy",
+                "its text does not match its digest",
+            ));
+        }
+        let sequence = unsigned(row.try_get("sequence")?)?;
+        Ok(Some(PolicyRecord {
+            policy,
+            text,
+            digest,
+            sequence,
+        }))
+    }
+
+    /// Another spelling of the active policy: nothing to log, but its lines are what refusals point at.
+    async fn reword_policy(
+        &self,
+        mut write: crate::write::Write<'_>,
+        room: &RoomName,
+        policy: &Policy,
+        text: &str,
+    ) -> Result<Change> {
+        sqlx::query("UPDATE policies SET text = $4 WHERE room = $1 AND table_name = $2 AND version = $3 AND text <> $4")
+            .bind(room.as_str())
+            .bind(policy.table.to_string())
+            .bind(stored(policy.version)?)
+            .bind(text)
+            .execute(write.connection())
+            .await?;
+        write.commit().await?;
+        Ok(Change::Unchanged)
+    }
+}
+
+pub(crate) fn sha256_digest(hex: &str) -> Result<Digest> {
+    Digest::from_hex(Algorithm::Sha256, hex)
+        .map_err(|error| RegistryError::damaged("a digest", error))
+}

@@ -1,0 +1,164 @@
+//! Rooms: their documents and secrets.
+
+use cleanroom_log::{Member, RoomPut};
+use cleanroom_policy::{Ability, Room, RoomName, TableName, parse_room};
+
+use crate::actor::Actor;
+use crate::error::{RegistryError, Result};
+use crate::policies::sha256_digest;
+use crate::random::random;
+use crate::registry::Registry;
+
+/// What putting a document changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It is new.
+    Created,
+    /// It replaces another.
+    Updated,
+    /// It was there already.
+    Unchanged,
+}
+
+impl Registry {
+    /// Makes a room, or replaces its document.
+    ///
+    /// # Errors
+    /// Where the database or the log fails.
+    pub async fn put_room(&self, room: &Room, actor: &Actor) -> Result<Change> {
+        let digest = room.digest();
+        let mut write = self.write().await?;
+        let stored: Option<String> = sqlx::query_scalar("SELECT digest FROM rooms WHERE room = $1")
+            .bind(room.name.as_str())
+            .fetch_optional(write.connection())
+            .await?;
+        let change = match stored {
+            Some(stored) if stored == digest => return Ok(Change::Unchanged),
+            Some(_) => Change::Updated,
+            None => Change::Created,
+        };
+        if change == Change::Created {
+            sqlx::query("INSERT INTO rooms (room, origin, document, digest, secret, at) VALUES ($1, $2, $3, $4, $5, $6)")
+                .bind(room.name.as_str())
+                .bind(self.origin_of_new(&room.name)?.as_str())
+                .bind(room.canonical_json())
+                .bind(&digest)
+                .bind(random::<32>()?.to_vec())
+                .bind(write.now())
+                .execute(write.connection())
+                .await?;
+        } else {
+            sqlx::query("UPDATE rooms SET document = $2, digest = $3, at = $4 WHERE room = $1")
+                .bind(room.name.as_str())
+                .bind(room.canonical_json())
+                .bind(&digest)
+                .bind(write.now())
+                .execute(write.connection())
+                .await?;
+        }
+        let members = room
+            .partners
+            .iter()
+            .map(|partner| Member {
+                partner: partner.name.to_string(),
+                abilities: partner
+                    .abilities
+                    .iter()
+                    .map(|ability| ability_word(*ability).to_owned())
+                    .collect(),
+            })
+            .collect();
+        let event = RoomPut {
+            digest: sha256_digest(&digest)?,
+            members,
+        };
+        let sequence = write
+            .append(&room.name, actor, None, event.into(), &[])
+            .await?;
+        write.commit().await?;
+        self.publish(&room.name, sequence).await?;
+        Ok(change)
+    }
+
+    /// A room by name.
+    ///
+    /// # Errors
+    /// Where the database fails, or its document does not read back.
+    pub async fn room(&self, name: &RoomName) -> Result<Option<Room>> {
+        let document: Option<String> =
+            sqlx::query_scalar("SELECT document FROM rooms WHERE room = $1")
+                .bind(name.as_str())
+                .fetch_optional(&self.inner.pool)
+                .await?;
+        document.map(|document| read_room(&document)).transpose()
+    }
+
+    /// All rooms, by name.
+    ///
+    /// # Errors
+    /// As [`Registry::room`].
+    pub async fn rooms(&self) -> Result<Vec<Room>> {
+        let documents: Vec<String> = sqlx::query_scalar("SELECT document FROM rooms ORDER BY room")
+            .fetch_all(&self.inner.pool)
+            .await?;
+        documents
+            .iter()
+            .map(|document| read_room(document))
+            .collect()
+    }
+
+    /// 32 random bytes of the room that never leave the machine; they salt what the log says of its data.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoSuchRoom`]; where the database fails.
+    pub async fn room_secret(&self, name: &RoomName) -> Result<[u8; 32]> {
+        let secret: Option<Vec<u8>> =
+            sqlx::query_scalar("SELECT secret FROM rooms WHERE room = $1")
+                .bind(name.as_str())
+                .fetch_optional(&self.inner.pool)
+                .await?;
+        let secret = secret.ok_or_else(|| RegistryError::NoSuchRoom(name.clone()))?;
+        <[u8; 32]>::try_from(secret)
+            .map_err(|_| RegistryError::damaged("a room's secret", "it is not 32 bytes long"))
+    }
+
+    pub(crate) async fn room_names(&self) -> Result<Vec<RoomName>> {
+        let names: Vec<String> = sqlx::query_scalar("SELECT room FROM rooms ORDER BY room")
+            .fetch_all(&self.inner.pool)
+            .await?;
+        names
+            .iter()
+            .map(|name| {
+                RoomName::new(name).map_err(|error| RegistryError::damaged("a room's name", error))
+            })
+            .collect()
+    }
+
+    pub(crate) async fn declared(&self, room: &RoomName, table: &TableName) -> Result<()> {
+        match self.room(room).await? {
+            None => Err(RegistryError::NoSuchRoom(room.clone())),
+            Some(document) if document.table(table).is_none() => {
+                Err(RegistryError::no_table(room, table))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+pub(crate) fn read_room(document: &str) -> Result<Room> {
+    parse_room("registry", document)
+        .map_err(|errors| RegistryError::damaged("a room", first(&errors)))
+}
+
+pub(crate) fn first<E: ToString>(errors: &[E]) -> String {
+    errors.first().map(E::to_string).unwrap_or_default()
+}
+
+fn ability_word(ability: Ability) -> &'static str {
+    match ability {
+        Ability::Contribute => "contribute",
+        Ability::Query => "query",
+        Ability::Receive => "receive",
+        Ability::Audit => "audit",
+    }
+}

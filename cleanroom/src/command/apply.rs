@@ -1,0 +1,255 @@
+//! `cleanroom apply`
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use cleanroom_policy::{Document, PartnerName, Policy, parse_document};
+use cleanroom_vault::Format as DataFormat;
+use serde_json::{Value, json};
+
+use super::block_on;
+use crate::client::{Client, segment};
+use crate::embedded::{RoomFiles, Step, read_document};
+use crate::exit::Exit;
+use crate::fault::{Fault, Result};
+use crate::http::media;
+use crate::output::{Format, list};
+
+#[derive(Debug, Args)]
+pub(super) struct ApplyArgs {
+    /// Room files; with --server and --room also policies
+    #[arg(short, long = "file", value_name = "FILE", required = true, num_args = 1..)]
+    files: Vec<PathBuf>,
+
+    /// Prints what would change, and changes nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// State of a room that is used without a server [default: `.cleanroom` beside the room file]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// Applies to a server
+    #[arg(long, value_name = "URL", env = "CLEANROOM_SERVER")]
+    server: Option<String>,
+
+    /// Token of the server: an administrator's for rooms, an owner's for its policies and data
+    #[arg(long, value_name = "TOKEN", env = "CLEANROOM_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+
+    /// Token of one owner; also from the environment, as `CLEANROOM_TOKEN_RETAILER`
+    #[arg(long, value_name = "PARTNER=TOKEN")]
+    token_for: Vec<String>,
+
+    /// With --server: the room that policies are put into
+    #[arg(long, value_name = "NAME")]
+    room: Option<String>,
+}
+
+enum Applied {
+    Room(PathBuf),
+    Policy(String, String, Box<Policy>),
+}
+
+pub(super) fn run(args: ApplyArgs, format: Format) -> Result<Exit> {
+    // Every file is read before anything is changed.
+    let documents = args.files.iter().map(|path| document(path)).collect::<Result<Vec<_>>>()?;
+    let mut steps = Vec::new();
+    for document in documents {
+        match (&args.server, document) {
+            (None, Applied::Room(path)) => {
+                steps.append(&mut block_on(embedded(&path, args.data_dir.as_deref(), args.dry_run))?);
+            }
+            (None, Applied::Policy(label, ..)) => {
+                return Err(Fault::usage(
+                    format!("`{label}` is a policy, and a policy is applied with the room that names it"),
+                    "apply the room file; or put the policy into a server's room with `--server URL --room NAME`",
+                ));
+            }
+            (Some(url), document) => {
+                if args.dry_run {
+                    return Err(Fault::not_available(
+                        "`--dry-run` against a server is not available in this version",
+                        "leave it out, or check the documents with `cleanroom policy check`",
+                    ));
+                }
+                let server = Server { client: Client::new(url, args.token.clone())?, args: &args };
+                steps.append(&mut match document {
+                    Applied::Room(path) => server.room(&path)?,
+                    Applied::Policy(label, text, policy) => vec![server.policy(&label, &text, &policy)?],
+                });
+            }
+        }
+    }
+    let rows: Vec<Vec<String>> = steps
+        .iter()
+        .map(|step| vec![step.kind.to_owned(), step.name.clone(), step.change.to_owned(), step.detail.clone()])
+        .collect();
+    let value: Vec<Value> = steps
+        .iter()
+        .map(|step| json!({ "kind": step.kind, "name": step.name, "change": step.change, "detail": step.detail }))
+        .collect();
+    list(format, &["kind", "name", "change", "detail"], &rows, &json!({ "dry_run": args.dry_run, "steps": value }))?;
+    Ok(Exit::Done)
+}
+
+fn document(path: &Path) -> Result<Applied> {
+    let label = path.display().to_string();
+    let text = read_document(path)?;
+    match parse_document(&label, &text).map_err(Fault::documents)? {
+        Document::Room(_) => Ok(Applied::Room(path.to_owned())),
+        Document::Policy(policy) => Ok(Applied::Policy(label, text, Box::new(policy))),
+        Document::Template(_) => Err(Fault::not_available(
+            format!("`{label}` is a template, and templates are not available in this version"),
+            "leave the file out",
+        )),
+    }
+}
+
+async fn embedded(path: &Path, data_dir: Option<&Path>, dry_run: bool) -> Result<Vec<Step>> {
+    let files = RoomFiles::open(path, data_dir)?;
+    let tables = files.tables()?;
+    if dry_run && !files.data_dir().join("registry.sqlite").is_file() {
+        return Ok(files.all_new(&tables));
+    }
+    let session = files.session().await?;
+    let steps = if dry_run {
+        session.plan(&tables).await?
+    } else {
+        let steps = std::cell::RefCell::new(Vec::new());
+        session.apply(&tables, |step| steps.borrow_mut().push(step.clone())).await?;
+        steps.into_inner()
+    };
+    session.registry.close().await;
+    Ok(steps)
+}
+
+/// A server that rooms, policies and data are put to.
+struct Server<'a> {
+    client: Client,
+    args: &'a ApplyArgs,
+}
+
+impl Server<'_> {
+    fn room(&self, path: &Path) -> Result<Vec<Step>> {
+        let files = RoomFiles::open(path, None)?;
+        let room = files.room();
+        let base = format!("/v1/rooms/{}", segment(room.name.as_str()));
+        let me = self.client.get("/v1/me")?;
+        let admin = me.get("role").and_then(Value::as_str) == Some("admin");
+        let owners: Vec<(PartnerName, Option<Client>)> = room
+            .partners
+            .iter()
+            .filter(|partner| !partner.tables.is_empty())
+            .map(|partner| Ok((partner.name.clone(), self.owner(&partner.name, &me)?)))
+            .collect::<Result<_>>()?;
+        // All that will be sent is read and checked first.
+        let mut offers = Vec::new();
+        for (owner, client) in &owners {
+            if let Some(client) = client {
+                offers.push((client, files.offers(owner)?));
+            }
+        }
+        let mut steps = Vec::new();
+        if admin {
+            let text = read_document(path)?;
+            let reply = self.client.put(&base, "application/yaml", &text)?;
+            steps.push(Step {
+                kind: "room",
+                name: room.name.to_string(),
+                change: change(&reply),
+                detail: String::new(),
+            });
+        } else {
+            let detail = "left as it is: only an administrator's token changes a room".to_owned();
+            steps.push(Step { kind: "room", name: room.name.to_string(), change: "skipped", detail });
+        }
+        for (client, tables) in offers {
+            for table in tables {
+                let name = table.declaration.name.to_string();
+                let at = format!("{base}/tables/{}", segment(&name));
+                if let Some(policy) = &table.policy {
+                    let reply = client.put(&format!("{at}/policy"), "application/yaml", &policy.text)?;
+                    let detail = format!("version {}", policy.policy.version);
+                    steps.push(Step { kind: "policy", name: name.clone(), change: change(&reply), detail });
+                }
+                if let Some((source, format)) = &table.source {
+                    let reply = client.put_file(&format!("{at}/data"), media_type(*format), source)?;
+                    let version = reply.get("version").and_then(Value::as_u64).unwrap_or_default();
+                    steps.push(Step {
+                        kind: "data",
+                        name,
+                        change: change(&reply),
+                        detail: format!("version {version}"),
+                    });
+                }
+            }
+        }
+        for (owner, _) in owners.iter().filter(|(_, client)| client.is_none()) {
+            let detail = format!(
+                "applies the same file with its own token for its policies and data (`--token-for {owner}=...`)"
+            );
+            steps.push(Step { kind: "owner", name: owner.to_string(), change: "waiting", detail });
+        }
+        Ok(steps)
+    }
+
+    fn policy(&self, label: &str, text: &str, policy: &Policy) -> Result<Step> {
+        let Some(room) = &self.args.room else {
+            return Err(Fault::usage(format!("`{label}` is a policy, and no room is named"), "add `--room NAME`"));
+        };
+        let owner = policy.table.owner();
+        let client = match self.given(owner)? {
+            Some(token) => self.client.with_token(token),
+            None => self.client.with_token(self.args.token.clone().unwrap_or_default()),
+        };
+        let path = format!("/v1/rooms/{}/tables/{}/policy", segment(room), segment(&policy.table.to_string()));
+        let reply = client.put(&path, "application/yaml", text)?;
+        let detail = format!("version {}", policy.version);
+        Ok(Step { kind: "policy", name: policy.table.to_string(), change: change(&reply), detail })
+    }
+
+    /// A client with the owner's own token, where there is one.
+    fn owner(&self, owner: &PartnerName, me: &Value) -> Result<Option<Client>> {
+        let mine = me.get("partner").and_then(Value::as_str) == Some(owner.as_str());
+        let token = match self.given(owner)? {
+            Some(token) => Some(token),
+            None if mine => self.args.token.clone(),
+            None => None,
+        };
+        Ok(token.map(|token| self.client.with_token(token)))
+    }
+
+    fn given(&self, owner: &PartnerName) -> Result<Option<String>> {
+        for pair in &self.args.token_for {
+            let Some((name, token)) = pair.split_once('=') else {
+                return Err(Fault::usage(
+                    "`--token-for` is not `PARTNER=TOKEN`",
+                    "write it as `--token-for retailer=crs_...`",
+                ));
+            };
+            if name == owner.as_str() {
+                return Ok(Some(token.to_owned()));
+            }
+        }
+        let variable = format!("CLEANROOM_TOKEN_{}", owner.as_str().to_ascii_uppercase().replace('-', "_"));
+        Ok(std::env::var(variable).ok())
+    }
+}
+
+fn media_type(format: DataFormat) -> &'static str {
+    match format {
+        DataFormat::Parquet => media::PARQUET,
+        DataFormat::Csv => media::CSV,
+        DataFormat::JsonLines => media::JSON_LINES,
+        DataFormat::ArrowStream => media::ARROW,
+    }
+}
+
+fn change(reply: &Value) -> &'static str {
+    match reply.get("change").and_then(Value::as_str) {
+        Some("created") => "created",
+        Some("updated") => "updated",
+        _ => "unchanged",
+    }
+}

@@ -1,0 +1,375 @@
+//! `cleanroom audit`
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use cleanroom_log::{InclusionProof, RoomReport, VerifierKey, verify_tree};
+use serde_json::{Value, json};
+
+use super::block_on;
+use crate::client::Client;
+use crate::embedded::{RoomFiles, read_document};
+use crate::exit::Exit;
+use crate::fault::{Fault, Result};
+use crate::output::{Format, list, print};
+use crate::target::{Target, TargetArgs, room_path};
+
+/// Entries that are read at once.
+const PAGE: u64 = 1000;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    /// Lists entries of the log
+    Log(LogArgs),
+    /// Shows one entry
+    Show(EntryArgs),
+    /// Proves that an entry is in the log: prints a tlog-proof
+    Prove(EntryArgs),
+    /// Verifies whole logs offline, with nothing but their files and public keys
+    Verify(VerifyArgs),
+    /// Verifies receipts
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogArgs {
+    /// Only entries of this type, such as `query.refused`
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+
+    /// Only entries of this partner's doing
+    #[arg(long, value_name = "PARTNER")]
+    partner: Option<String>,
+
+    /// At most so many, the newest
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EntryArgs {
+    /// The entry's number in the log, from 0
+    #[arg(value_name = "SEQUENCE")]
+    sequence: u64,
+
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// A data directory, or the directory of one log
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+
+    /// Public key of a log, or a file that holds it; otherwise the key beside the log is used, on trust
+    #[arg(long = "key", value_name = "KEY|FILE")]
+    keys: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ReceiptCommand {
+    /// Verifies that the record of an answer is in the log that the key signs for; the rows themselves are not covered
+    Verify(ReceiptArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReceiptArgs {
+    /// An answer as `query --format json` prints it, or its `receipt` alone
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Public key of the room's log, or a file that holds it (`log.pub`)
+    #[arg(long, value_name = "KEY|FILE")]
+    key: String,
+}
+
+pub(super) fn run(command: AuditCommand, format: Format) -> Result<Exit> {
+    match command {
+        AuditCommand::Log(args) => log(&args, format),
+        AuditCommand::Show(args) => show(&args, format),
+        AuditCommand::Prove(args) => prove(&args),
+        AuditCommand::Verify(args) => verify(&args, format),
+        AuditCommand::Receipt(ReceiptCommand::Verify(args)) => receipt(&args, format),
+    }
+}
+
+fn log(args: &LogArgs, format: Format) -> Result<Exit> {
+    let mut entries = entries(&args.target)?;
+    entries.retain(|entry| {
+        args.kind.as_deref().is_none_or(|kind| text(entry, "type") == kind)
+            && args.partner.as_deref().is_none_or(|partner| partner == actor(entry))
+    });
+    let entries = entries.split_off(entries.len().saturating_sub(args.limit));
+    let rows: Vec<Vec<String>> = entries
+        .iter()
+        .map(|entry| {
+            let sequence = entry.get("seq").map(ToString::to_string).unwrap_or_default();
+            vec![sequence, text(entry, "time"), text(entry, "type"), actor(entry), summary(entry)]
+        })
+        .collect();
+    list(format, &["entry", "time", "type", "by", "about"], &rows, &Value::Array(entries))?;
+    Ok(Exit::Done)
+}
+
+fn show(args: &EntryArgs, format: Format) -> Result<Exit> {
+    let (sequence, entries) = (args.sequence, entries_from(&args.target, args.sequence, 1)?);
+    let Some(entry) = entries.first() else {
+        return Err(Fault::usage(
+            format!("the log has no entry {sequence}"),
+            "see `cleanroom audit log` for the entries",
+        ));
+    };
+    if format == Format::Json {
+        print(&entry.to_string())?;
+    } else {
+        print(&serde_json::to_string_pretty(entry).unwrap_or_else(|_| entry.to_string()))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn prove(args: &EntryArgs) -> Result<Exit> {
+    let proof = match args.target.resolve()? {
+        Target::Files(files, _) => block_on(async {
+            let registry = files.records().await?;
+            Ok(registry.proof(&files.room().name, args.sequence).await?)
+        })?,
+        Target::Server(client, room) => {
+            let path = format!("{}/log/proof/{}", room_path(&client, room.as_deref())?, args.sequence);
+            let body = client.fetch(&path, "text/plain")?.body;
+            String::from_utf8(body).map_err(|_| Fault::failure("the server sent a proof that is not text", ""))?
+        }
+    };
+    print(&proof)?;
+    Ok(Exit::Done)
+}
+
+fn verify(args: &VerifyArgs, format: Format) -> Result<Exit> {
+    let keys = args.keys.iter().map(|key| verifier_key(key)).collect::<Result<Vec<_>>>()?;
+    let reports = verify_tree(&args.directory, &keys).map_err(|error| {
+        Fault::usage(error, "name a data directory such as `.cleanroom`, or the directory of one log")
+    })?;
+    let passed = reports.iter().all(|report| report.report.passed());
+    match format {
+        Format::Table => print(&for_people(&reports))?,
+        _ => {
+            let rows: Vec<Vec<String>> = reports.iter().flat_map(finding_rows).collect();
+            let value = json!({ "verified": passed, "logs": reports.iter().map(report_json).collect::<Vec<_>>() });
+            list(format, &["log", "entry", "code", "finding"], &rows, &value)?;
+        }
+    }
+    Ok(if passed { Exit::Done } else { Exit::NotVerified })
+}
+
+fn receipt(args: &ReceiptArgs, format: Format) -> Result<Exit> {
+    let key = verifier_key(&args.key)?;
+    let value: Value = serde_json::from_str(&read_document(&args.file)?).map_err(|error| {
+        Fault::usage(
+            format!("`{}` is not JSON: line {}, column {}", args.file.display(), error.line(), error.column()),
+            "give the object that `cleanroom query --format json` printed",
+        )
+    })?;
+    let receipt = value.get("receipt").unwrap_or(&value);
+    let part = |name: &str| {
+        receipt.get(name).and_then(Value::as_str).ok_or_else(|| {
+            Fault::usage(
+                format!("`{}` has no receipt with `{name}`", args.file.display()),
+                "give the object that `cleanroom query --format json` printed",
+            )
+        })
+    };
+    let (entry, proof) = (part("entry")?, part("proof")?);
+    let checked = proof
+        .parse::<InclusionProof>()
+        .and_then(|proof| proof.verify(entry.as_bytes(), &key).map(|checkpoint| (proof.index, checkpoint)));
+    // The entry must also be the one about this very answer.
+    let about = serde_json::from_str::<Value>(entry).ok();
+    let request = about.as_ref().map(|entry| text(entry, "request"));
+    let query = value.get("query_id").and_then(Value::as_str);
+    let finding = match &checked {
+        Err(error) => Some(error.to_string()),
+        Ok(_) if query.is_some() && request.as_deref() != query => Some("the entry is about another query".to_owned()),
+        Ok(_) if !agrees(&value, about.as_ref()) => Some("the entry tells of another outcome".to_owned()),
+        Ok(_) => None,
+    };
+    let size = checked.as_ref().ok().map(|(_, checkpoint)| checkpoint.size);
+    let value =
+        json!({ "verified": finding.is_none(), "log": key.origin().as_str(), "size": size, "finding": finding });
+    let line = match &finding {
+        None => {
+            format!("verified: the record is in the log `{}` of {} entries", key.origin(), size.unwrap_or_default())
+        }
+        Some(finding) => format!("NOT verified: {finding}"),
+    };
+    if format == Format::Json {
+        print(&value.to_string())?
+    } else {
+        print(&line)?
+    }
+    Ok(if finding.is_none() { Exit::Done } else { Exit::NotVerified })
+}
+
+/// Whether an answer and its entry tell of the same outcome. Only an answer that is there can disagree.
+fn agrees(answer: &Value, entry: Option<&Value>) -> bool {
+    let Some(outcome) = answer.get("outcome").and_then(Value::as_str) else {
+        return true;
+    };
+    let body = entry.and_then(|entry| entry.get("body"));
+    let part = |key: &str| body.and_then(|body| body.get(key)).and_then(Value::as_str);
+    let code = answer.get("error").and_then(|error| error.get("code")).and_then(Value::as_str);
+    // A dry run and a refusal have entries of their own kind, without a status.
+    part("status").is_none_or(|status| status == outcome) && part("code") == code
+}
+
+pub(super) fn for_people(reports: &[RoomReport]) -> String {
+    let mut out = String::new();
+    for room in reports {
+        let verdict = if room.report.passed() { "verified" } else { "NOT verified" };
+        out.push_str(&format!(
+            "{verdict}: {} ({} entries, root {})\n",
+            room.directory.display(),
+            room.report.size,
+            room.report.root.to_base64()
+        ));
+        for finding in &room.report.findings {
+            out.push_str(&format!("  {finding}\n"));
+        }
+        if room.key_on_trust {
+            out.push_str(
+                "  the key was taken from the directory itself: this shows that the log is whole, not who wrote it; \
+                 give the key you were told by `--key`\n",
+            );
+        }
+    }
+    out
+}
+
+fn report_json(room: &RoomReport) -> Value {
+    let findings: Vec<Value> = room
+        .report
+        .findings
+        .iter()
+        .map(|finding| {
+            json!({
+                "index": finding.index, "code": finding.code.as_str(), "message": finding.message,
+                "failure": finding.is_failure(),
+            })
+        })
+        .collect();
+    json!({
+        "directory": room.directory.display().to_string(),
+        "verified": room.report.passed(),
+        "size": room.report.size,
+        "root": room.report.root.to_base64(),
+        "key_on_trust": room.key_on_trust,
+        "findings": findings,
+    })
+}
+
+fn finding_rows(room: &RoomReport) -> Vec<Vec<String>> {
+    let findings = room.report.findings.iter();
+    findings
+        .map(|finding| {
+            let index = finding.index.map(|index| index.to_string()).unwrap_or_default();
+            vec![room.directory.display().to_string(), index, finding.code.as_str().to_owned(), finding.message.clone()]
+        })
+        .collect()
+}
+
+/// A key as text, or the file that holds it.
+fn verifier_key(text: &str) -> Result<VerifierKey> {
+    let wrong = |error| {
+        Fault::usage(format!("`--key`: {error}"), "give the one line of the log's file `log.pub`, or that file")
+    };
+    if Path::new(text).is_file() {
+        return read_document(Path::new(text))?.trim_end().parse().map_err(wrong);
+    }
+    text.parse().map_err(wrong)
+}
+
+/// All entries of the log.
+fn entries(target: &TargetArgs) -> Result<Vec<Value>> {
+    entries_from(target, 0, u64::MAX)
+}
+
+fn entries_from(target: &TargetArgs, from: u64, limit: u64) -> Result<Vec<Value>> {
+    match target.resolve()? {
+        Target::Files(files, _) => block_on(stored_entries(&files, from, limit)),
+        Target::Server(client, room) => {
+            let room = room_path(&client, room.as_deref())?;
+            served_entries(&client, &room, from, limit)
+        }
+    }
+}
+
+async fn stored_entries(files: &RoomFiles, from: u64, limit: u64) -> Result<Vec<Value>> {
+    let registry = files.records().await?;
+    let mut entries = Vec::new();
+    let mut next = from;
+    loop {
+        let page = registry.log_entries(&files.room().name, next, PAGE.min(limit)).await?;
+        let Some(last) = page.last() else { break };
+        next = last.sequence.saturating_add(1);
+        for entry in &page {
+            entries.push(parse(&entry.json)?);
+        }
+        if entries.len() as u64 >= limit {
+            break;
+        }
+    }
+    registry.close().await;
+    Ok(entries)
+}
+
+fn served_entries(client: &Client, room: &str, from: u64, limit: u64) -> Result<Vec<Value>> {
+    let mut entries: Vec<Value> = Vec::new();
+    loop {
+        let next = from.saturating_add(entries.len() as u64);
+        let page = client.get(&format!("{room}/log/entries?from={next}&limit={}", PAGE.min(limit)))?;
+        let page = page.get("entries").and_then(Value::as_array).cloned().unwrap_or_default();
+        if page.is_empty() {
+            return Ok(entries);
+        }
+        entries.extend(page);
+        if entries.len() as u64 >= limit {
+            return Ok(entries);
+        }
+    }
+}
+
+fn parse(json: &str) -> Result<Value> {
+    serde_json::from_str(json)
+        .map_err(|_| Fault::failure("an entry of the log is not JSON", "run `cleanroom audit verify`"))
+}
+
+pub(super) fn text(entry: &Value, key: &str) -> String {
+    entry.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+pub(super) fn actor(entry: &Value) -> String {
+    let actor = entry.get("actor");
+    let part = |key: &str| actor.and_then(|actor| actor.get(key)).and_then(Value::as_str);
+    part("partner").or_else(|| part("door")).unwrap_or_default().to_owned()
+}
+
+/// What an entry is about, in a few words.
+pub(super) fn summary(entry: &Value) -> String {
+    let Some(body) = entry.get("body").and_then(Value::as_object) else {
+        return String::new();
+    };
+    let mut words: Vec<String> = ["table", "version", "status", "code", "outcome", "to", "format", "partner", "role"]
+        .iter()
+        .filter_map(|key| {
+            body.get(*key).map(|value| value.as_str().map_or_else(|| format!("{key} {value}"), str::to_owned))
+        })
+        .collect();
+    let request = text(entry, "request");
+    if !request.is_empty() {
+        words.push(format!("query {request}"));
+    }
+    words.join(", ")
+}

@@ -1,0 +1,89 @@
+//! `cleanroom serve`
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use clap::Args;
+use cleanroom_registry::{OpenOptions, Registry};
+use cleanroom_vault::{Vault, VaultOptions};
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+use super::block_on;
+use crate::config::{Config, ConfigArgs, LogFormat};
+use crate::exit::Exit;
+use crate::fault::{Fault, Result};
+use crate::http::{self, App};
+
+/// The file in the data directory that the first administrator's token is written to.
+const ADMIN_TOKEN: &str = "admin.token";
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) fn run(args: ServeArgs) -> Result<Exit> {
+    let config = args.config.resolve()?;
+    log_to_stderr(config.log_format);
+    // What a panic says may hold anything; where it was is enough.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panic");
+    }));
+    block_on(serve(config))?;
+    Ok(Exit::Done)
+}
+
+async fn serve(config: Config) -> Result<()> {
+    // The address first: a server that is running already is noticed before anything is touched.
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+        Fault::usage(
+            format!("cannot listen on {}: {error}", config.listen),
+            "stop what listens there, or choose another address with `--listen`",
+        )
+    })?;
+    let address = listener.local_addr().map_err(|error| Fault::failure(format!("cannot listen: {error}"), ""))?;
+    let registry =
+        Registry::open(OpenOptions { data_dir: config.data_dir.clone(), log_host: config.log_host.clone() }).await?;
+    if let Some(secret) = registry.ensure_admin_token().await? {
+        let path = config.data_dir.join(ADMIN_TOKEN);
+        write_secret(&path, &secret).map_err(|error| Fault::write(&path, &error))?;
+        tracing::info!(file = %path.display(), "first start: the administrator's token is in this file");
+    }
+    let vault = Vault::open(VaultOptions {
+        registry: registry.clone(),
+        data_dir: config.data_dir.clone(),
+        memory_limit: config.memory,
+        query_timeout: config.query_timeout,
+        max_concurrent: config.concurrent_queries,
+    })?;
+    let uploads = http::prepare_uploads(&config.data_dir).map_err(|error| Fault::write(&config.data_dir, &error))?;
+    let app = App::new(registry.clone(), vault, uploads, config.upload_bytes);
+    tracing::info!(%address, data_dir = %config.data_dir.display(), "listening");
+    let served = http::serve(listener, app).await;
+    registry.close().await;
+    tracing::info!("ended");
+    served.map_err(|error| Fault::failure(format!("the server ended: {error}"), ""))
+}
+
+fn log_to_stderr(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("CLEANROOM_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // Logging that was set up before, by a program around this one, is left alone.
+    let _ = match format {
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => builder.try_init(),
+    };
+}
+
+/// Writes a secret that only the server's user may read. A crash in between leaves a file that holds no working token;
+/// the token is then gone, and a new data directory is the simplest way on.
+fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    writeln!(file, "{secret}")?;
+    file.sync_all()
+}

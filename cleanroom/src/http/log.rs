@@ -1,0 +1,166 @@
+//! The log, as members and auditors read it. Its large parts (the SQL, the plans) are not served here.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::IntoParams;
+
+use super::app::App;
+use super::auth::Caller;
+use super::media;
+use super::problem::Problem;
+
+const PAGE: u64 = 100;
+const LARGEST_PAGE: u64 = 1000;
+
+/// Which entries.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Range {
+    /// The first entry, from 0.
+    #[serde(default)]
+    from: u64,
+    /// At most so many; 100 where it is left out, and never more than 1000.
+    limit: Option<u64>,
+}
+
+/// The newest checkpoint (C2SP tlog-checkpoint): a signed note over all entries.
+#[utoipa::path(get, path = "/v1/rooms/{room}/log/checkpoint", tag = "log", params(("room" = String, Path, description = "name of the room")),
+    responses((status = 200, description = "a signed note", body = String, content_type = "text/plain")))]
+pub(super) async fn checkpoint(
+    State(app): State<App>,
+    caller: Caller,
+    Path(room): Path<String>,
+) -> Result<Response, Problem> {
+    let room = app.room(&caller, &room).await?;
+    Ok(text(app.registry().checkpoint(&room.name).await?))
+}
+
+/// The public key that checkpoints are verified with. Better learnt from the operator by another way.
+#[utoipa::path(get, path = "/v1/rooms/{room}/log/key", tag = "log", params(("room" = String, Path, description = "name of the room")),
+    responses((status = 200, description = "a verifier key", body = String, content_type = "text/plain")))]
+pub(super) async fn key(State(app): State<App>, caller: Caller, Path(room): Path<String>) -> Result<Response, Problem> {
+    let room = app.room(&caller, &room).await?;
+    Ok(text(format!("{}\n", app.registry().log_vkey(&room.name).await?)))
+}
+
+/// A tile or entry bundle (C2SP tlog-tiles).
+#[utoipa::path(get, path = "/v1/rooms/{room}/log/tile/{tile}", tag = "log",
+    params(("room" = String, Path, description = "name of the room"), ("tile" = String, Path, description = "`<L>/<N>[.p/<W>]` or `entries/<N>[.p/<W>]`")),
+    responses((status = 200, description = "hashes, or entries", body = String, content_type = "application/octet-stream"), (status = 404, description = "no such tile")))]
+pub(super) async fn tile(
+    State(app): State<App>,
+    caller: Caller,
+    Path((room, tile)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let room = app.room(&caller, &room).await?;
+    if !is_tile(&tile) {
+        return Err(Problem::not_found());
+    }
+    // All that is signed is on disk from here on.
+    app.registry().checkpoint(&room.name).await?;
+    let path = app.registry().log_directory(&room.name).join("tile").join(&tile);
+    match tokio::fs::read(&path).await {
+        Ok(bytes) => Ok(typed("application/octet-stream", bytes.into())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Problem::not_found()),
+        Err(error) => Err(Problem::internal(&format!("{}: {error}", path.display()))),
+    }
+}
+
+/// Entries, oldest first.
+#[utoipa::path(get, path = "/v1/rooms/{room}/log/entries", tag = "log", params(("room" = String, Path, description = "name of the room"), Range),
+    responses((status = 200, description = "`entries`", body = Value)))]
+pub(super) async fn entries(
+    State(app): State<App>,
+    caller: Caller,
+    Path(room): Path<String>,
+    range: Result<Query<Range>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let room = app.room(&caller, &room).await?;
+    let Query(range) =
+        range.map_err(|_| Problem::bad_request("the range of entries is not readable", "write `?from=0&limit=100`"))?;
+    let limit = range.limit.unwrap_or(PAGE).min(LARGEST_PAGE);
+    let entries = app.registry().log_entries(&room.name, range.from, limit).await?;
+    let entries = entries
+        .iter()
+        .map(|entry| serde_json::from_str(&entry.json))
+        .collect::<Result<Vec<Value>, _>>()
+        .map_err(|error| Problem::internal(&error.to_string()))?;
+    Ok(Json(json!({ "entries": entries })))
+}
+
+/// The proof that an entry is in the log (C2SP tlog-proof).
+#[utoipa::path(get, path = "/v1/rooms/{room}/log/proof/{entry}", tag = "log",
+    params(("room" = String, Path, description = "name of the room"), ("entry" = u64, Path, description = "number of the entry, from 0")),
+    responses((status = 200, description = "a tlog-proof", body = String, content_type = "text/plain"), (status = 404, description = "no such entry")))]
+pub(super) async fn proof(
+    State(app): State<App>,
+    caller: Caller,
+    Path((room, entry)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let room = app.room(&caller, &room).await?;
+    let entry: u64 = entry.parse().map_err(|_| Problem::not_found())?;
+    Ok(text(app.registry().proof(&room.name, entry).await?))
+}
+
+fn text(text: String) -> Response {
+    typed(media::TEXT, Body::from(text))
+}
+
+fn typed(media: &'static str, body: Body) -> Response {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+}
+
+/// Whether a path is one of tlog-tiles, and so cannot lead anywhere else.
+fn is_tile(path: &str) -> bool {
+    let digits = |text: &str, length: usize| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((level, rest)) = path.split_once('/') else {
+        return false;
+    };
+    let level_fits = level == "entries" || (1..=2).contains(&level.len()) && digits(level, level.len());
+    let (number, width_fits) = match rest.split_once(".p/") {
+        None => (rest, true),
+        Some((number, width)) => (number, (1..=3).contains(&width.len()) && digits(width, width.len())),
+    };
+    let mut groups = number.split('/').rev();
+    let last_fits = groups.next().is_some_and(|last| digits(last, 3));
+    level_fits
+        && width_fits
+        && last_fits
+        && groups.all(|group| group.strip_prefix('x').is_some_and(|group| digits(group, 3)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_tile;
+
+    #[test]
+    fn only_tiles_are_served() {
+        for tile in ["0/000", "0/x001/067", "63/001.p/12", "entries/000", "entries/x001/x234/067.p/255"] {
+            assert!(is_tile(tile), "{tile}");
+        }
+        for other in [
+            "",
+            "0",
+            "0/0",
+            "0/../000",
+            "../blobs",
+            "entries/",
+            "0/x001",
+            "0/001.p/",
+            "0/001.p/../1",
+            "a/001",
+            "0/001/002",
+            "123/001",
+        ] {
+            assert!(!is_tile(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The way of a question: parse, check, reserve, compile, execute, release, post-process, record.
+
+use std::sync::Arc;
+
+use cleanroom_policy::{Ability, PartnerName};
+use cleanroom_registry::{Attempt, Intent, Pending, RegistryError, Reservation};
+use datafusion::common::{DataFusionError, Result as EngineResult};
+use datafusion::logical_expr::LogicalPlan;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde_json::json;
+
+use crate::check::{self, CheckedQuery};
+use crate::compile::{self, PrivatePlan};
+use crate::deep;
+use crate::execute;
+use crate::facts::RoomFacts;
+use crate::parse::ParsedQuery;
+use crate::plan;
+use crate::post;
+use crate::refusal::{Code, Failure, Refusal, Rule};
+use crate::release;
+use crate::released::{Decision, OutputColumn, Priced, Released};
+use crate::vault::{Inner, Request, Unavailable};
+
+pub(crate) async fn answer(vault: &Inner, request: Request) -> Result<Decision, Unavailable> {
+    let options = &vault.options;
+    let Some(room) = RoomFacts::load(&options.registry, &options.data_dir, &request.room).await? else {
+        return Err(Unavailable::new("there is no such room"));
+    };
+    let room = Arc::new(room);
+    let checked = match decide(vault, &request, &room).await? {
+        Ok(checked) => checked,
+        Err(refusal) => return refuse(vault, &request, refusal).await,
+    };
+    if request.dry_run {
+        let priced = price(&checked);
+        let recorded = options.registry.record_refusal(attempt(&request), priced).await?;
+        return Ok(Decision::Priced(recorded));
+    }
+    let Ok(_turn) = vault.turns.acquire().await else {
+        return refuse(vault, &request, Refusal::new(Code::Busy, "the server is shutting down")).await;
+    };
+    // Counted in the reservation's own transaction: two questions at once cannot both be the last of the day.
+    let daily: Vec<_> = checked
+        .tables
+        .iter()
+        .filter_map(|facts| Some((facts.name.clone(), facts.policy.access.queries_per_day?)))
+        .collect();
+    let intent = intent(&request, &checked)?;
+    let (reservation, pending) = match options.registry.reserve_within(intent, &daily).await {
+        Ok(reserved) => reserved,
+        Err(RegistryError::DailyLimit { table, .. }) => {
+            let mut refusal = Refusal::new(Code::DailyLimit, format!("the day's questions to `{table}` are used up"));
+            if let Some(facts) = checked.tables.iter().find(|facts| facts.name == table) {
+                refusal = refusal.rule(Rule::of(&facts.policy, "access.queries.per_day"));
+            }
+            return refuse(vault, &request, refusal).await;
+        }
+        Err(RegistryError::PolicyChanged { .. }) => {
+            let refusal = Refusal::new(Code::Busy, "a policy changed while the question was decided; ask again");
+            return refuse(vault, &request, refusal).await;
+        }
+        Err(RegistryError::NotAMember { partner, .. }) => {
+            let refusal = Refusal::new(Code::NotAMember, format!("`{partner}` may no longer ask in this room"));
+            return refuse(vault, &request, refusal).await;
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let outcome = tokio::time::timeout(options.query_timeout, run(vault, checked, reservation)).await;
+    finish(vault, pending, outcome).await
+}
+
+/// Everything that can be said before a row is read. It depends on the query, the schema and the policies alone.
+async fn decide(
+    vault: &Inner,
+    request: &Request,
+    room: &Arc<RoomFacts>,
+) -> Result<Result<CheckedQuery, Refusal>, Unavailable> {
+    if let Err(refusal) = check_member(room, &request.analyst, &request.receiver) {
+        return Ok(Err(refusal));
+    }
+    let (sql, facts) = (request.sql.clone(), Arc::clone(room));
+    let (analyst, receiver) = (request.analyst.clone(), request.receiver.clone());
+    let checked = deep::run(move || {
+        let query = ParsedQuery::parse(&sql)?;
+        let (plan, text) = plan::plan(&facts, query)?;
+        text.located(
+            check::check(&facts, &analyst, &receiver, &plan)
+                .and_then(|checked| check_names(&plan).map(|()| checked)),
+        )
+    });
+    let checked = match tokio::time::timeout(vault.options.query_timeout, checked).await {
+        Ok(Ok(Ok(checked))) => checked,
+        Ok(Ok(Err(refusal))) => return Ok(Err(refusal)),
+        Ok(Err(error)) => {
+            report(&request.query_id.to_string(), "check", &error);
+            return Ok(Err(Refusal::new(Code::Internal, "the statement could not be decided on")));
+        }
+        Err(_elapsed) => {
+            return Ok(Err(Refusal::new(Code::TooLarge, "the statement takes too long to plan")));
+        }
+    };
+    Ok(Ok(checked))
+}
+
+fn check_member(room: &RoomFacts, analyst: &PartnerName, receiver: &PartnerName) -> Result<(), Refusal> {
+    let able = |name: &PartnerName, ability: Ability| {
+        room.room.partner(name).is_some_and(|partner| partner.abilities.contains(&ability))
+    };
+    if !able(analyst, Ability::Query) {
+        return Err(Refusal::new(Code::NotAMember, format!("`{analyst}` may not ask in this room")));
+    }
+    if !able(receiver, Ability::Receive) {
+        return Err(Refusal::new(Code::NotAReceiver, format!("`{receiver}` may not be given results in this room")));
+    }
+    Ok(())
+}
+
+fn check_names(plan: &LogicalPlan) -> Result<(), Refusal> {
+    let mut names: Vec<&str> = plan.schema().fields().iter().map(|field| field.name().as_str()).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair.first() == pair.last()) {
+        Some(pair) => Err(plan::duplicate().about((*pair.first().unwrap_or(&"")).to_owned())),
+        None => Ok(()),
+    }
+}
+
+fn attempt(request: &Request) -> Attempt {
+    Attempt {
+        query_id: request.query_id.clone(),
+        room: request.room.clone(),
+        analyst: request.analyst.clone(),
+        sql: request.sql.clone(),
+    }
+}
+
+fn intent(request: &Request, checked: &CheckedQuery) -> Result<Intent, Unavailable> {
+    let mut plan = String::new();
+    for release in &checked.releases {
+        let release = compile::release_plan(release)
+            .map_err(|_detail| Unavailable::new("a checked plan cannot be written down"))?;
+        plan.push_str(&release.display_indent().to_string());
+        plan.push_str("\n\n");
+    }
+    plan.push_str(&checked.above.display_indent().to_string());
+    Ok(Intent {
+        query_id: request.query_id.clone(),
+        room: request.room.clone(),
+        analyst: request.analyst.clone(),
+        sql: request.sql.clone(),
+        plan,
+        policies: checked.tables.iter().map(|facts| (facts.name.clone(), facts.policy_digest.clone())).collect(),
+        tables: checked
+            .tables
+            .iter()
+            .filter_map(|facts| facts.data.as_ref().map(|data| (facts.name.clone(), data.version)))
+            .collect(),
+    })
+}
+
+fn price(checked: &CheckedQuery) -> Priced {
+    let columns = checked
+        .above
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| OutputColumn::new(field.name(), field.data_type().to_string()))
+        .collect();
+    let floors = checked
+        .tables
+        .iter()
+        .filter(|facts| facts.unit().is_some())
+        .map(|facts| json!({ "table": facts.name.to_string(), "min_units": facts.policy.release.min_units }))
+        .collect();
+    Priced::new(columns, checked.notes.clone(), floors)
+}
+
+async fn refuse(vault: &Inner, request: &Request, refusal: Refusal) -> Result<Decision, Unavailable> {
+    Ok(Decision::Refused(vault.options.registry.record_refusal(attempt(request), refusal).await?))
+}
+
+async fn run(vault: &Inner, checked: CheckedQuery, reservation: Reservation) -> EngineResult<Released> {
+    let state = execute::session(&vault.runtime, None);
+    let notes = checked.notes.clone();
+    let compiling = state.clone();
+    let private = deep::run(move || PrivatePlan::compile(&compiling, checked, reservation)).await??;
+    let executed = execute::execute(&state, private).await?;
+    let released =
+        executed.exact.into_iter().map(release::release).collect::<EngineResult<Vec<_>>>()?;
+    // One partition above the release: the order of an answer follows from released values alone.
+    let state = execute::session(&vault.runtime, Some(1));
+    post::process(&state, executed.above, released, notes).await
+}
+
+async fn finish(
+    vault: &Inner,
+    pending: Pending,
+    outcome: Result<EngineResult<Released>, tokio::time::error::Elapsed>,
+) -> Result<Decision, Unavailable> {
+    let registry = &vault.options.registry;
+    let code = match outcome {
+        Ok(Ok(released)) => return Ok(Decision::Released(registry.record(pending, released).await?)),
+        Ok(Err(error)) => {
+            let code = match error.find_root() {
+                DataFusionError::ResourcesExhausted(_) => Code::SizeLimit,
+                _ => Code::Internal,
+            };
+            report(&pending.query_id().to_string(), "execution", &error);
+            code
+        }
+        Err(_elapsed) => Code::TimeLimit,
+    };
+    let incident = incident()?;
+    tracing::warn!(query = %pending.query_id(), %incident, code = code.as_str(), "query failed");
+    Ok(Decision::Failed(registry.record(pending, Failure::new(code, incident)).await?))
+}
+
+fn incident() -> Result<String, Unavailable> {
+    let mut bytes = [0_u8; 8];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_unspecified| Unavailable::new("no randomness from the operating system"))?;
+    Ok(hex::encode(bytes))
+}
+
+/// Tells the operator what kind of failure it was. The engine's own text is left out: it can hold values.
+fn report(query: &str, stage: &str, error: &DataFusionError) {
+    let root = error.find_root();
+    let kind = match root {
+        DataFusionError::ArrowError(..) => "arrow",
+        DataFusionError::ParquetError(_) => "parquet",
+        DataFusionError::ObjectStore(_) => "storage",
+        DataFusionError::IoError(_) => "io",
+        DataFusionError::NotImplemented(_) => "not implemented",
+        DataFusionError::Internal(_) => "internal",
+        DataFusionError::Plan(_) | DataFusionError::SchemaError(..) => "plan",
+        DataFusionError::Execution(_) | DataFusionError::ExecutionJoin(_) => "execution",
+        DataFusionError::ResourcesExhausted(_) => "resources",
+        _ => "other",
+    };
+    tracing::error!(query, stage, kind, "engine failure");
+}

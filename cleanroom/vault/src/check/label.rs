@@ -1,0 +1,83 @@
+//! What the checker knows of a column of protected rows.
+
+use std::collections::BTreeSet;
+
+use cleanroom_policy::{MeasureFunction, SpaceName, Use};
+
+/// A table's place in a query: the same table named twice has two.
+pub(crate) type Instance = usize;
+
+/// What one column of a relation is, and what may be done with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Label {
+    pub(crate) kind: Kind,
+    /// Of dimension, filter and join, those that every column it was computed from has.
+    pub(crate) uses: BTreeSet<Use>,
+    pub(crate) measure: Option<Measure>,
+    /// The policy column it is, unchanged; `None` for anything computed.
+    pub(crate) origin: Option<Origin>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The same for all rows.
+    Constant,
+    /// The unit's own identity.
+    Key(SpaceName),
+    /// Anything else.
+    Value,
+}
+
+/// A column of a table of the query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) instance: Instance,
+    pub(crate) column: String,
+}
+
+/// A value that may be aggregated.
+#[derive(Debug, Clone)]
+pub(crate) struct Measure {
+    /// The table it comes from; arithmetic stays within one.
+    pub(crate) instance: Instance,
+    pub(crate) functions: BTreeSet<MeasureFunction>,
+    /// It was `CASE WHEN .. THEN m ELSE 0 END`: NULL stands for the zeros, so only a SUM of it is what was asked for.
+    pub(crate) zero_else: bool,
+    /// It belongs to the asking partner, whose rows were joined with another owner's: amounts could weigh people.
+    pub(crate) own: bool,
+}
+
+impl Label {
+    pub(crate) fn constant() -> Self {
+        Self {
+            kind: Kind::Constant,
+            uses: BTreeSet::from([Use::Dimension, Use::Filter, Use::Join]),
+            measure: None,
+            origin: None,
+        }
+    }
+
+    pub(crate) fn value(uses: BTreeSet<Use>) -> Self {
+        Self { kind: Kind::Value, uses, measure: None, origin: None }
+    }
+
+    pub(crate) fn is_key(&self) -> bool {
+        matches!(self.kind, Kind::Key(_))
+    }
+
+    pub(crate) fn allows(&self, what: Use) -> bool {
+        self.uses.contains(&what)
+    }
+
+    /// The label of something computed from all of `parts`.
+    pub(crate) fn computed<'a>(parts: impl IntoIterator<Item = &'a Label>) -> Self {
+        let mut all = Self::constant();
+        for part in parts {
+            if part.kind != Kind::Constant {
+                all.kind = Kind::Value;
+            }
+            all.uses = all.uses.intersection(&part.uses).copied().collect();
+        }
+        all
+    }
+}

@@ -1,0 +1,393 @@
+//! The checker: a plan goes in, and what comes out may be executed: every rule of what may be answered holds of it.
+//!
+//! It walks the planner's plan from the leaves up. A relation is *rows* (protected, one unit column), *reference* (public
+//! tables alone) or *open* (made of released tables). Rows become open at a release point: an aggregate whose GROUP BY does
+//! not hold the unit. Every variant of a plan node is named; there is no arm that lets an unknown one through.
+
+mod access;
+mod aggregate;
+mod distinct;
+mod expression;
+mod functions;
+mod join;
+mod label;
+mod open;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cleanroom_policy::{PartnerName, Policy, Use};
+use datafusion::common::Column;
+use datafusion::logical_expr::{
+    Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan,
+};
+
+pub(crate) use aggregate::{Cell, CellKind, ReleasePoint};
+pub(crate) use distinct::OwnDistinct;
+pub(crate) use label::Instance;
+
+use crate::facts::{RoomFacts, TableFacts};
+use crate::refusal::{Code, Refusal};
+use crate::source::{CheckedScan, PolicyTable};
+use expression::Scope;
+use label::{Kind, Label, Measure, Origin};
+
+/// A plan that may be executed: release points over protected rows, and what is made of their results.
+pub(crate) struct CheckedQuery {
+    /// In the order in which the plan above names them.
+    pub(crate) releases: Vec<ReleasePoint>,
+    /// Everything above the release points; scans of released tables stand for them.
+    pub(crate) above: LogicalPlan,
+    /// Every table the query reads, once.
+    pub(crate) tables: Vec<Arc<TableFacts>>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Checks a planner's plan for `analyst`, whose answer goes to `receiver`.
+pub(crate) fn check(
+    room: &RoomFacts,
+    analyst: &PartnerName,
+    receiver: &PartnerName,
+    plan: &LogicalPlan,
+) -> Result<CheckedQuery, Refusal> {
+    let mut checker =
+        Checker { analyst, receiver, instances: Vec::new(), releases: Vec::new(), own_distinct: BTreeSet::new() };
+    let above = match checker.node(plan)? {
+        Relation::Open(plan) | Relation::Reference(Reference { plan, .. }) => plan,
+        Relation::Rows(rows) => return Err(checker.rows_would_leave(&rows)),
+    };
+    let mut tables: Vec<Arc<TableFacts>> = Vec::new();
+    for facts in &checker.instances {
+        if !tables.iter().any(|known| known.name == facts.name) {
+            tables.push(Arc::clone(facts));
+        }
+    }
+    if let Some(none) = room.tables.iter().find(|facts| facts.data.is_none() && tables.iter().any(|t| t.name == facts.name)) {
+        return Err(Refusal::new(Code::NotAvailable, format!("the table `{}` has no data yet", none.name)));
+    }
+    let notes = checker.notes();
+    Ok(CheckedQuery { releases: checker.releases, above, tables, notes })
+}
+
+/// What a node of the plan yields.
+enum Relation {
+    Rows(Rows),
+    Reference(Reference),
+    Open(LogicalPlan),
+}
+
+/// Rows of units.
+#[derive(Clone)]
+pub(crate) struct Rows {
+    /// The rewritten plan: the columns of the planner's plan under their own names, and the unit.
+    pub(crate) plan: LogicalPlan,
+    /// One for each column of the planner's plan.
+    labels: Vec<Label>,
+    /// The unit, under a name that no query can write.
+    pub(crate) unit: Column,
+    /// Protected tables in it, by their place. All hold the unit of every row: only inner and semi joins are answered.
+    pub(crate) instances: BTreeSet<Instance>,
+    /// A reference table was joined on columns that are not unique in it.
+    fanned_out: Option<String>,
+}
+
+/// Rows of reference tables.
+struct Reference {
+    plan: LogicalPlan,
+    labels: Vec<Label>,
+}
+
+struct Checker<'a> {
+    analyst: &'a PartnerName,
+    receiver: &'a PartnerName,
+    /// Tables by their place in the query.
+    instances: Vec<Arc<TableFacts>>,
+    releases: Vec<ReleasePoint>,
+    /// Own tables that stand as their distinct rows.
+    own_distinct: BTreeSet<String>,
+}
+
+fn internal(_detail: datafusion::error::DataFusionError) -> Refusal {
+    Refusal::new(Code::Invalid, "the statement's types or arguments do not fit")
+}
+
+impl Checker<'_> {
+    fn facts(&self, instance: Instance) -> Result<&Arc<TableFacts>, Refusal> {
+        self.instances
+            .get(instance)
+            .ok_or_else(|| Refusal::new(Code::Internal, "a place of the plan has no table"))
+    }
+
+    fn with_scope<T>(
+        &self,
+        schema: &datafusion::common::DFSchema,
+        labels: &[Label],
+        act: impl FnOnce(&Scope<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let policies = |label: &Label| -> Option<&Policy> {
+            let origin = label.origin.as_ref()?;
+            self.instances.get(origin.instance).map(|facts| &facts.policy)
+        };
+        act(&Scope { schema, labels, policies: &policies })
+    }
+
+    fn node(&mut self, plan: &LogicalPlan) -> Result<Relation, Refusal> {
+        match plan {
+            LogicalPlan::TableScan(scan) => self.scan(scan),
+            LogicalPlan::SubqueryAlias(alias) => self.alias(alias),
+            LogicalPlan::Projection(projection) => self.projection(projection, plan),
+            LogicalPlan::Filter(filter) => self.filter(filter, plan),
+            LogicalPlan::Join(join) => self.join(join, plan),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate, plan),
+            LogicalPlan::Sort(sort) => self.only_open(plan, &[&sort.input], "ORDER BY"),
+            LogicalPlan::Limit(limit) => self.only_open(plan, &[&limit.input], "LIMIT"),
+            LogicalPlan::Window(window) => self.only_open(plan, &[&window.input], "OVER"),
+            LogicalPlan::Distinct(datafusion::logical_expr::Distinct::All(input)) => {
+                self.only_open(plan, &[input], "DISTINCT")
+            }
+            LogicalPlan::Distinct(datafusion::logical_expr::Distinct::On(on)) => {
+                self.only_open(plan, &[&on.input], "DISTINCT")
+            }
+            LogicalPlan::Union(union) => {
+                let inputs: Vec<&LogicalPlan> = union.inputs.iter().map(Arc::as_ref).collect();
+                self.only_open(plan, &inputs, "UNION")
+            }
+            LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => self.only_open(plan, &[], "VALUES"),
+            LogicalPlan::Subquery(subquery) => self.node(&subquery.subquery),
+            LogicalPlan::Unnest(_) => Err(refused_clause("UNNEST")),
+            LogicalPlan::RecursiveQuery(_) => Err(refused_clause("RECURSIVE")),
+            LogicalPlan::Repartition(_) => Err(refused_clause("DISTRIBUTE")),
+            LogicalPlan::Extension(_) => Err(Refusal::new(Code::Internal, "the plan holds an unknown node")),
+            LogicalPlan::Statement(_)
+            | LogicalPlan::Explain(_)
+            | LogicalPlan::Analyze(_)
+            | LogicalPlan::Dml(_)
+            | LogicalPlan::Ddl(_)
+            | LogicalPlan::Copy(_)
+            | LogicalPlan::DescribeTable(_) => {
+                Err(Refusal::new(Code::NotOneSelect, "the statement is not a SELECT"))
+            }
+        }
+    }
+
+    fn scan(&mut self, scan: &TableScan) -> Result<Relation, Refusal> {
+        let facts = PolicyTable::facts_of(scan)
+            .ok_or_else(|| Refusal::new(Code::UnknownName, "a table of the plan is none of the room's"))?;
+        self.check_access(&facts)?;
+        let TableScan { table_name, source: _, projection, projected_schema, filters, fetch, statistics_requests: _ } =
+            scan;
+        if projection.is_some() || !filters.is_empty() || fetch.is_some() {
+            return Err(Refusal::new(Code::Internal, "a scan was narrowed before the check"));
+        }
+        let instance = self.instances.len();
+        self.instances.push(Arc::clone(&facts));
+        let labels = projected_schema
+            .fields()
+            .iter()
+            .map(|field| column_label(&facts, instance, field.name()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let source = Arc::new(CheckedScan::new(Arc::clone(&facts)));
+        let scan = LogicalPlanBuilder::scan(table_name.clone(), source, None).map_err(internal)?;
+        let Some((unit, _space)) = facts.unit() else {
+            let plan = scan.build().map_err(internal)?;
+            return Ok(Relation::Reference(Reference { plan, labels }));
+        };
+        let hidden = format!("__cr_unit_{instance}");
+        let mut exprs: Vec<Expr> = projected_schema
+            .iter()
+            .map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())))
+            .collect();
+        exprs.push(Expr::Column(Column::new(Some(table_name.clone()), unit)).alias(&hidden));
+        let plan = scan.project(exprs).and_then(LogicalPlanBuilder::build).map_err(internal)?;
+        Ok(Relation::Rows(Rows {
+            plan,
+            labels,
+            unit: Column::new_unqualified(hidden),
+            instances: BTreeSet::from([instance]),
+            fanned_out: None,
+        }))
+    }
+
+    fn alias(&mut self, alias: &SubqueryAlias) -> Result<Relation, Refusal> {
+        let renamed = |plan: LogicalPlan| {
+            SubqueryAlias::try_new(Arc::new(plan), alias.alias.clone())
+                .map(LogicalPlan::SubqueryAlias)
+                .map_err(internal)
+        };
+        Ok(match self.node(&alias.input)? {
+            Relation::Rows(rows) => Relation::Rows(Rows {
+                plan: renamed(rows.plan)?,
+                unit: Column::new(Some(alias.alias.clone()), rows.unit.name),
+                ..rows
+            }),
+            Relation::Reference(reference) => Relation::Reference(Reference { plan: renamed(reference.plan)?, ..reference }),
+            Relation::Open(plan) => Relation::Open(renamed(plan)?),
+        })
+    }
+
+    fn projection(&mut self, projection: &Projection, plan: &LogicalPlan) -> Result<Relation, Refusal> {
+        match self.node(&projection.input)? {
+            Relation::Open(input) => self.open(plan, vec![input]).map(Relation::Open),
+            Relation::Reference(Reference { plan: input, labels }) => {
+                match self.named(plan, &projection.expr, projection.input.schema(), &labels) {
+                    Ok((exprs, labels)) => {
+                        let plan = LogicalPlanBuilder::from(input).project(exprs).and_then(LogicalPlanBuilder::build);
+                        Ok(Relation::Reference(Reference { plan: plan.map_err(internal)?, labels }))
+                    }
+                    // Not total or not listed: it may still stand above the release.
+                    Err(_protected) => self.open(plan, vec![input]).map(Relation::Open),
+                }
+            }
+            Relation::Rows(rows) => {
+                let (mut exprs, labels) =
+                    self.named(plan, &projection.expr, projection.input.schema(), &rows.labels)?;
+                exprs.push(Expr::Column(rows.unit.clone()).alias(&rows.unit.name));
+                let unit = Column::new_unqualified(&rows.unit.name);
+                let plan = LogicalPlanBuilder::from(rows.plan)
+                    .project(exprs)
+                    .and_then(LogicalPlanBuilder::build)
+                    .map_err(internal)?;
+                Ok(Relation::Rows(Rows { plan, labels, unit, ..rows }))
+            }
+        }
+    }
+
+    /// The total forms of a node's expressions under the names the planner gave them.
+    fn named(
+        &self,
+        plan: &LogicalPlan,
+        exprs: &[Expr],
+        input: &datafusion::common::DFSchema,
+        labels: &[Label],
+    ) -> Result<(Vec<Expr>, Vec<Label>), Refusal> {
+        self.with_scope(input, labels, |scope| {
+            let mut totals = Vec::with_capacity(exprs.len());
+            let mut out = Vec::with_capacity(exprs.len());
+            for (expr, (qualifier, field)) in exprs.iter().zip(plan.schema().iter()) {
+                let (total, label) = expression::expression(expr, scope)?;
+                totals.push(under_name(total, qualifier, field.name()));
+                out.push(label);
+            }
+            Ok((totals, out))
+        })
+    }
+
+    fn filter(&mut self, filter: &Filter, plan: &LogicalPlan) -> Result<Relation, Refusal> {
+        match self.node(&filter.input)? {
+            Relation::Open(input) => self.open(plan, vec![input]).map(Relation::Open),
+            Relation::Reference(Reference { plan: input, labels }) => {
+                let predicate = self.with_scope(filter.input.schema(), &labels, |scope| {
+                    expression::expression(&filter.predicate, scope).map(|(total, _label)| total)
+                });
+                match predicate {
+                    Ok(predicate) => Ok(Relation::Reference(Reference { plan: filtered(input, predicate)?, labels })),
+                    Err(_protected) => self.open(plan, vec![input]).map(Relation::Open),
+                }
+            }
+            Relation::Rows(rows) => {
+                let predicate = self.with_scope(filter.input.schema(), &rows.labels, |scope| {
+                    expression::condition(&filter.predicate, scope)
+                })?;
+                Ok(Relation::Rows(Rows { plan: filtered(rows.plan, predicate)?, ..rows }))
+            }
+        }
+    }
+
+    /// A node that stands above the release points or not at all.
+    fn only_open(&mut self, plan: &LogicalPlan, inputs: &[&LogicalPlan], clause: &str) -> Result<Relation, Refusal> {
+        let mut open = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            match self.node(input)? {
+                Relation::Open(plan) | Relation::Reference(Reference { plan, .. }) => open.push(plan),
+                Relation::Rows(_rows) => {
+                    return Err(refused_clause(clause));
+                }
+            }
+        }
+        self.open(plan, open).map(Relation::Open)
+    }
+
+    fn rows_would_leave(&self, rows: &Rows) -> Refusal {
+        let tables: Vec<String> = rows
+            .instances
+            .iter()
+            .filter_map(|instance| self.instances.get(*instance))
+            .map(|facts| format!("`{}`", facts.name))
+            .collect();
+        let refusal = Refusal::new(
+            Code::RowsWouldLeave,
+            format!("the result would hold rows of {}; only aggregates over groups of units are answered", tables.join(", ")),
+        )
+        .suggest("aggregate: SELECT <dimension>, COUNT(DISTINCT <key>) ... GROUP BY <dimension>");
+        match rows.instances.iter().next().and_then(|instance| self.instances.get(*instance)) {
+            Some(facts) => refusal
+                .about(facts.name.table())
+                .rule(crate::refusal::Rule::of(&facts.policy, "release.min_units")),
+            None => refusal,
+        }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if !self.releases.is_empty() {
+            notes.push("groups below the floor are not shown".to_owned());
+        }
+        for table in &self.own_distinct {
+            notes.push(format!("your own table {table} was joined as its distinct rows over the unit and the columns used"));
+        }
+        notes
+    }
+}
+
+/// An expression under the name the planner's plan has for it, so that what stands above finds it.
+fn under_name(expr: Expr, qualifier: Option<&datafusion::common::TableReference>, name: &str) -> Expr {
+    let same = match &expr {
+        Expr::Column(column) => column.relation.as_ref() == qualifier && column.name == name,
+        _ => false,
+    };
+    if same { expr } else { expr.unalias().alias_qualified(qualifier.cloned(), name) }
+}
+
+fn filtered(input: LogicalPlan, predicate: Expr) -> Result<LogicalPlan, Refusal> {
+    LogicalPlanBuilder::from(input).filter(predicate).and_then(LogicalPlanBuilder::build).map_err(internal)
+}
+
+fn refused_clause(clause: &str) -> Refusal {
+    Refusal::new(Code::Clause, format!("{clause} over protected rows is not answered"))
+        .about(clause)
+        .suggest("aggregate first; anything may be done with the aggregated result")
+}
+
+fn column_label(facts: &TableFacts, instance: Instance, name: &str) -> Result<Label, Refusal> {
+    let rule = facts
+        .column(name)
+        .ok_or_else(|| Refusal::new(Code::Internal, "a hidden column reached the plan"))?;
+    let origin = Some(Origin { instance, column: name.to_owned() });
+    if let Some((unit, space)) = facts.unit()
+        && unit == name
+    {
+        return Ok(Label { kind: Kind::Key(space.clone()), uses: BTreeSet::new(), measure: None, origin });
+    }
+    let uses = rule
+        .uses
+        .iter()
+        .copied()
+        .filter(|what| match what {
+            Use::Join | Use::Dimension | Use::Filter => true,
+            Use::Count | Use::Measure => false,
+        })
+        .collect();
+    let measure = (rule.uses.contains(&Use::Measure) && facts.unit().is_some()).then(|| Measure {
+        instance,
+        functions: rule.functions.clone(),
+        zero_else: false,
+        own: false,
+    });
+    Ok(Label { kind: Kind::Value, uses, measure, origin })
+}
+
+/// An owner's condition on its own rows, in its total form: every column may be named.
+pub(crate) fn total_condition(expr: &Expr, schema: &datafusion::common::DFSchema) -> Result<Expr, Refusal> {
+    let labels: Vec<Label> = schema.fields().iter().map(|_field| Label::value(crate::snapshot::owner_uses())).collect();
+    expression::condition(expr, &Scope { schema, labels: &labels, policies: &|_label| None })
+}

@@ -1,0 +1,170 @@
+//! Everything above the release points: any SQL, as long as its functions are listed and its subqueries are released too.
+
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::functions::core::expr_fn::nullif;
+use datafusion::logical_expr::expr::{BinaryExpr, Exists, InSubquery};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, LogicalPlan, Operator, Subquery, WindowFunctionDefinition,
+};
+use std::sync::Arc;
+
+use super::{Checker, Reference, Relation, functions, internal, under_name};
+use crate::refusal::{Code, Refusal};
+
+impl Checker<'_> {
+    /// The node over other inputs, once its expressions have been looked at.
+    pub(super) fn open(&mut self, plan: &LogicalPlan, inputs: Vec<LogicalPlan>) -> Result<LogicalPlan, Refusal> {
+        let mut exprs = Vec::new();
+        for expr in plan.expressions() {
+            check_functions(&expr)?;
+            let expr = self.released_subqueries(expr)?;
+            exprs.push(expr);
+        }
+        let exprs = match plan {
+            LogicalPlan::Projection(projection) => exprs
+                .into_iter()
+                .zip(plan.schema().iter())
+                .map(|(expr, (qualifier, field))| {
+                    Ok(under_name(null_on_zero(expr, projection.input.schema())?, qualifier, field.name()))
+                })
+                .collect::<Result<Vec<_>, Refusal>>()?,
+            LogicalPlan::Filter(filter) => exprs
+                .into_iter()
+                .map(|expr| null_on_zero(expr, filter.input.schema()))
+                .collect::<Result<Vec<_>, Refusal>>()?,
+            _ => exprs,
+        };
+        plan.with_new_exprs(exprs, inputs).and_then(LogicalPlan::recompute_schema).map_err(internal)
+    }
+
+    /// A subquery in an expression above the release is a query of its own: its root is released, or it is refused.
+    fn released_subqueries(&mut self, expr: Expr) -> Result<Expr, Refusal> {
+        let mut refused = None;
+        let rewritten = expr
+            .transform_up(|expr| {
+                let rewritten = match expr {
+                    Expr::ScalarSubquery(subquery) => self.released_subquery(&subquery).map(Expr::ScalarSubquery),
+                    Expr::Exists(Exists { subquery, negated }) => {
+                        self.released_subquery(&subquery).map(|subquery| Expr::Exists(Exists { subquery, negated }))
+                    }
+                    Expr::InSubquery(InSubquery { expr, subquery, negated }) => self
+                        .released_subquery(&subquery)
+                        .map(|subquery| Expr::InSubquery(InSubquery { expr, subquery, negated })),
+                    other => return Ok(Transformed::no(other)),
+                };
+                match rewritten {
+                    Ok(expr) => Ok(Transformed::yes(expr)),
+                    Err(refusal) => {
+                        refused = Some(refusal);
+                        datafusion::common::plan_err!("refused")
+                    }
+                }
+            })
+            .map(|transformed| transformed.data);
+        match (rewritten, refused) {
+            (_, Some(refusal)) => Err(refusal),
+            (Ok(expr), None) => Ok(expr),
+            (Err(detail), None) => Err(internal(detail)),
+        }
+    }
+
+    fn released_subquery(&mut self, subquery: &Subquery) -> Result<Subquery, Refusal> {
+        if !subquery.outer_ref_columns.is_empty() {
+            return Err(Refusal::new(Code::Subquery, "this correlated subquery is not answered")
+                .suggest("join the two results instead"));
+        }
+        match self.node(&subquery.subquery)? {
+            Relation::Open(plan) | Relation::Reference(Reference { plan, .. }) => Ok(Subquery {
+                subquery: Arc::new(plan),
+                outer_ref_columns: Vec::new(),
+                spans: subquery.spans.clone(),
+            }),
+            Relation::Rows(rows) => Err(self.rows_would_leave(&rows)),
+        }
+    }
+}
+
+/// Functions and forms of an expression above the release. Errors there depend on released values only, so more is listed
+/// than below; what could exhaust the server, draw at random or look outside is not.
+fn check_functions(expr: &Expr) -> Result<(), Refusal> {
+    let mut refused = None;
+    let walked = expr.apply(|expr| {
+        let checked = match expr {
+            Expr::ScalarFunction(call) => functions::check_released(call.func.name()),
+            Expr::AggregateFunction(call) => functions::check_released_aggregate(call.func.name()),
+            Expr::WindowFunction(call) => match &call.fun {
+                WindowFunctionDefinition::AggregateUDF(function) => {
+                    functions::check_released_aggregate(function.name())
+                }
+                WindowFunctionDefinition::WindowUDF(function) => functions::check_released_window(function.name()),
+            },
+            Expr::Placeholder(_) => {
+                Err(Refusal::new(Code::NotAvailable, "parameters are not available in this version").about("$"))
+            }
+            Expr::ScalarVariable(..) => Err(Refusal::new(Code::Syntax, "variables are not supported").about("@")),
+            Expr::Unnest(_) | Expr::HigherOrderFunction(_) | Expr::Lambda(_) | Expr::LambdaVariable(_) => {
+                Err(Refusal::new(Code::Syntax, "arrays and lambdas are not supported"))
+            }
+            Expr::SetComparison(_) => Err(Refusal::new(Code::Subquery, "ANY and ALL are not answered here")),
+            Expr::OuterReferenceColumn(..) => {
+                Err(Refusal::new(Code::Subquery, "this correlated subquery is not answered"))
+            }
+            #[expect(deprecated, reason = "the variant still exists; the planner resolves it")]
+            Expr::Wildcard { .. } => Err(Refusal::new(Code::Invalid, "`*` stands where it cannot")),
+            Expr::Alias(_)
+            | Expr::Column(_)
+            | Expr::Literal(..)
+            | Expr::BinaryExpr(_)
+            | Expr::Like(_)
+            | Expr::SimilarTo(_)
+            | Expr::Not(_)
+            | Expr::IsNotNull(_)
+            | Expr::IsNull(_)
+            | Expr::IsTrue(_)
+            | Expr::IsFalse(_)
+            | Expr::IsUnknown(_)
+            | Expr::IsNotTrue(_)
+            | Expr::IsNotFalse(_)
+            | Expr::IsNotUnknown(_)
+            | Expr::Negative(_)
+            | Expr::Between(_)
+            | Expr::Case(_)
+            | Expr::Cast(_)
+            | Expr::TryCast(_)
+            | Expr::InList(_)
+            | Expr::Exists(_)
+            | Expr::InSubquery(_)
+            | Expr::ScalarSubquery(_)
+            | Expr::GroupingSet(_) => Ok(()),
+        };
+        Ok(match checked {
+            Ok(()) => TreeNodeRecursion::Continue,
+            Err(refusal) => {
+                refused = Some(refusal);
+                TreeNodeRecursion::Stop
+            }
+        })
+    });
+    match (walked, refused) {
+        (_, Some(refusal)) => Err(refusal),
+        (Ok(_), None) => Ok(()),
+        (Err(detail), None) => Err(internal(detail)),
+    }
+}
+
+/// A ratio whose divisor is zero is NULL, as below the release.
+fn null_on_zero(expr: Expr, schema: &datafusion::common::DFSchema) -> Result<Expr, Refusal> {
+    expr.transform_up(|expr| match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Divide | Operator::Modulo), right })
+            if functions::literal(&right).is_none() =>
+        {
+            let zero = ScalarValue::new_zero(&right.get_type(schema)?)?;
+            let right = Box::new(nullif(*right, Expr::Literal(zero, None)));
+            Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right })))
+        }
+        other => Ok(Transformed::no(other)),
+    })
+    .map(|transformed| transformed.data)
+    .map_err(internal)
+}

@@ -1,0 +1,108 @@
+//! [`PrivatePlan`] to [`ExactAggregate`]: the only place where rows are read to answer a question.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use cleanroom_registry::Reservation;
+use datafusion::common::Result;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::prelude::SessionContext;
+
+use crate::check::ReleasePoint;
+use crate::compile::PrivatePlan;
+use crate::deep;
+use crate::plan;
+
+/// Exact counts and sums of groups, large and small. It is consumed by the release and shown to nobody: it cannot be
+/// printed, copied or serialised.
+pub(crate) struct ExactAggregate {
+    release: ReleasePoint,
+    batch: RecordBatch,
+}
+
+impl ExactAggregate {
+    pub(crate) fn into_parts(self) -> (ReleasePoint, RecordBatch) {
+        (self.release, self.batch)
+    }
+}
+
+/// Everything a query read, and what is to be made of it once it is released.
+pub(crate) struct Executed {
+    pub(crate) exact: Vec<ExactAggregate>,
+    pub(crate) above: LogicalPlan,
+}
+
+/// Memory and disk that all queries share.
+pub(crate) fn runtime(memory_limit: usize, spill: &Path) -> Result<Arc<RuntimeEnv>> {
+    let most_reported = NonZeroUsize::MIN;
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(memory_limit), most_reported)))
+        .with_disk_manager_builder(
+            DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill.to_owned()])),
+        )
+        .build_arc()
+}
+
+/// A session of the shared runtime.
+pub(crate) fn session(runtime: &Arc<RuntimeEnv>, partitions: Option<usize>) -> SessionState {
+    let mut config = plan::config();
+    if let Some(partitions) = partitions {
+        config = config.with_target_partitions(partitions);
+    }
+    SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(Arc::clone(runtime))
+        .with_default_features()
+        .build()
+}
+
+/// Runs the plan. The reservation is spent by it, whatever becomes of the run.
+pub(crate) async fn execute(state: &SessionState, plan: PrivatePlan) -> Result<Executed> {
+    let (reservation, releases, above) = plan.into_parts();
+    let mut exact = Vec::with_capacity(releases.len());
+    for (release, plan) in releases {
+        let batch = run(state, plan).await?;
+        exact.push(ExactAggregate { release, batch });
+    }
+    spend(reservation);
+    Ok(Executed { exact, above })
+}
+
+/// A reservation allows one run: it ends here.
+fn spend(reservation: Reservation) {
+    drop(reservation);
+}
+
+/// One plan to one batch. Physical planning recurses with the depth of expressions, so it gets a deep stack.
+pub(crate) async fn run(state: &SessionState, plan: LogicalPlan) -> Result<RecordBatch> {
+    let planning = state.clone();
+    let physical: Arc<dyn ExecutionPlan> =
+        deep::run_async(async move { planning.create_physical_plan(&plan).await }).await??;
+    let schema = physical.schema();
+    let context = SessionContext::new_with_state(state.clone());
+    let batches = collect(physical, context.task_ctx()).await?;
+    Ok(concat_batches(&schema, &batches)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ExactAggregate, Executed};
+    use crate::compile::PrivatePlan;
+
+    // What holds exact values cannot be printed, copied or written anywhere; a derive that changes this does not compile.
+    static_assertions::assert_not_impl_any!(ExactAggregate: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
+    static_assertions::assert_not_impl_any!(Executed: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
+    // A reservation is spent once, and so is the plan that holds it.
+    static_assertions::assert_not_impl_any!(PrivatePlan: Clone, std::fmt::Debug);
+    static_assertions::assert_not_impl_any!(cleanroom_registry::Reservation: Clone);
+    static_assertions::assert_not_impl_any!(cleanroom_registry::Pending: Clone);
+}

@@ -1,0 +1,138 @@
+//! What a query is decided on: tables, their policies and their schemas. No row, and nothing computed from protected rows.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use cleanroom_policy::{ColumnRule, PartnerName, Policy, Room, RoomName, SpaceName, Subject, TableName};
+use cleanroom_registry::Registry;
+
+use crate::ingest;
+use crate::vault::Unavailable;
+
+/// One table as queries see it.
+pub(crate) struct TableFacts {
+    pub(crate) name: TableName,
+    pub(crate) description: String,
+    pub(crate) policy: Policy,
+    pub(crate) policy_digest: String,
+    /// The data taken in last; absent before the first.
+    pub(crate) data: Option<DataFacts>,
+}
+
+/// One version of a table's data.
+pub(crate) struct DataFacts {
+    pub(crate) version: u64,
+    pub(crate) snapshot: PathBuf,
+    /// All columns of the snapshot, hidden ones too.
+    pub(crate) stored: SchemaRef,
+    /// Columns of a reference table in which no value stands twice.
+    pub(crate) unique: BTreeSet<String>,
+    /// When it was taken in.
+    pub(crate) at: time::OffsetDateTime,
+}
+
+impl TableFacts {
+    pub(crate) fn owner(&self) -> &PartnerName {
+        self.name.owner()
+    }
+
+    /// The unit column and its identity space; `None` for a reference table.
+    pub(crate) fn unit(&self) -> Option<(&str, &SpaceName)> {
+        match &self.policy.subject {
+            Subject::Unit { column, space } => Some((column.as_str(), space)),
+            Subject::Public => None,
+        }
+    }
+
+    pub(crate) fn column(&self, name: &str) -> Option<&ColumnRule> {
+        self.policy.columns.iter().find(|(column, _rule)| column.as_str() == name).map(|(_column, rule)| rule)
+    }
+
+    /// The schema a query plans against: granted columns only, so that a hidden column cannot be told from one that does
+    /// not exist.
+    pub(crate) fn granted(&self) -> SchemaRef {
+        let fields = self.data.as_ref().map(|data| {
+            data.stored
+                .fields()
+                .iter()
+                .filter(|field| self.column(field.name()).is_some())
+                .map(|field| Field::new(field.name(), field.data_type().clone(), true))
+                .collect::<Vec<_>>()
+        });
+        Arc::new(Schema::new(fields.unwrap_or_default()))
+    }
+}
+
+/// A room as one query sees it; read once, so that one query is decided and executed on one version of everything.
+pub(crate) struct RoomFacts {
+    pub(crate) room: Room,
+    /// Tables with a policy in force.
+    pub(crate) tables: Vec<Arc<TableFacts>>,
+}
+
+impl RoomFacts {
+    /// Reads what is in force now; `None` where there is no such room.
+    pub(crate) async fn load(
+        registry: &Registry,
+        data_dir: &std::path::Path,
+        name: &RoomName,
+    ) -> Result<Option<Self>, Unavailable> {
+        let Some(room) = registry.room(name).await? else {
+            return Ok(None);
+        };
+        let mut tables = Vec::new();
+        for declaration in room.partners.iter().flat_map(|partner| &partner.tables) {
+            let Some(record) = registry.policy(name, &declaration.name).await? else {
+                continue;
+            };
+            let data = match registry.table_version(name, &declaration.name).await? {
+                Some(version) => Some(DataFacts {
+                    version: version.version,
+                    snapshot: ingest::snapshot_path(data_dir, name, &version.snapshot),
+                    stored: stored_schema(&version.schema)?,
+                    unique: unique_columns(&version.meta),
+                    at: version.at,
+                }),
+                None => None,
+            };
+            tables.push(Arc::new(TableFacts {
+                name: declaration.name.clone(),
+                description: declaration.description.clone(),
+                policy: record.policy,
+                policy_digest: record.digest,
+                data,
+            }));
+        }
+        Ok(Some(Self { room, tables }))
+    }
+}
+
+fn stored_schema(schema: &serde_json::Value) -> Result<SchemaRef, Unavailable> {
+    let broken = || Unavailable::new("the registered schema of a table cannot be read");
+    let columns = schema.as_array().ok_or_else(broken)?;
+    let fields = columns
+        .iter()
+        .map(|column| {
+            let text = |key: &str| column.get(key).and_then(serde_json::Value::as_str).ok_or_else(broken);
+            let data_type = DataType::from_str(text("type")?).map_err(|_detail| broken())?;
+            Ok(Field::new(text("name")?, data_type, true))
+        })
+        .collect::<Result<Vec<_>, Unavailable>>()?;
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+fn unique_columns(meta: &serde_json::Value) -> BTreeSet<String> {
+    meta.get("unique")
+        .and_then(serde_json::Value::as_object)
+        .map(|columns| {
+            columns
+                .iter()
+                .filter(|(_name, unique)| unique.as_bool() == Some(true))
+                .map(|(name, _unique)| name.clone())
+                .collect()
+        })
+        .unwrap_or_default()
+}

@@ -1,0 +1,331 @@
+//! The blocking work of one ingestion: everything but its registration.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use arrow::array::{ArrayRef, AsArray as _, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use cleanroom_keys::RoomKey;
+use cleanroom_policy::{Policy, Subject, Use};
+use cleanroom_registry::{NewTableVersion, TableVersion};
+use datafusion::error::DataFusionError;
+use futures::StreamExt as _;
+use serde_json::{Map, Value, json};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{Sender, channel};
+
+use super::binary;
+use super::error::IngestError;
+use super::fingerprint::{Fingerprint, Recipe};
+use super::identities::{Identities, Unnumbered};
+use super::layout::{Chunks, Layout};
+use super::snapshot::{self, Repeats, SnapshotWriter, Written};
+use super::sort::{Feed, Sorter, Stopped};
+use super::source::{Format, SourceFile};
+use super::text;
+use super::workspace::RoomLock;
+
+/// Batches between two steps.
+const QUEUE: usize = 4;
+
+/// Numbers the rows while they are sorted, so that equal sources give equal snapshots.
+const ROW: &str = "__row";
+
+/// One ingestion.
+pub(crate) struct Job {
+    pub(crate) lock: RoomLock,
+    pub(crate) memory_limit: usize,
+    pub(crate) policy: Policy,
+    pub(crate) path: PathBuf,
+    pub(crate) label: String,
+    pub(crate) format: Option<Format>,
+    pub(crate) force: bool,
+    pub(crate) current: Option<TableVersion>,
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+/// What is to be registered. The lock is held until it is.
+pub(crate) enum Prepared {
+    /// Nothing.
+    Unchanged { lock: RoomLock, rows: u64, notes: Vec<String> },
+    /// A snapshot, durable and under its name.
+    New { lock: RoomLock, version: NewTableVersion, rows: u64, notes: Vec<String> },
+}
+
+impl Job {
+    pub(crate) fn run(self, handle: &Handle) -> Result<Prepared, IngestError> {
+        let source = SourceFile::open(&self.path, &self.label, self.format)?;
+        let (key, space) = match &self.policy.subject {
+            Subject::Unit { space, .. } => (Some(self.room_key()?), Some(space)),
+            Subject::Public => (None, None),
+        };
+        let recipe = Recipe::new(&self.policy, source.format, key.as_ref().map(RoomKey::key_id));
+        if let Some(rows) = self.unchanged(|known| known.surely(&source, &recipe))? {
+            return Ok(Prepared::Unchanged { lock: self.lock, rows, notes: Vec::new() });
+        }
+        let content = source.content()?;
+        if let Some(rows) = self.unchanged(|known| known.covers(&content, &recipe))? {
+            return Ok(Prepared::Unchanged { lock: self.lock, rows, notes: Vec::new() });
+        }
+
+        let mut identities = match (key, space) {
+            (Some(key), Some(space)) => Some(Identities::open(&self.lock.spaces_dir()?, space.as_str(), key)?),
+            _ => None,
+        };
+        let workspace = self.lock.workspace()?;
+        let sorter = Sorter::new(self.memory_limit, workspace.path()).map_err(|error| self.engine(&error))?;
+        let (layout, chunks) = self.decoder(&source)?;
+        let writer = SnapshotWriter::create(workspace.path(), &layout.stored_schema(), layout.unit())?;
+        let written = self.transfer(handle, &sorter, &layout, chunks, identities.as_mut(), writer)?;
+        source.still_the_same()?;
+        let unique = self.unique(handle, &sorter, &layout, &written)?;
+
+        // Tokens first: a snapshot is registered only once the numbers in it have a lasting meaning.
+        identities.map_or(Ok(()), Identities::commit)?;
+        self.lock.snapshots_dir()?;
+        let (snapshot, rows) = (written.digest.clone(), written.rows);
+        written.publish(&self.lock.snapshot_path(&snapshot))?;
+        let version = NewTableVersion {
+            schema: describe(&layout.stored_schema()),
+            meta: self.meta(&source, unique),
+            fingerprint: serde_json::to_string(&Fingerprint::new(source.stamp, content, recipe))
+                .map_err(|_| IngestError::Internal { file: self.label.clone(), what: "fingerprint" })?,
+            snapshot,
+        };
+        let notes = layout.notes;
+        Ok(match &self.current {
+            Some(known) if same(known, &version) => Prepared::Unchanged { lock: self.lock, rows, notes },
+            _ => Prepared::New { lock: self.lock, version, rows, notes },
+        })
+    }
+
+    /// Rows of the version in force, where it exists, is of this very source, and nothing forces another look.
+    fn unchanged(&self, is_same: impl Fn(&Fingerprint) -> bool) -> Result<Option<u64>, IngestError> {
+        let Some(current) = self.current.as_ref().filter(|_| !self.force) else {
+            return Ok(None);
+        };
+        let path = self.lock.snapshot_path(&current.snapshot);
+        let same = Fingerprint::parse(&current.fingerprint).is_some_and(|known| is_same(&known));
+        if same && path.exists() { snapshot::rows(&path).map(Some) } else { Ok(None) }
+    }
+
+    /// The room's key; made on first use.
+    fn room_key(&self) -> Result<RoomKey, IngestError> {
+        let path = self.lock.key_path();
+        if path.exists() {
+            return Ok(RoomKey::load(&path)?);
+        }
+        let key = RoomKey::generate()?;
+        key.save(&path)?;
+        Ok(key)
+    }
+
+    /// Opens the source. A decoder that panics on a damaged file is one that found it damaged.
+    fn decoder(&self, source: &SourceFile) -> Result<(Layout, Box<dyn Chunks>), IngestError> {
+        let opened = thread::scope(|scope| {
+            let open = || match source.format {
+                Format::Parquet => binary::parquet(source, &self.policy),
+                Format::ArrowStream => binary::arrow_stream(source, &self.policy),
+                Format::Csv => text::csv(source, &self.policy, &self.stop),
+                Format::JsonLines => text::json_lines(source, &self.policy, &self.stop),
+            };
+            scope.spawn(open).join()
+        });
+        opened.unwrap_or_else(|_panic| Err(self.damaged()))
+    }
+
+    /// Decodes in one thread, sorts and writes in this one.
+    fn transfer(
+        &self,
+        handle: &Handle,
+        sorter: &Sorter,
+        layout: &Layout,
+        chunks: Box<dyn Chunks>,
+        identities: Option<&mut Identities>,
+        writer: SnapshotWriter,
+    ) -> Result<Written, IngestError> {
+        let (sender, feed) = channel(QUEUE);
+        thread::scope(|scope| {
+            let decoding = scope.spawn(move || self.decode(layout, chunks, identities, &sender));
+            let written = self.write(handle, sorter, layout, feed, writer);
+            // What went wrong with the source explains what went wrong after it.
+            decoding.join().unwrap_or_else(|_panic| Err(self.damaged()))?;
+            written
+        })
+    }
+
+    /// Sends what [`Layout::stored_schema`] tells, with the row's number behind where the rows are to be sorted.
+    fn decode(
+        &self,
+        layout: &Layout,
+        mut chunks: Box<dyn Chunks>,
+        mut identities: Option<&mut Identities>,
+        sender: &Sender<Result<RecordBatch, Stopped>>,
+    ) -> Result<(), IngestError> {
+        let schema = feed_schema(layout);
+        let mut done = 0;
+        let mut step = || {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(IngestError::Interrupted);
+            }
+            let Some(chunk) = chunks.next()? else {
+                return Ok(None);
+            };
+            let mut columns: Vec<ArrayRef> = chunk.batch.columns().to_vec();
+            let rows = chunk.batch.num_rows() as u64;
+            if let (Some(unit), Some(identities)) = (layout.unit(), identities.as_deref_mut())
+                && let Some(column) = columns.get_mut(unit)
+            {
+                *column = identities.number(column.as_string::<i32>()).map_err(|error| match error {
+                    Unnumbered::Full => IngestError::SpaceFull { space: identities.space().to_owned() },
+                    Unnumbered::Value(bad, what) => IngestError::Value {
+                        file: self.label.clone(),
+                        place: chunk.places.of(bad.row),
+                        column: layout.columns.get(unit).map(|column| column.name.clone()),
+                        what,
+                        remedy: "correct or remove the row",
+                    },
+                })?;
+                columns.push(Arc::new(Int64Array::from_iter_values((done..done + rows).map(u64::cast_signed))));
+            }
+            done += rows;
+            RecordBatch::try_new(Arc::clone(&schema), columns)
+                .map(Some)
+                .map_err(|_| IngestError::Internal { file: self.label.clone(), what: "columns do not fit the layout" })
+        };
+        loop {
+            match step() {
+                Ok(None) => return Ok(()),
+                // Nobody listens any more where writing failed; that failure is the one to tell.
+                Ok(Some(batch)) => {
+                    if sender.blocking_send(Ok(batch)).is_err() {
+                        return Ok(());
+                    }
+                }
+                Err(error) => {
+                    sender.blocking_send(Err(Stopped)).ok();
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn write(
+        &self,
+        handle: &Handle,
+        sorter: &Sorter,
+        layout: &Layout,
+        mut feed: Feed,
+        mut writer: SnapshotWriter,
+    ) -> Result<Written, IngestError> {
+        let Some(unit) = layout.unit().and_then(|unit| layout.columns.get(unit)) else {
+            while let Some(batch) = feed.blocking_recv() {
+                writer.write(&batch.map_err(|Stopped| IngestError::Interrupted)?)?;
+            }
+            return writer.finish();
+        };
+        let kept: Vec<usize> = (0..layout.columns.len()).collect();
+        handle.block_on(async {
+            let mut sorted = sorter
+                .sorted(&feed_schema(layout), &[&unit.name, ROW], feed)
+                .map_err(|error| self.engine(&error))?;
+            while let Some(batch) = sorted.next().await {
+                let batch = batch.and_then(|batch| Ok(batch.project(&kept)?)).map_err(|error| self.engine(&error))?;
+                writer.write(&batch)?;
+            }
+            Ok::<_, IngestError>(())
+        })?;
+        writer.finish()
+    }
+
+    /// Which join columns of a reference table hold no value twice.
+    fn unique(
+        &self,
+        handle: &Handle,
+        sorter: &Sorter,
+        layout: &Layout,
+        written: &Written,
+    ) -> Result<Map<String, Value>, IngestError> {
+        let mut unique = Map::new();
+        if self.policy.subject != Subject::Public {
+            return Ok(unique);
+        }
+        let joined = self.policy.columns.iter().filter(|(_name, rule)| rule.uses.contains(&Use::Join));
+        for (name, _rule) in joined {
+            let Some(position) = layout.columns.iter().position(|column| column.name == name.as_str()) else {
+                continue;
+            };
+            let values = written.column(position)?;
+            let schema = arrow::array::RecordBatchReader::schema(&values);
+            let (sender, feed) = channel(QUEUE);
+            let found = thread::scope(|scope| {
+                scope.spawn(move || {
+                    for batch in values {
+                        if sender.blocking_send(batch.map_err(|_| Stopped)).is_err() {
+                            break;
+                        }
+                    }
+                });
+                handle.block_on(async {
+                    let mut sorted = sorter.sorted(&schema, &[name.as_str()], feed)?;
+                    let mut repeats = Repeats::default();
+                    while let Some(batch) = sorted.next().await {
+                        batch?.columns().iter().for_each(|values| repeats.see(values));
+                        if repeats.found() {
+                            break;
+                        }
+                    }
+                    Ok(repeats.found())
+                })
+            });
+            unique.insert(name.to_string(), Value::Bool(!found.map_err(|error| self.engine(&error))?));
+        }
+        Ok(unique)
+    }
+
+    fn meta(&self, source: &SourceFile, unique: Map<String, Value>) -> Value {
+        let (unit, space) = match &self.policy.subject {
+            Subject::Unit { column, space } => (Some(column.as_str()), Some(space.as_str())),
+            Subject::Public => (None, None),
+        };
+        json!({ "unit": unit, "space": space, "unique": unique, "format": source.format })
+    }
+
+    fn damaged(&self) -> IngestError {
+        IngestError::source(&self.label, "the file is damaged", "write the file again, and check that it was copied whole")
+    }
+
+    /// What the engine says stays inside.
+    fn engine(&self, error: &DataFusionError) -> IngestError {
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(_) | DataFusionError::IoError(_) => {
+                IngestError::Resources { file: self.label.clone() }
+            }
+            _ => IngestError::Internal { file: self.label.clone(), what: "sort" },
+        }
+    }
+}
+
+/// The snapshot's columns, and behind them the row's number where the rows are to be sorted.
+fn feed_schema(layout: &Layout) -> SchemaRef {
+    let stored = layout.stored_schema();
+    if layout.unit().is_none() {
+        return stored;
+    }
+    let row = Arc::new(Field::new(ROW, DataType::Int64, false));
+    Arc::new(Schema::new(stored.fields().iter().cloned().chain([row]).collect::<Vec<_>>()))
+}
+
+fn describe(schema: &Schema) -> Value {
+    let column = |field: &Arc<Field>| {
+        json!({ "name": field.name(), "type": field.data_type().to_string(), "nullable": field.is_nullable() })
+    };
+    Value::Array(schema.fields().iter().map(column).collect())
+}
+
+/// Whether the version in force already says all that the new one would.
+fn same(known: &TableVersion, new: &NewTableVersion) -> bool {
+    known.snapshot == new.snapshot && known.schema == new.schema && known.meta == new.meta
+}

@@ -1,0 +1,100 @@
+//! Post-processing: what stands above the release points runs on released and reference tables only.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{cast, take};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::ipc::writer::StreamWriter;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Result, plan_datafusion_err, resources_datafusion_err};
+use datafusion::datasource::{MemTable, provider_as_source};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+
+use crate::execute;
+use crate::release::ReleasedTable;
+use crate::released::{OutputColumn, Released};
+use crate::source::ReleasedScan;
+
+/// Most rows of one answer.
+const MAX_ROWS: usize = 1_000_000;
+
+/// Runs the plan above the release points and builds the answer anew, so that no buffer of what came before is in it.
+pub(crate) async fn process(
+    state: &SessionState,
+    above: LogicalPlan,
+    released: Vec<ReleasedTable>,
+    notes: Vec<String>,
+) -> Result<Released> {
+    let tables = released
+        .into_iter()
+        .map(|table| {
+            let batch = table.into_batch();
+            MemTable::try_new(batch.schema(), vec![vec![batch]]).map(Arc::new)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let above = above
+        .transform_up_with_subqueries(|node| {
+            let Some(scan) = ReleasedScan::of(&node) else {
+                return Ok(Transformed::no(node));
+            };
+            let LogicalPlan::TableScan(place) = &node else {
+                return Ok(Transformed::no(node));
+            };
+            let table = tables
+                .get(scan.release)
+                .ok_or_else(|| plan_datafusion_err!("a release point has no result"))?;
+            let source = provider_as_source(Arc::clone(table) as Arc<dyn datafusion::catalog::TableProvider>);
+            LogicalPlanBuilder::scan(place.table_name.clone(), source, place.projection.clone())?
+                .build()
+                .map(Transformed::yes)
+        })?
+        .data;
+    let batch = execute::run(state, above).await?;
+    if batch.num_rows() > MAX_ROWS {
+        return Err(resources_datafusion_err!("the answer has more than {MAX_ROWS} rows"));
+    }
+    let batch = rebuilt(&batch)?;
+    let columns = batch
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| OutputColumn::new(field.name(), field.data_type().to_string()))
+        .collect();
+    let ipc = ipc(&batch)?;
+    Ok(Released::new(columns, batch, ipc, notes))
+}
+
+fn rebuilt(batch: &RecordBatch) -> Result<RecordBatch> {
+    let rows = u32::try_from(batch.num_rows()).map_err(|_many| resources_datafusion_err!("too many rows"))?;
+    let all: UInt32Array = (0..rows).collect::<Vec<u32>>().into();
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|column| {
+            let plain = match column.data_type() {
+                DataType::Utf8View | DataType::LargeUtf8 => cast(column, &DataType::Utf8)?,
+                DataType::Dictionary(_, value) => cast(column, value)?,
+                _ => Arc::clone(column),
+            };
+            Ok(take(&plain, &all, None)?)
+        })
+        .collect::<Result<Vec<ArrayRef>>>()?;
+    let fields: Vec<Field> = batch
+        .schema()
+        .fields()
+        .iter()
+        .zip(&columns)
+        .map(|(field, column)| Field::new(field.name(), column.data_type().clone(), true))
+        .collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
+}
+
+fn ipc(batch: &RecordBatch) -> Result<Vec<u8>> {
+    let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema())?;
+    writer.write(batch)?;
+    writer.finish()?;
+    Ok(writer.into_inner()?)
+}

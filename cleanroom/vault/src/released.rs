@@ -1,0 +1,146 @@
+//! What leaves the vault: released tables, and the price of a question that was only asked about.
+
+use arrow::array::RecordBatch;
+use cleanroom_registry::{Outcome, Recorded, Status};
+use serde_json::{Value, json};
+
+use crate::refusal::{Failure, Refusal};
+
+/// One column of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputColumn {
+    name: String,
+    data_type: String,
+}
+
+impl OutputColumn {
+    pub(crate) fn new(name: impl Into<String>, data_type: impl Into<String>) -> Self {
+        Self { name: name.into(), data_type: data_type.into() }
+    }
+
+    /// Its name in the query.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its Arrow type.
+    pub fn data_type(&self) -> &str {
+        &self.data_type
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        json!({ "name": self.name, "type": self.data_type })
+    }
+}
+
+/// A table that may be shown: every release rule has been applied to all that it was computed from.
+///
+/// Only the release stage of this crate can make one.
+pub struct Released {
+    columns: Vec<OutputColumn>,
+    batch: RecordBatch,
+    ipc: Vec<u8>,
+    notes: Vec<String>,
+}
+
+impl Released {
+    pub(crate) fn new(
+        columns: Vec<OutputColumn>,
+        batch: RecordBatch,
+        ipc: Vec<u8>,
+        notes: Vec<String>,
+    ) -> Self {
+        Self { columns, batch, ipc, notes }
+    }
+
+    /// The columns, in the query's order.
+    pub fn columns(&self) -> &[OutputColumn] {
+        &self.columns
+    }
+
+    /// The rows, in the query's order.
+    pub fn batch(&self) -> &RecordBatch {
+        &self.batch
+    }
+
+    /// Sentences for the reader; they depend on query and policies alone.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+impl Outcome for Released {
+    fn status(&self) -> Status {
+        Status::Released
+    }
+
+    /// Everything of the contract's object but `query_id`, `rows` and `receipt`; the rows are [`Outcome::result`].
+    fn document(&self) -> Value {
+        json!({
+            "outcome": "released",
+            "columns": self.columns.iter().map(OutputColumn::to_json).collect::<Vec<_>>(),
+            "cost": [],
+            "notes": self.notes,
+        })
+    }
+
+    /// The rows as an Arrow IPC stream of one batch.
+    fn result(&self) -> Option<&[u8]> {
+        Some(&self.ipc)
+    }
+
+    fn code(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// What a dry run tells: the query would be admitted, what it would show and cost. Nothing was read.
+pub struct Priced {
+    columns: Vec<OutputColumn>,
+    notes: Vec<String>,
+    floors: Vec<Value>,
+}
+
+impl Priced {
+    pub(crate) fn new(columns: Vec<OutputColumn>, notes: Vec<String>, floors: Vec<Value>) -> Self {
+        Self { columns, notes, floors }
+    }
+}
+
+impl Outcome for Priced {
+    fn status(&self) -> Status {
+        Status::Priced
+    }
+
+    fn document(&self) -> Value {
+        json!({
+            "outcome": "released",
+            "dry_run": true,
+            "columns": self.columns.iter().map(OutputColumn::to_json).collect::<Vec<_>>(),
+            "rows": [],
+            "cost": [],
+            "floors": self.floors,
+            "notes": self.notes,
+        })
+    }
+
+    fn result(&self) -> Option<&[u8]> {
+        None
+    }
+
+    fn code(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// How a question ended. Each arm is proof that the log holds it.
+pub enum Decision {
+    /// Answered.
+    Released(Recorded<Released>),
+    /// A dry run that would be admitted.
+    Priced(Recorded<Priced>),
+    /// Not answered, by rule.
+    Refused(Recorded<Refusal>),
+    /// Admitted, not finished.
+    Failed(Recorded<Failure>),
+}

@@ -1,0 +1,12 @@
+-- Which share of all sales has each brand, and how do its departments rank? Windows and shares are taken of released sums.
+WITH sales AS (
+  SELECT p.brand, p.department, SUM(t.sales_value) AS sales
+  FROM retailer.transactions t
+  JOIN retailer.products p ON p.product_id = t.product_id
+  GROUP BY p.brand, p.department
+)
+SELECT brand, department, sales,
+       ROUND(100 * sales / SUM(sales) OVER (), 1) AS percent,
+       RANK() OVER (PARTITION BY brand ORDER BY sales DESC) AS place
+FROM sales
+ORDER BY brand, place
