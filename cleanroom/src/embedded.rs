@@ -14,6 +14,7 @@ use cleanroom_vault::{Format, IngestRequest, IngestSource, Ingested, Vault, Vaul
 
 use crate::config;
 use crate::fault::{Fault, Result};
+use crate::operator_log;
 
 /// Largest document that is read; policies and rooms are far smaller.
 const DOCUMENT_BYTES: u64 = 1 << 20;
@@ -161,8 +162,7 @@ impl RoomFiles {
 
     /// Opens the room's state as it is, bringing nothing up to date.
     pub(crate) async fn session(&self) -> Result<Session> {
-        let registry =
-            Registry::open(OpenOptions { data_dir: self.data_dir.clone(), log_host: LOG_HOST.to_owned() }).await?;
+        let registry = self.registry().await?;
         let vault = Vault::open(VaultOptions {
             registry: registry.clone(),
             data_dir: self.data_dir.clone(),
@@ -181,7 +181,14 @@ impl RoomFiles {
                 "use the room first (`cleanroom apply -f`, `cleanroom query --room`), or name its state by `--data-dir`",
             ));
         }
-        Ok(Registry::open(OpenOptions { data_dir: self.data_dir.clone(), log_host: LOG_HOST.to_owned() }).await?)
+        self.registry().await
+    }
+
+    async fn registry(&self) -> Result<Registry> {
+        let options = OpenOptions { data_dir: self.data_dir.clone(), log_host: LOG_HOST.to_owned() };
+        let registry = Registry::open(options).await?;
+        operator_log::to_file(&self.data_dir)?;
+        Ok(registry)
     }
 
     fn policy(&self, declaration: &TableDeclaration) -> Result<PolicyFile, Vec<DocumentError>> {

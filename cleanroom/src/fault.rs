@@ -197,7 +197,7 @@ impl From<Unavailable> for Fault {
 
 impl From<IngestError> for Fault {
     fn from(error: IngestError) -> Self {
-        Self::usage(error, "")
+        if error.is_bad_source() { Self::usage(error, "") } else { Self::failure(error, "") }
     }
 }
 

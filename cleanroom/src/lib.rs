@@ -12,6 +12,7 @@ mod exit;
 mod fault;
 mod http;
 mod listing;
+mod operator_log;
 mod output;
 mod render;
 mod target;

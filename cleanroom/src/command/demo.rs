@@ -74,14 +74,18 @@ fn identifiers(stage: &mut Stage, folder: &Path) -> Result<Facts> {
         let tokenised = stage.tokenise(folder, source, &key_file)?;
         stage.expect(tokenised == *rows as u64, "every address has become a token");
     }
-    let (before, after) = (evidence::first_email(folder, "retailer/purchases")?, evidence::first_email(folder, "room/data/purchases")?);
+    let (before, after) =
+        (evidence::first_email(folder, "retailer/purchases")?, evidence::first_email(folder, "room/data/purchases")?);
     let (before_too, after_too) =
         (evidence::first_email(folder, "agency/exposures")?, evidence::first_email(folder, "room/data/exposures")?);
     stage.say("One person who is in both files, as each partner has written the address down:")?;
-    stage.table(&["partner", "before", "after"], &[
-        vec!["retailer".to_owned(), before, evidence::shortened(&after)],
-        vec!["agency".to_owned(), before_too, evidence::shortened(&after_too)],
-    ])?;
+    stage.table(
+        &["partner", "before", "after"],
+        &[
+            vec!["retailer".to_owned(), before, evidence::shortened(&after)],
+            vec!["agency".to_owned(), before_too, evidence::shortened(&after_too)],
+        ],
+    )?;
     stage.expect(after == after_too && after.starts_with("crt1_"), "one person has one token");
     stage.say("Spelling does not matter; without the key nobody can tell whose token it is, nor try addresses out.")?;
     Ok(facts)
@@ -181,7 +185,8 @@ ORDER BY town";
     let rows = stage.answered(session, sql).await?;
     let shown: Vec<&str> = rows.iter().filter_map(|row| row.get(0)?.as_str()).collect();
     let large = facts.customers_by_town.iter().filter(|(_, people)| **people >= FLOOR);
-    stage.expect(large.map(|(town, _)| *town).eq(shown), "the towns that are shown are those with 25 customers or more");
+    stage
+        .expect(large.map(|(town, _)| *town).eq(shown), "the towns that are shown are those with 25 customers or more");
     let small: Vec<String> = facts
         .customers_by_town
         .iter()
@@ -267,9 +272,13 @@ impl Place {
         fs::create_dir_all(path).map_err(|error| Fault::write(path, &error))?;
         let mut entries = fs::read_dir(path).map_err(|error| Fault::read(path, &error))?;
         if entries.next().is_some() {
-            return Err(Fault::usage(format!("`{}` is not empty", path.display()), "name a folder that is new or empty"));
+            return Err(Fault::usage(
+                format!("`{}` is not empty", path.display()),
+                "name a folder that is new or empty",
+            ));
         }
-        Ok(Self::Kept(path.to_owned()))
+        let path = path.canonicalize().map_err(|error| Fault::read(path, &error))?;
+        Ok(Self::Kept(path))
     }
 
     fn path(&self) -> &Path {

@@ -9,13 +9,13 @@ use clap::Args;
 use cleanroom_registry::{OpenOptions, Registry};
 use cleanroom_vault::{Vault, VaultOptions};
 use tokio::net::TcpListener;
-use tracing_subscriber::EnvFilter;
 
 use super::block_on;
-use crate::config::{Config, ConfigArgs, LogFormat};
+use crate::config::{Config, ConfigArgs};
 use crate::exit::Exit;
 use crate::fault::{Fault, Result};
 use crate::http::{self, App};
+use crate::operator_log;
 
 /// The file in the data directory that the first administrator's token is written to.
 const ADMIN_TOKEN: &str = "admin.token";
@@ -28,7 +28,7 @@ pub(super) struct ServeArgs {
 
 pub(super) fn run(args: ServeArgs) -> Result<Exit> {
     let config = args.config.resolve()?;
-    log_to_stderr(config.log_format);
+    operator_log::to_stderr(config.log_format);
     // What a panic says may hold anything; where it was is enough.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -68,16 +68,6 @@ async fn serve(config: Config) -> Result<()> {
     registry.close().await;
     tracing::info!("ended");
     served.map_err(|error| Fault::failure(format!("the server ended: {error}"), ""))
-}
-
-fn log_to_stderr(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("CLEANROOM_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    // Logging that was set up before, by a program around this one, is left alone.
-    let _ = match format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text => builder.try_init(),
-    };
 }
 
 /// Writes a secret that only the server's user may read. A crash in between leaves a file that holds no working token;

@@ -22,7 +22,7 @@ pub(super) enum Earlier {
     /// It has not ended.
     AtWork,
     /// How it ended.
-    Ended(Answer),
+    Ended(Box<Answer>),
 }
 
 impl Earlier {
@@ -99,7 +99,7 @@ pub(super) async fn earlier(
             if answer.batch().is_some() {
                 app.registry().delivered(room, id, analyst, "json").await?;
             }
-            Ok(Some(Earlier::Ended(answer)))
+            Ok(Some(Earlier::Ended(Box::new(answer))))
         }
     }
 }

@@ -210,6 +210,10 @@ impl From<Unavailable> for Problem {
 
 impl From<IngestError> for Problem {
     fn from(error: IngestError) -> Self {
-        Self::bad_request(error.to_string(), "")
+        if error.is_bad_source() {
+            Self::bad_request(error.to_string(), "")
+        } else {
+            Self::internal(&error.to_string())
+        }
     }
 }

@@ -9,7 +9,10 @@ use super::cell::visible;
 /// The `error` object of the contract as lines of text. `sql` is what was asked.
 pub(crate) fn refusal_text(error: &Value, sql: &str) -> String {
     let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut out = format!("refused[{}]: {}\n", text(error, "code"), text(error, "title"));
+    // Codes of limits and internal failures are of questions that were admitted.
+    let code = text(error, "code");
+    let verdict = if code.starts_with("CR42") || code.starts_with("CR5") { "failed" } else { "refused" };
+    let mut out = format!("{verdict}[{}]: {}\n", code, text(error, "title"));
     let mut gutter = 0;
     if let Some(excerpt) = error.get("span").and_then(|span| Excerpt::new(span, sql)) {
         gutter = excerpt.gutter();

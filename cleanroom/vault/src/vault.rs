@@ -155,6 +155,10 @@ impl Vault {
     /// # Errors
     /// Where a folder cannot be made or read.
     pub fn open(options: VaultOptions) -> Result<Self, VaultError> {
+        // Snapshots are named to the engine by URL, which has no working directory.
+        let data_dir = std::path::absolute(&options.data_dir)
+            .map_err(|source| VaultError::Io { path: options.data_dir.clone(), source })?;
+        let options = VaultOptions { data_dir, ..options };
         ingest::clean_temporary(&options.data_dir)
             .map_err(|source| VaultError::Io { path: options.data_dir.clone(), source })?;
         let spill = options.data_dir.join("tmp");

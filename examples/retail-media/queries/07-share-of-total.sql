@@ -1,4 +1,4 @@
--- Which share of all sales has each brand, and how do its departments rank? Windows and shares are taken of released sums.
+-- Which share of the sales has each brand in each department, and how do its departments rank? Windows run over released sums: 100 percent is what is shown.
 WITH sales AS (
   SELECT p.brand, p.department, SUM(t.sales_value) AS sales
   FROM retailer.transactions t

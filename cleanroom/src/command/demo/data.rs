@@ -188,9 +188,11 @@ fn town(random: &mut Random) -> &'static str {
 /// A product's number and its price in cents.
 fn product(random: &mut Random) -> (i64, u64) {
     let (department, place) = (random.below(DEPARTMENTS.len() as u64), random.below(PRODUCTS_EACH));
-    let cents = DEPARTMENTS.iter().zip(0..).find(|(_, at)| *at == department).map_or(0, |((_, least, most), _)| {
-        least + (most - least) * place / PRODUCTS_EACH
-    });
+    let cents = DEPARTMENTS
+        .iter()
+        .zip(0..)
+        .find(|(_, at)| *at == department)
+        .map_or(0, |((_, least, most), _)| least + (most - least) * place / PRODUCTS_EACH);
     (i64::try_from(department * PRODUCTS_EACH + place + 1).unwrap_or_default(), cents)
 }
 

@@ -16,7 +16,8 @@ use crate::fault::{Fault, Result};
 /// The address, or token, of the first row of a file.
 pub(super) fn first_email(folder: &Path, name: &str) -> Result<String> {
     let path = folder.join(format!("{name}.parquet"));
-    let unreadable = |error: &dyn std::fmt::Display| Fault::failure(format!("cannot read `{}`: {error}", path.display()), "");
+    let unreadable =
+        |error: &dyn std::fmt::Display| Fault::failure(format!("cannot read `{}`: {error}", path.display()), "");
     let file = File::open(&path).map_err(|error| Fault::read(&path, &error))?;
     let mut reader = ParquetRecordBatchReaderBuilder::try_new(file)
         .and_then(|builder| builder.with_batch_size(1).build())

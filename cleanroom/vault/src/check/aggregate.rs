@@ -325,7 +325,7 @@ impl Checker<'_> {
             .and_then(|plan| plan.project(outputs))
             .and_then(LogicalPlanBuilder::build)
             .map_err(internal)?;
-        Ok(Relation::Rows(Rows { plan, labels, unit, instances: rows.instances, fanned_out: None }))
+        Ok(Relation::Rows(Rows { plan, labels, unit, instances: rows.instances, fanned_out: None, per_unit: true }))
     }
 
     /// One aggregate per unit: what to aggregate, how its value follows, and what may be done with it.

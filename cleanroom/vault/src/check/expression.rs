@@ -121,6 +121,12 @@ pub(crate) fn expression(expr: &Expr, scope: &Scope<'_>) -> Result<(Expr, Label)
         Expr::WindowFunction(call) => {
             Err(Refusal::new(Code::Clause, "a window over protected rows is not answered").about(call.fun.name()))
         }
+        Expr::ScalarSubquery(subquery) if subquery.outer_ref_columns.is_empty() => Err(Refusal::new(
+            Code::ReleasedSteers,
+            "a value computed by a subquery may not choose or change protected rows",
+        )
+        .about("SELECT")
+        .suggest("aggregate first and compare the released results")),
         Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) | Expr::ScalarSubquery(_) => {
             Err(Refusal::new(Code::Subquery, "this subquery cannot be put among protected rows")
                 .suggest("use it as a condition of its own (AND), or join the table"))

@@ -106,7 +106,7 @@ impl Checker<'_> {
             (false, _) => left.fanned_out.clone().or_else(|| right.fanned_out.clone()),
         };
         let plan = rebuilt(join, left.plan, right.plan, on, filter)?;
-        Ok(Relation::Rows(Rows { plan, labels, unit, instances, fanned_out }))
+        Ok(Relation::Rows(Rows { plan, labels, unit, instances, fanned_out, per_unit: false }))
     }
 
     fn reference_join(
@@ -188,7 +188,7 @@ impl Checker<'_> {
             Side::Right => (reference.plan, rows.plan),
         };
         let plan = rebuilt(join, left, right, on, filter)?;
-        Ok(Relation::Rows(Rows { plan, labels, unit: rows.unit, instances: rows.instances, fanned_out }))
+        Ok(Relation::Rows(Rows { plan, labels, unit: rows.unit, instances: rows.instances, fanned_out, per_unit: false }))
     }
 
     /// The kind of a join, which every policy in it must list.

@@ -89,6 +89,8 @@ pub(crate) struct Rows {
     pub(crate) instances: BTreeSet<Instance>,
     /// A reference table was joined on columns that are not unique in it.
     fanned_out: Option<String>,
+    /// One row stands for one unit (and further columns), and holds its key.
+    per_unit: bool,
 }
 
 /// Rows of reference tables.
@@ -205,6 +207,7 @@ impl Checker<'_> {
             unit: Column::new_unqualified(hidden),
             instances: BTreeSet::from([instance]),
             fanned_out: None,
+            per_unit: false,
         }))
     }
 
@@ -314,6 +317,14 @@ impl Checker<'_> {
             .filter_map(|instance| self.instances.get(*instance))
             .map(|facts| format!("`{}`", facts.name))
             .collect();
+        if rows.per_unit {
+            return Refusal::new(
+                Code::GroupedByKey,
+                format!("the result would hold a row for each unit of {}; units themselves are never shown", tables.join(", ")),
+            )
+            .about("GROUP")
+            .suggest("aggregate once more without the key, or group by a dimension");
+        }
         let refusal = Refusal::new(
             Code::RowsWouldLeave,
             format!("the result would hold rows of {}; only aggregates over groups of units are answered", tables.join(", ")),

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Decimal128Array, PrimitiveArray, StringArray,
-    StringBuilder, new_null_array,
+    Array, ArrayRef, AsArray, Decimal128Array, PrimitiveArray, StringArray, StringBuilder, new_null_array,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Date64Type, Decimal128Type, Float64Type, Int64Type,
-    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType, UInt64Type,
+    ArrowPrimitiveType, DataType, Date32Type, Date64Type, Decimal128Type, Float64Type, Int64Type, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt64Type,
 };
 
 use super::layout::{SourceColumn, TIMESTAMP};
@@ -37,10 +35,8 @@ pub(crate) struct BadValue {
 /// What a column of an Arrow schema can become.
 pub(crate) fn source_column(name: &str, data_type: &DataType) -> SourceColumn {
     let target = target(data_type);
-    let identity = matches!(
-        target,
-        Some(DataType::Utf8 | DataType::Int64 | DataType::Float64 | DataType::Decimal128(_, _))
-    );
+    let identity =
+        matches!(target, Some(DataType::Utf8 | DataType::Int64 | DataType::Float64 | DataType::Decimal128(_, _)));
     let type_name = match data_type {
         DataType::Struct(_) | DataType::List(_) | DataType::LargeList(_) | DataType::Map(_, _) => {
             "nested data".to_owned()
@@ -91,9 +87,7 @@ pub(crate) fn identities(array: &ArrayRef) -> Result<StringArray, BadValue> {
     match array.data_type() {
         DataType::Float16 | DataType::Float32 | DataType::Float64 => {
             let values = cast_to(array, &DataType::Float64)?;
-            texts(values.as_primitive::<Float64Type>(), |value| {
-                integral(value).ok_or("the unit is not a whole number")
-            })
+            texts(values.as_primitive::<Float64Type>(), |value| integral(value).ok_or("the unit is not a whole number"))
         }
         DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) | DataType::Decimal128(_, scale) => {
             let one = 10_i128.checked_pow(u32::from(scale.unsigned_abs())).unwrap_or(i128::MAX);
@@ -127,9 +121,7 @@ pub(crate) fn convert(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, B
             decimal(cast_to(array, target)?.as_primitive::<Decimal128Type>())
         }
         DataType::Date32 => mapped::<Date32Type, Date32Type>(array, |days| day(i64::from(days))),
-        DataType::Date64 => {
-            mapped::<Date64Type, Date32Type>(array, |millis| day(millis.div_euclid(86_400_000)))
-        }
+        DataType::Date64 => mapped::<Date64Type, Date32Type>(array, |millis| day(millis.div_euclid(86_400_000))),
         DataType::Timestamp(TimeUnit::Second, _) => {
             mapped::<TimestampSecondType, TimestampMicrosecondType>(array, |value| scaled(value, 1_000_000))
         }
@@ -140,9 +132,7 @@ pub(crate) fn convert(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, B
             mapped::<TimestampMicrosecondType, TimestampMicrosecondType>(array, instant)
         }
         DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-            mapped::<TimestampNanosecondType, TimestampMicrosecondType>(array, |value| {
-                instant(value.div_euclid(1_000))
-            })
+            mapped::<TimestampNanosecondType, TimestampMicrosecondType>(array, |value| instant(value.div_euclid(1_000)))
         }
         _ if *target == DataType::Utf8 => Ok(Arc::new(text(array)?)),
         _ => cast_to(array, target),
@@ -173,7 +163,8 @@ fn cast_to(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, BadValue> {
     if array.data_type() == &DataType::Null {
         return Ok(new_null_array(target, array.len()));
     }
-    let cast = cast(array, target).map_err(|_| BadValue { row: 0, what: "the values from here on cannot be converted" })?;
+    let cast =
+        cast(array, target).map_err(|_| BadValue { row: 0, what: "the values from here on cannot be converted" })?;
     match (0..array.len()).find(|row| cast.is_null(*row) && !array.is_null(*row)) {
         // A dictionary's value can be NULL where its key is not.
         Some(row) if !matches!(array.data_type(), DataType::Dictionary(_, _)) => {

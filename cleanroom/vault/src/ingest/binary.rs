@@ -39,11 +39,9 @@ pub(crate) fn parquet(source: &SourceFile, policy: &Policy) -> Result<(Layout, B
     };
     let mut metadata = ArrowReaderMetadata::load(&file, options()).map_err(damaged)?;
     if let Some(schema) = without_int96(&metadata) {
-        metadata = ArrowReaderMetadata::try_new(
-            Arc::clone(metadata.metadata()),
-            options().with_schema(Arc::new(schema)),
-        )
-        .map_err(damaged)?;
+        metadata =
+            ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options().with_schema(Arc::new(schema)))
+                .map_err(damaged)?;
     }
     let Some(declared) = declared_rows(metadata.metadata()) else {
         return Err(IngestError::source(label, MISCOUNTED, REWRITE));

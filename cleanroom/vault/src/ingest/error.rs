@@ -68,7 +68,9 @@ pub enum IngestError {
         space: String,
     },
     /// Sorting the rows needed more memory or disk than it was given.
-    #[error("{file}: sorting the rows needs more memory or disk than allowed; raise the memory limit or free disk space")]
+    #[error(
+        "{file}: sorting the rows needs more memory or disk than allowed; raise the memory limit or free disk space"
+    )]
     Resources {
         /// The file, as its owner calls it.
         file: String,

@@ -228,9 +228,8 @@ impl Job {
         };
         let kept: Vec<usize> = (0..layout.columns.len()).collect();
         handle.block_on(async {
-            let mut sorted = sorter
-                .sorted(&feed_schema(layout), &[&unit.name, ROW], feed)
-                .map_err(|error| self.engine(&error))?;
+            let mut sorted =
+                sorter.sorted(&feed_schema(layout), &[&unit.name, ROW], feed).map_err(|error| self.engine(&error))?;
             while let Some(batch) = sorted.next().await {
                 let batch = batch.and_then(|batch| Ok(batch.project(&kept)?)).map_err(|error| self.engine(&error))?;
                 writer.write(&batch)?;
@@ -294,7 +293,11 @@ impl Job {
     }
 
     fn damaged(&self) -> IngestError {
-        IngestError::source(&self.label, "the file is damaged", "write the file again, and check that it was copied whole")
+        IngestError::source(
+            &self.label,
+            "the file is damaged",
+            "write the file again, and check that it was copied whole",
+        )
     }
 
     /// What the engine says stays inside.
@@ -319,9 +322,7 @@ fn feed_schema(layout: &Layout) -> SchemaRef {
 }
 
 fn describe(schema: &Schema) -> Value {
-    let column = |field: &Arc<Field>| {
-        json!({ "name": field.name(), "type": field.data_type().to_string(), "nullable": field.is_nullable() })
-    };
+    let column = |field: &Arc<Field>| json!({ "name": field.name(), "type": field.data_type().to_string(), "nullable": field.is_nullable() });
     Value::Array(schema.fields().iter().map(column).collect())
 }
 

@@ -118,11 +118,7 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// Fits the columns of the source `file` to the policy.
-    pub(crate) fn choose(
-        file: &str,
-        policy: &Policy,
-        source: Vec<SourceColumn>,
-    ) -> Result<Self, IngestError> {
+    pub(crate) fn choose(file: &str, policy: &Policy, source: Vec<SourceColumn>) -> Result<Self, IngestError> {
         if source.len() > MAX_COLUMNS {
             return Err(IngestError::source(
                 file,
@@ -131,8 +127,7 @@ impl Layout {
             ));
         }
         let unit = unit(policy);
-        let listed: BTreeSet<&str> =
-            policy.columns.keys().chain(unit).map(ColumnName::as_str).collect();
+        let listed: BTreeSet<&str> = policy.columns.keys().chain(unit).map(ColumnName::as_str).collect();
         let mut seen = BTreeSet::new();
         let mut layout = Self { columns: Vec::new(), notes: Vec::new() };
         for (position, column) in source.into_iter().enumerate() {
@@ -201,8 +196,7 @@ impl Layout {
 
     fn schema(&self, identity: &DataType) -> SchemaRef {
         let field = |column: &LayoutColumn| {
-            let data_type =
-                if column.want == Want::Identity { identity } else { &column.data_type };
+            let data_type = if column.want == Want::Identity { identity } else { &column.data_type };
             Field::new(&column.name, data_type.clone(), true)
         };
         Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))

@@ -5,12 +5,14 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::BatchCoalescer;
 use arrow::compute::kernels::cmp::eq;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
@@ -22,9 +24,14 @@ use super::workspace::sync_dir;
 /// Rows of a row group.
 const ROW_GROUP: usize = 131_072;
 
+/// Rows written at a time.
+const BATCH: usize = 8192;
+
 /// A snapshot that is being written. Dropped unfinished, it leaves nothing.
 pub(crate) struct SnapshotWriter {
     writer: ArrowWriter<Hashing>,
+    /// Batches of one size: the bytes of the file depend on the rows alone, not on how they arrive.
+    batches: BatchCoalescer,
     file: NamedTempFile,
     rows: u64,
 }
@@ -44,9 +51,9 @@ impl SnapshotWriter {
         if let Some(field) = unit.and_then(|unit| schema.fields().get(unit)) {
             // Sorted numbers: their differences are next to nothing, while a dictionary would hold each of them.
             let path = || ColumnPath::new(vec![field.name().clone()]);
-            let sorting = unit.and_then(|unit| i32::try_from(unit).ok()).map(|column_idx| {
-                vec![SortingColumn { column_idx, descending: false, nulls_first: true }]
-            });
+            let sorting = unit
+                .and_then(|unit| i32::try_from(unit).ok())
+                .map(|column_idx| vec![SortingColumn { column_idx, descending: false, nulls_first: true }]);
             properties = properties
                 .set_column_dictionary_enabled(path(), false)
                 .set_column_encoding(path(), Encoding::DELTA_BINARY_PACKED)
@@ -54,25 +61,35 @@ impl SnapshotWriter {
         }
         let writer = ArrowWriter::try_new(hashing, schema.clone(), Some(properties.build()))
             .map_err(|error| failed(io::Error::other(error)))?;
-        Ok(Self { writer, file, rows: 0 })
+        let batches = BatchCoalescer::new(schema.clone(), BATCH);
+        Ok(Self { writer, batches, file, rows: 0 })
     }
 
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), IngestError> {
         self.rows += batch.num_rows() as u64;
-        self.writer
-            .write(batch)
-            .map_err(|error| IngestError::storage("write", self.file.path())(io::Error::other(error)))
+        let mut write = || {
+            self.batches.push_batch(batch.clone())?;
+            while let Some(batch) = self.batches.next_completed_batch() {
+                self.writer.write(&batch)?;
+            }
+            Ok::<_, ParquetError>(())
+        };
+        write().map_err(io::Error::other).map_err(IngestError::storage("write", self.file.path()))
     }
 
     /// The rest of the file, durable. Its name is still to come.
     pub(crate) fn finish(self) -> Result<Written, IngestError> {
-        let Self { writer, file, rows } = self;
-        let finish = |writer: ArrowWriter<Hashing>| {
+        let Self { mut writer, mut batches, file, rows } = self;
+        let finish = move || {
+            batches.finish_buffered_batch().map_err(io::Error::other)?;
+            while let Some(batch) = batches.next_completed_batch() {
+                writer.write(&batch)?;
+            }
             let hashing = writer.into_inner().map_err(io::Error::other)?;
             hashing.file.sync_all()?;
             Ok(hashing.hasher.finalize().to_hex().to_string())
         };
-        let digest = finish(writer).map_err(IngestError::storage("write", file.path()))?;
+        let digest = finish().map_err(IngestError::storage("write", file.path()))?;
         Ok(Written { digest, rows, file })
     }
 }
@@ -88,9 +105,7 @@ pub(crate) struct Written {
 impl Written {
     /// Gives it its name. A crash before leaves nothing; a crash after, a snapshot that no table version names.
     pub(crate) fn publish(self, path: &Path) -> Result<(), IngestError> {
-        self.file
-            .persist(path)
-            .map_err(|error| IngestError::storage("write", path)(error.error))?;
+        self.file.persist(path).map_err(|error| IngestError::storage("write", path)(error.error))?;
         path.parent().map_or(Ok(()), sync_dir)
     }
 
@@ -98,8 +113,8 @@ impl Written {
     pub(crate) fn column(&self, position: usize) -> Result<ParquetRecordBatchReader, IngestError> {
         let failed = || IngestError::storage("read", self.file.path());
         let file = self.file.reopen().map_err(failed())?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file)
-            .map_err(|error| failed()(io::Error::other(error)))?;
+        let builder =
+            ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| failed()(io::Error::other(error)))?;
         let mask = ProjectionMask::roots(builder.parquet_schema(), [position]);
         builder.with_projection(mask).build().map_err(|error| failed()(io::Error::other(error)))
     }
@@ -109,8 +124,7 @@ impl Written {
 pub(crate) fn rows(path: &Path) -> Result<u64, IngestError> {
     let failed = || IngestError::storage("read", path);
     let file = File::open(path).map_err(failed())?;
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| failed()(io::Error::other(error)))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| failed()(io::Error::other(error)))?;
     Ok(u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or_default())
 }
 
@@ -128,10 +142,7 @@ impl Repeats {
             return;
         };
         let first = values.slice(0, 1);
-        let pairs = [
-            (self.last.take(), first),
-            (Some(values.slice(0, before_last)), values.slice(1, before_last)),
-        ];
+        let pairs = [(self.last.take(), first), (Some(values.slice(0, before_last)), values.slice(1, before_last))];
         for (left, right) in pairs {
             // Values that cannot be compared are taken for equal: the column then counts as not unique.
             self.found |= left.is_some_and(|left| eq(&left, &right).map_or(true, |same| same.true_count() > 0));

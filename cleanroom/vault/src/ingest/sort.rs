@@ -30,6 +30,9 @@ pub(crate) type Feed = Receiver<std::result::Result<RecordBatch, Stopped>>;
 /// Most of the memory limit that sorting takes, in bytes: more makes it no faster.
 const ENOUGH: usize = 512 << 20;
 
+/// Kept free for merging what was spilled, in bytes.
+const MERGE: usize = 10 << 20;
+
 /// What one ingestion may use for its sorts.
 pub(crate) struct Sorter {
     context: SessionContext,
@@ -38,11 +41,13 @@ pub(crate) struct Sorter {
 impl Sorter {
     /// At most `memory_limit` bytes of memory; beyond, files in `spill_dir`.
     pub(crate) fn new(memory_limit: usize, spill_dir: &Path) -> Result<Self> {
+        let memory = memory_limit.min(ENOUGH);
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(memory_limit.min(ENOUGH))))
+            .with_memory_pool(Arc::new(FairSpillPool::new(memory)))
             .with_temp_file_path(spill_dir)
             .build_arc()?;
-        let config = SessionConfig::new().with_target_partitions(1);
+        let config =
+            SessionConfig::new().with_target_partitions(1).with_sort_spill_reservation_bytes((memory / 4).min(MERGE));
         Ok(Self { context: SessionContext::new_with_config_rt(config, runtime) })
     }
 
@@ -55,8 +60,7 @@ impl Sorter {
             .collect::<Result<Vec<_>>>()?;
         let ordering = LexOrdering::new(keys).ok_or_else(|| exec_datafusion_err!("a sort without keys"))?;
         let partition = Fed { schema: Arc::clone(schema), feed: Mutex::new(Some(feed)) };
-        let input =
-            StreamingTableExec::try_new(Arc::clone(schema), vec![Arc::new(partition)], None, [], false, None)?;
+        let input = StreamingTableExec::try_new(Arc::clone(schema), vec![Arc::new(partition)], None, [], false, None)?;
         SortExec::new(ordering, Arc::new(input)).execute(0, self.context.task_ctx())
     }
 }

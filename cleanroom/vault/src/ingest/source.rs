@@ -91,9 +91,10 @@ impl SourceFile {
                 "write at least the header (CSV) or the schema (Parquet, Arrow)",
             ));
         }
-        let settled = metadata.modified().ok().filter(|time| {
-            SystemTime::now().duration_since(*time).is_ok_and(|age| age > Duration::from_secs(2))
-        });
+        let settled = metadata
+            .modified()
+            .ok()
+            .filter(|time| SystemTime::now().duration_since(*time).is_ok_and(|age| age > Duration::from_secs(2)));
         let mtime_ns = settled
             .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
             .and_then(|since| u64::try_from(since.as_nanos()).ok());

@@ -27,7 +27,7 @@ use super::source::SourceFile;
 const ROWS: usize = 8192;
 
 /// A chunk is full, too, with texts of this size.
-const BYTES: usize = 8 << 20;
+const BYTES: usize = 1 << 20;
 
 /// Longest record of a text file, in bytes.
 const MAX_RECORD: u64 = 64 << 20;
@@ -148,7 +148,8 @@ impl<R: Records> Chunks for TextChunks<R> {
             return Ok(None);
         }
         let layout = &self.layout;
-        let arrays = layout.columns.iter().filter_map(|column| builders.get_mut(column.source)?.as_mut().map(Column::finish));
+        let arrays =
+            layout.columns.iter().filter_map(|column| builders.get_mut(column.source)?.as_mut().map(Column::finish));
         let batch = RecordBatch::try_new(layout.decoded_schema(), arrays.collect())
             .map_err(|_| IngestError::Internal { file: self.label.clone(), what: "columns do not fit the layout" })?;
         Ok(Some(Chunk { batch, places: Places::Lines(lines) }))
