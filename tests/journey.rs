@@ -121,7 +121,13 @@ impl Plain {
                 "retailer.products" | "agency.campaigns" => "*".to_owned(),
                 _ => "* EXCLUDE (household_id), CAST(household_id AS VARCHAR) AS household_id".to_owned(),
             };
-            context.sql(&format!("CREATE TABLE {table} AS SELECT {columns} FROM {raw}")).await.unwrap().collect().await.unwrap();
+            context
+                .sql(&format!("CREATE TABLE {table} AS SELECT {columns} FROM {raw}"))
+                .await
+                .unwrap()
+                .collect()
+                .await
+                .unwrap();
         }
         Self { context }
     }
@@ -133,7 +139,9 @@ impl Plain {
             let texts: Vec<_> = batch
                 .columns()
                 .iter()
-                .map(|column| datafusion::arrow::util::display::ArrayFormatter::try_new(column, &Default::default()).unwrap())
+                .map(|column| {
+                    datafusion::arrow::util::display::ArrayFormatter::try_new(column, &Default::default()).unwrap()
+                })
                 .collect();
             for row in 0..batch.num_rows() {
                 rows.push(

@@ -1,13 +1,9 @@
 //! The product from outside: every test here runs the `cleanroom` binary as its users do.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod attacks;
+mod examples;
 mod journey;
 mod policies;
+mod server;
 mod support;

@@ -52,10 +52,6 @@ impl Room {
         self.folder.path()
     }
 
-    pub(crate) fn file(&self) -> PathBuf {
-        self.folder.path().join("room.yaml")
-    }
-
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         cleanroom().args(arguments).current_dir(self.path()).output().unwrap()
     }
@@ -112,7 +108,7 @@ impl Answer {
         let rows = self.rows();
         let row = rows
             .iter()
-            .find(|row| row[0].as_str() == Some(label) || row[0].to_string() == label)
+            .find(|row| row[0].as_str() == Some(label))
             .unwrap_or_else(|| panic!("no row `{label}` in {}", self.json));
         row[column].as_f64().unwrap()
     }

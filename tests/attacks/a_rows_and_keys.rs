@@ -16,7 +16,10 @@ fn rows_and_keys_stay_inside() {
             ("SELECT email_hash FROM retailer.purchases LIMIT 1", shape),
             ("SELECT category FROM retailer.purchases ORDER BY category LIMIT 5", shape),
             ("FROM retailer.purchases", shape),
-            ("SELECT p.category FROM retailer.purchases p JOIN publisher.users u ON p.email_hash = u.email_hash", shape),
+            (
+                "SELECT p.category FROM retailer.purchases p JOIN publisher.users u ON p.email_hash = u.email_hash",
+                shape,
+            ),
             (
                 "SELECT category, COUNT(DISTINCT email_hash), MIN(email_hash), MAX(email_hash) FROM retailer.purchases GROUP BY category",
                 &["CR2107", "CR2103"],
@@ -38,7 +41,10 @@ fn rows_and_keys_stay_inside() {
             ("SELECT COUNT(DISTINCT zip), COUNT(zip), COUNT(age) FROM retailer.purchases", column),
             ("SELECT COUNT(DISTINCT category) FROM retailer.purchases", &["CR2108"]),
             ("SELECT COUNT(DISTINCT amount) FROM retailer.purchases", &["CR2108"]),
-            ("SELECT COUNT(DISTINCT (email_hash, category)) FROM retailer.purchases", &["CR2108", "CR2103", "CR2301", "CR1008", "CR1003"]),
+            (
+                "SELECT COUNT(DISTINCT (email_hash, category)) FROM retailer.purchases",
+                &["CR2108", "CR2103", "CR2301", "CR1008", "CR1003"],
+            ),
             (
                 "SELECT SUM(CASE WHEN category='garden' THEN ascii(substr(email_hash,1,1)) ELSE 0 END) FROM retailer.purchases",
                 &["CR1008", "CR2103", "CR2108"],

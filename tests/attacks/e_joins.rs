@@ -10,19 +10,58 @@ fn joins_are_equalities_of_keys() {
         &room,
         "publisher",
         &[
-            ("SELECT COUNT(DISTINCT p.email_hash) FROM retailer.purchases p JOIN publisher.impressions i ON p.ts = i.ts", &["CR1005"]),
-            ("SELECT u.state, COUNT(DISTINCT p.email_hash) FROM retailer.purchases p JOIN publisher.users u ON p.category = u.state GROUP BY u.state", join),
-            ("SELECT u.state, COUNT(DISTINCT p.email_hash) FROM retailer.purchases p JOIN publisher.users u ON p.email_hash <> u.email_hash GROUP BY u.state", &["CR2201", "CR2104"]),
-            ("SELECT u.state, COUNT(DISTINCT p.email_hash) FROM retailer.purchases p JOIN publisher.users u ON p.email_hash = u.email_hash OR p.category = 'garden' GROUP BY u.state", &["CR2201", "CR2104"]),
-            ("SELECT u.state, COUNT(DISTINCT p.email_hash), SUM(p.amount) FROM retailer.purchases p JOIN publisher.users u ON p.email_hash=u.email_hash AND p.zip <> '99950' GROUP BY u.state", &["CR1005"]),
-            ("SELECT u.state, COUNT(DISTINCT p.email_hash) FROM retailer.purchases p JOIN publisher.users u ON p.email_hash=u.email_hash AND p.amount > 7000 GROUP BY u.state", &["CR2106"]),
-            ("SELECT u.state, COUNT(DISTINCT u.email_hash) n, COUNT(DISTINCT p.email_hash) m FROM publisher.users u LEFT JOIN retailer.purchases p ON u.email_hash=p.email_hash GROUP BY u.state", join),
-            ("SELECT u.state, COUNT(DISTINCT u.email_hash) FROM publisher.users u LEFT ANTI JOIN retailer.purchases p ON u.email_hash=p.email_hash GROUP BY u.state", join),
-            ("SELECT COUNT(DISTINCT u.email_hash) FROM publisher.users u FULL JOIN retailer.purchases p ON u.email_hash=p.email_hash", join),
-            ("SELECT u.state, COUNT(DISTINCT u.email_hash) FROM publisher.users u LEFT JOIN retailer.purchases p ON u.email_hash=p.email_hash WHERE p.email_hash IS NULL GROUP BY u.state", &["CR2202", "CR2103"]),
-            ("SELECT COUNT(DISTINCT u.email_hash) FROM publisher.users u JOIN retailer.purchases p ON u.email_hash IS NOT DISTINCT FROM p.email_hash", &["CR2201", "CR2206", "CR2104"]),
-            ("SELECT COUNT(DISTINCT p.email_hash) FROM retailer.purchases p NATURAL JOIN publisher.users u", &["CR1003"]),
-            ("SELECT COUNT(DISTINCT p.email_hash) FROM retailer.purchases p JOIN otherroom.audience a ON a.email_hash=p.email_hash", &["CR1005"]),
+            (
+                "SELECT COUNT(DISTINCT p.email_hash) FROM retailer.purchases p JOIN publisher.impressions i ON p.ts = i.ts",
+                &["CR1005"],
+            ),
+            (
+                "SELECT u.state, COUNT(DISTINCT p.email_hash) FROM retailer.purchases p JOIN publisher.users u ON p.category = u.state GROUP BY u.state",
+                join,
+            ),
+            (
+                "SELECT u.state, COUNT(DISTINCT p.email_hash) FROM retailer.purchases p JOIN publisher.users u ON p.email_hash <> u.email_hash GROUP BY u.state",
+                &["CR2201", "CR2104"],
+            ),
+            (
+                "SELECT u.state, COUNT(DISTINCT p.email_hash) FROM retailer.purchases p JOIN publisher.users u ON p.email_hash = u.email_hash OR p.category = 'garden' GROUP BY u.state",
+                &["CR2201", "CR2104"],
+            ),
+            (
+                "SELECT u.state, COUNT(DISTINCT p.email_hash), SUM(p.amount) FROM retailer.purchases p JOIN publisher.users u ON p.email_hash=u.email_hash AND p.zip <> '99950' GROUP BY u.state",
+                &["CR1005"],
+            ),
+            (
+                "SELECT u.state, COUNT(DISTINCT p.email_hash) FROM retailer.purchases p JOIN publisher.users u ON p.email_hash=u.email_hash AND p.amount > 7000 GROUP BY u.state",
+                &["CR2106"],
+            ),
+            (
+                "SELECT u.state, COUNT(DISTINCT u.email_hash) n, COUNT(DISTINCT p.email_hash) m FROM publisher.users u LEFT JOIN retailer.purchases p ON u.email_hash=p.email_hash GROUP BY u.state",
+                join,
+            ),
+            (
+                "SELECT u.state, COUNT(DISTINCT u.email_hash) FROM publisher.users u LEFT ANTI JOIN retailer.purchases p ON u.email_hash=p.email_hash GROUP BY u.state",
+                join,
+            ),
+            (
+                "SELECT COUNT(DISTINCT u.email_hash) FROM publisher.users u FULL JOIN retailer.purchases p ON u.email_hash=p.email_hash",
+                join,
+            ),
+            (
+                "SELECT u.state, COUNT(DISTINCT u.email_hash) FROM publisher.users u LEFT JOIN retailer.purchases p ON u.email_hash=p.email_hash WHERE p.email_hash IS NULL GROUP BY u.state",
+                &["CR2202", "CR2103"],
+            ),
+            (
+                "SELECT COUNT(DISTINCT u.email_hash) FROM publisher.users u JOIN retailer.purchases p ON u.email_hash IS NOT DISTINCT FROM p.email_hash",
+                &["CR2201", "CR2206", "CR2104"],
+            ),
+            (
+                "SELECT COUNT(DISTINCT p.email_hash) FROM retailer.purchases p NATURAL JOIN publisher.users u",
+                &["CR1003"],
+            ),
+            (
+                "SELECT COUNT(DISTINCT p.email_hash) FROM retailer.purchases p JOIN otherroom.audience a ON a.email_hash=p.email_hash",
+                &["CR1005"],
+            ),
         ],
     );
 }
@@ -59,16 +98,20 @@ fn own_rows_cannot_weigh_people() {
     all_refused(
         &room,
         "retailer",
-        &[(
-            "SELECT u.state, COUNT(DISTINCT p.email_hash), SUM(p.amount) FROM retailer.purchases p JOIN publisher.users u ON p.email_hash = u.email_hash GROUP BY u.state",
-            &["CR2207"],
-        ), (
-            "SELECT SUM(p.amount) FROM retailer.purchases p WHERE p.email_hash IN (SELECT email_hash FROM publisher.users)",
-            &["CR2207"],
-        ), (
-            "SELECT SUM(t.s) FROM (SELECT email_hash, SUM(amount) AS s FROM retailer.purchases GROUP BY email_hash) t JOIN publisher.users u ON t.email_hash = u.email_hash",
-            &["CR2207"],
-        )],
+        &[
+            (
+                "SELECT u.state, COUNT(DISTINCT p.email_hash), SUM(p.amount) FROM retailer.purchases p JOIN publisher.users u ON p.email_hash = u.email_hash GROUP BY u.state",
+                &["CR2207"],
+            ),
+            (
+                "SELECT SUM(p.amount) FROM retailer.purchases p WHERE p.email_hash IN (SELECT email_hash FROM publisher.users)",
+                &["CR2207"],
+            ),
+            (
+                "SELECT SUM(t.s) FROM (SELECT email_hash, SUM(amount) AS s FROM retailer.purchases GROUP BY email_hash) t JOIN publisher.users u ON t.email_hash = u.email_hash",
+                &["CR2207"],
+            ),
+        ],
     );
     // Nor do its repeated rows count more than once: rows of garden are one a person once only the key is used.
     let rows = room.ask(

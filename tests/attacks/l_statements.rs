@@ -14,8 +14,14 @@ fn only_select_and_only_listed_functions() {
         "publisher",
         &[
             ("COPY (SELECT email_hash FROM retailer.purchases) TO 'leak_test.csv' STORED AS CSV", statement),
-            ("EXPLAIN ANALYZE COPY (SELECT email_hash FROM retailer.purchases) TO 'leak_test2.csv' STORED AS CSV", statement),
-            ("EXPLAIN SELECT category, COUNT(DISTINCT email_hash) FROM retailer.purchases GROUP BY category", statement),
+            (
+                "EXPLAIN ANALYZE COPY (SELECT email_hash FROM retailer.purchases) TO 'leak_test2.csv' STORED AS CSV",
+                statement,
+            ),
+            (
+                "EXPLAIN SELECT category, COUNT(DISTINCT email_hash) FROM retailer.purchases GROUP BY category",
+                statement,
+            ),
             ("EXPLAIN ANALYZE SELECT category, COUNT(*) FROM retailer.purchases GROUP BY category", statement),
             ("EXPLAIN VERBOSE SELECT COUNT(*) FROM retailer.purchases", statement),
             ("DESCRIBE retailer.purchases", statement),
@@ -36,7 +42,10 @@ fn only_select_and_only_listed_functions() {
             ("SELECT category, COUNT(*) INTO leak FROM retailer.purchases GROUP BY category", &["CR1003"]),
             ("SELECT COUNT(*) FROM retailer.purchases WHERE file_row_index() = 5", &["CR2301"]),
             ("SELECT input_file_name(), COUNT(*) FROM retailer.purchases GROUP BY 1", &["CR2301"]),
-            ("SELECT COUNT(DISTINCT email_hash), SUM(amount) FROM retailer.purchases WHERE random() < 0.5", &["CR2301"]),
+            (
+                "SELECT COUNT(DISTINCT email_hash), SUM(amount) FROM retailer.purchases WHERE random() < 0.5",
+                &["CR2301"],
+            ),
             ("SELECT COUNT(*) FROM retailer.purchases WHERE uuid() > 'a'", &["CR2301"]),
             ("SELECT version()", &["CR2301"]),
             ("SELECT repeat('x', 1000000000)", &["CR2301"]),
@@ -57,7 +66,8 @@ fn only_select_and_only_listed_functions() {
 #[test]
 fn large_and_deep_statements_are_refused_and_the_next_is_answered() {
     let room = room();
-    let chain = format!("SELECT category, SUM(amount){} FROM retailer.purchases GROUP BY category", "+1".repeat(20_000));
+    let chain =
+        format!("SELECT category, SUM(amount){} FROM retailer.purchases GROUP BY category", "+1".repeat(20_000));
     let ors = format!("SELECT COUNT(*) FROM retailer.purchases WHERE {}", vec!["category='a'"; 5000].join(" OR "));
     let deep = format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000));
     let unions = vec!["SELECT 1"; 5000].join(" UNION ALL ");

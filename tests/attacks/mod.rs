@@ -71,8 +71,10 @@ pub(crate) fn room() -> Room {
     );
     let users =
         policy("publisher.users", "  state: {use: [dimension, filter]}\n  age_band: {use: [dimension, filter]}\n");
-    let impressions =
-        policy("publisher.impressions", "  campaign: {use: [dimension, filter]}\n  device: {use: [dimension, filter]}\n");
+    let impressions = policy(
+        "publisher.impressions",
+        "  campaign: {use: [dimension, filter]}\n  device: {use: [dimension, filter]}\n",
+    );
     Room::new(
         &ROOM.replace("DATA", data.to_str().unwrap()),
         &[("purchases.yaml", &purchases), ("users.yaml", &users), ("impressions.yaml", &impressions)],
@@ -92,7 +94,12 @@ fn all_refused(room: &Room, partner: &str, statements: &[(&str, &[&str])]) {
     for (sql, codes) in statements {
         let answer = room.ask(partner, sql);
         assert_eq!(answer.outcome(), "refused", "`{sql}` was not refused: {}", answer.json);
-        assert!(codes.contains(&answer.code()), "`{sql}` was refused with {}, not {codes:?}: {}", answer.code(), answer.json);
+        assert!(
+            codes.contains(&answer.code()),
+            "`{sql}` was refused with {}, not {codes:?}: {}",
+            answer.code(),
+            answer.json
+        );
         assert!([3, 5].contains(&answer.exit), "exit {} for `{sql}`", answer.exit);
         // The text of the question stands nowhere in the refusal but in names it is about.
         let mut answer = answer;

@@ -41,7 +41,8 @@ fn honest_questions_are_answered() {
 
     let p07 = room.ask("publisher", "SELECT category, COUNT(DISTINCT email_hash) FROM retailer.purchases GROUP BY ALL");
     assert_eq!(p07.labels(), shown);
-    let ordinal = room.ask("publisher", "SELECT category, COUNT(DISTINCT email_hash) FROM retailer.purchases GROUP BY 1");
+    let ordinal =
+        room.ask("publisher", "SELECT category, COUNT(DISTINCT email_hash) FROM retailer.purchases GROUP BY 1");
     assert_eq!(ordinal.labels(), shown);
     assert!(room.verify().status.success());
 }

@@ -5,14 +5,19 @@
 //! which identifier a token stands for, and tokens of two rooms have nothing in common.
 
 mod normalise;
+mod phone;
+mod progress;
 mod room_key;
 mod secret_file;
 mod signing;
 mod token;
+mod tokenize;
 
 pub use normalise::{NormaliseError, Normaliser, normaliser};
+pub use phone::{Region, UnknownRegion};
+pub use progress::{NoProgress, Progress, TerminalProgress};
 pub use room_key::RoomKey;
 pub use secret_file::KeyError;
 pub use signing::SigningKey;
 pub use token::{Token, parse_token_text};
-mod tokenize_stub; pub use tokenize_stub::*;
+pub use tokenize::{Place, TokenizeError, TokenizeOptions, TokenizeReport, tokenize};

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use phonenumber::{Mode, country};
 use unicode_normalization::UnicodeNormalization as _;
+
+use crate::phone::{self, Region};
 
 /// Longest identifier, in bytes.
 const MAX_BYTES: usize = 1024;
@@ -12,7 +13,7 @@ const MAX_BYTES: usize = 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Normaliser {
     kind: Kind,
-    region: Option<country::Id>,
+    region: Option<Region>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,22 +53,20 @@ pub fn normaliser(space: &str) -> Normaliser {
 impl Normaliser {
     /// Reads phone numbers without a country code as numbers of this country.
     #[must_use]
-    pub fn with_region(self, region: Option<country::Id>) -> Self {
+    pub fn with_region(self, region: Option<Region>) -> Self {
         Self { region, ..self }
     }
 
-    /// The normal form of `raw`; `None` where nothing is left of it, which is NULL.
+    /// The normal form of `raw`; `None` where nothing is left of it, which is NULL. A normal form is its own normal form.
     ///
     /// Everywhere: white space around it is cut off, NFKC. E-mail: lower case. Phone: E.164. In every space a text of 64
-    /// hexadecimal digits is taken for an identifier that its owner hashed, and folded to lower case without `0x`.
+    /// hexadecimal digits is taken for an identifier that its owner hashed, and folded to lower case without `0x`; it
+    /// matches only the identifiers that others hashed likewise. Numbers are text: `7` and `007` are two identifiers.
     ///
     /// # Errors
-    /// Where the text cannot be an identifier of the space.
+    /// Where the text cannot be an identifier of the space, holds a control character or is longer than 1024 bytes.
     pub fn normalise<'a>(&self, raw: &'a str) -> Result<Option<Cow<'a, str>>, NormaliseError> {
         let trimmed = raw.trim();
-        if trimmed.is_empty() {
-            return Ok(None);
-        }
         if trimmed.len() > MAX_BYTES {
             return Err(NormaliseError::TooLong);
         }
@@ -75,22 +74,23 @@ impl Normaliser {
             Cow::Borrowed(trimmed)
         } else {
             let composed: String = trimmed.nfkc().collect();
+            // Some signs decompose into a space and an accent.
             Cow::Owned(composed.trim().to_owned())
         };
-        if plain.chars().any(char::is_control) {
-            return Err(NormaliseError::Control);
-        }
         if plain.is_empty() {
             return Ok(None);
         }
-        if let Some(hash) = hashed(&plain) {
-            return Ok(Some(Cow::Owned(hash)));
+        if plain.chars().any(char::is_control) {
+            return Err(NormaliseError::Control);
         }
-        match self.kind {
-            Kind::Other => Ok(Some(plain)),
-            Kind::Email => email(plain).map(Some),
-            Kind::Phone => phone(&plain, self.region).map(|number| Some(Cow::Owned(number))),
-        }
+        let normal = match (hashed(&plain), self.kind) {
+            (Some(hash), _) => Cow::Owned(hash),
+            (None, Kind::Other) => plain,
+            (None, Kind::Email) => email(plain)?,
+            (None, Kind::Phone) => Cow::Owned(phone::e164(&plain, self.region)?),
+        };
+        // One character can become eighteen.
+        if normal.len() > MAX_BYTES { Err(NormaliseError::TooLong) } else { Ok(Some(normal)) }
     }
 }
 
@@ -101,32 +101,109 @@ fn hashed(text: &str) -> Option<String> {
 }
 
 fn email(text: Cow<'_, str>) -> Result<Cow<'_, str>, NormaliseError> {
-    let lower = if text.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
-        let lower: String = text.to_lowercase().nfkc().collect();
-        Cow::Owned(lower)
-    } else {
+    let lower = if text.is_ascii() && !text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         text
+    } else {
+        // Lower case can undo the composition.
+        Cow::Owned(text.to_lowercase().nfkc().collect())
     };
     let mut parts = lower.split('@');
-    let fits = match (parts.next(), parts.next(), parts.next()) {
+    let whole = match (parts.next(), parts.next(), parts.next()) {
         (Some(local), Some(domain), None) => !local.is_empty() && !domain.is_empty(),
         _ => false,
     };
-    if fits && !lower.chars().any(char::is_whitespace) { Ok(lower) } else { Err(NormaliseError::Email) }
+    if whole && !lower.chars().any(char::is_whitespace) { Ok(lower) } else { Err(NormaliseError::Email) }
 }
 
-fn phone(text: &str, region: Option<country::Id>) -> Result<String, NormaliseError> {
-    let international;
-    let text = match text.strip_prefix("00") {
-        Some(rest) => {
-            international = format!("+{rest}");
-            international.as_str()
-        }
-        None => text,
-    };
-    if !text.starts_with('+') && region.is_none() {
-        return Err(NormaliseError::Phone);
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn normal(space: &str, raw: &str) -> Option<String> {
+        normaliser(space).normalise(raw).unwrap().map(Cow::into_owned)
     }
-    let number = phonenumber::parse(region, text).map_err(|_detail| NormaliseError::Phone)?;
-    Ok(number.format().mode(Mode::E164).to_string())
+
+    #[test]
+    fn email_is_trimmed_composed_and_lower_case() {
+        for raw in ["Zoë@Example.org", "\u{a0} zoe\u{308}@EXAMPLE.ORG\r\n", "ＺＯＥ\u{308}@example.org"] {
+            assert_eq!(normal("email", raw).unwrap(), "zoë@example.org", "{raw}");
+        }
+        assert_eq!(normal("email", "A.b+C@x.de").unwrap(), "a.b+c@x.de");
+    }
+
+    #[test]
+    fn what_is_no_email_is_refused() {
+        for raw in ["", "x", "@x.de", "a@", "a@b@c", "a b@x.de", "a@x .de"] {
+            let result = normaliser("email").normalise(raw);
+            assert_eq!(result, if raw.is_empty() { Ok(None) } else { Err(NormaliseError::Email) }, "{raw}");
+        }
+    }
+
+    #[test]
+    fn other_spaces_keep_their_case_and_zeros() {
+        assert_eq!(normal("household", " 0042 ").unwrap(), "0042");
+        assert_eq!(normal("household", "Ab-ﬁ²").unwrap(), "Ab-fi2");
+        assert_eq!(normal("household", "cafe\u{301}"), normal("household", "caf\u{e9}"));
+    }
+
+    #[test]
+    fn nothing_is_null() {
+        for space in ["email", "phone", "household"] {
+            for raw in ["", "  ", "\t\r\n", "\u{3000}"] {
+                assert_eq!(normal(space, raw), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_hash_is_an_identifier_of_every_space() {
+        let hash = "ab01".repeat(16);
+        for space in ["email", "phone", "household"] {
+            assert_eq!(normal(space, &hash).unwrap(), hash);
+            assert_eq!(normal(space, &format!(" 0x{} ", hash.to_uppercase())).unwrap(), hash);
+        }
+        assert!(normaliser("email").normalise(&hash[1..]).is_err());
+    }
+
+    #[test]
+    fn control_characters_and_long_texts_are_refused() {
+        assert_eq!(normaliser("id").normalise("a\0b"), Err(NormaliseError::Control));
+        assert_eq!(normaliser("email").normalise("a\u{85}b@x.de"), Err(NormaliseError::Control));
+        assert_eq!(normaliser("id").normalise(&"x".repeat(1025)), Err(NormaliseError::TooLong));
+        assert_eq!(normaliser("id").normalise(&"\u{fdfa}".repeat(300)), Err(NormaliseError::TooLong));
+        assert_eq!(normal("id", &"x".repeat(1024)).unwrap().len(), 1024);
+    }
+
+    proptest! {
+        #[test]
+        fn a_normal_form_is_its_own(space in "email|phone|id", raw in any::<String>()) {
+            if let Ok(Some(once)) = normaliser(&space).normalise(&raw) {
+                prop_assert_eq!(normaliser(&space).normalise(&once).unwrap().unwrap(), once.clone());
+            }
+        }
+
+        #[test]
+        fn an_email_normal_form_is_its_own(raw in r"[^@\s\p{Cc}]{1,8}@[^@\s\p{Cc}]{1,8}") {
+            if let Ok(Some(once)) = normaliser("email").normalise(&raw) {
+                prop_assert_eq!(normaliser("email").normalise(&once).unwrap().unwrap(), once.clone());
+            }
+        }
+
+        #[test]
+        fn a_phone_normal_form_is_its_own(raw in r"(\+|00)[1-9][0-9]{6,14}") {
+            if let Ok(Some(once)) = normaliser("phone").normalise(&raw) {
+                prop_assert_eq!(normaliser("phone").normalise(&once).unwrap().unwrap(), once.clone());
+            }
+        }
+
+        #[test]
+        fn composed_and_decomposed_are_one(raw in any::<String>()) {
+            let (composed, decomposed): (String, String) = (raw.nfc().collect(), raw.nfd().collect());
+            let of = |text: &str| normaliser("id").normalise(text).map(|normal| normal.map(Cow::into_owned));
+            prop_assert_eq!(of(&composed), of(&decomposed));
+        }
+    }
 }

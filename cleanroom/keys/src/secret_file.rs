@@ -4,9 +4,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
+
+/// Longest key file, in bytes.
+const MAX_BYTES: u64 = 4096;
 
 /// A key that cannot be made, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +39,8 @@ pub enum KeyError {
     },
 }
 
-/// Writes `header` and the secret, with a checksum.
-pub(crate) fn save(path: &Path, header: &'static str, secret: &[u8]) -> Result<(), KeyError> {
+/// Writes a new file.
+pub(crate) fn save(path: &Path, text: &str) -> Result<(), KeyError> {
     let io = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::AlreadyExists => KeyError::Exists(path.to_owned()),
         _ => KeyError::Io { path: path.to_owned(), source },
@@ -47,8 +48,6 @@ pub(crate) fn save(path: &Path, header: &'static str, secret: &[u8]) -> Result<(
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Written whole under a name of its own first: a crash leaves no half of a key under the name that is looked for.
     let mut file = tempfile::Builder::new().prefix(".key-").tempfile_in(folder).map_err(io)?;
-    let encoded = Zeroizing::new(STANDARD.encode(secret));
-    let text = Zeroizing::new(format!("{header}\n{}\n{}\n", encoded.as_str(), checksum(header, secret)));
     file.write_all(text.as_bytes()).map_err(io)?;
     file.as_file().sync_all().map_err(io)?;
     file.persist_noclobber(path).map_err(|error| io(error.error))?;
@@ -57,25 +56,17 @@ pub(crate) fn save(path: &Path, header: &'static str, secret: &[u8]) -> Result<(
 }
 
 /// Reads what [`save`] wrote.
-pub(crate) fn load(path: &Path, header: &'static str, wanted: &'static str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+pub(crate) fn load(path: &Path, wanted: &'static str) -> Result<Zeroizing<String>, KeyError> {
     let io = |source: std::io::Error| KeyError::Io { path: path.to_owned(), source };
-    let format = || KeyError::Format { path: path.to_owned(), wanted };
     let file = OpenOptions::new().read(true).open(path).map_err(io)?;
     refuse_shared(path, &file)?;
-    let mut text = Zeroizing::new(String::new());
-    file.take(4096).read_to_string(&mut text).map_err(|error| match error.kind() {
-        std::io::ErrorKind::InvalidData => format(),
+    // With all its room from the start, the text is never moved, which would leave a copy behind.
+    let mut text = Zeroizing::new(String::with_capacity(MAX_BYTES as usize + 1));
+    file.take(MAX_BYTES).read_to_string(&mut text).map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => KeyError::Format { path: path.to_owned(), wanted },
         _ => io(error),
     })?;
-    let mut lines = text.lines();
-    if lines.next() != Some(header) {
-        return Err(format());
-    }
-    let secret = lines.next().and_then(|line| STANDARD.decode(line).ok()).map(Zeroizing::new).ok_or_else(format)?;
-    if lines.next() != Some(checksum(header, &secret).as_str()) {
-        return Err(format());
-    }
-    Ok(secret)
+    Ok(text)
 }
 
 #[cfg(unix)]
@@ -93,10 +84,37 @@ fn refuse_shared(_path: &Path, _file: &File) -> Result<(), KeyError> {
     Ok(())
 }
 
-/// Tells a damaged file from a wrong one; it gives nothing away of a random secret of 32 bytes.
-fn checksum(header: &str, secret: &[u8]) -> String {
-    let mut hasher = blake3::Hasher::new_derive_key("cleanroom 2026-11 key file checksum v1");
-    hasher.update(header.as_bytes());
-    hasher.update(secret);
-    hasher.finalize().to_hex().chars().take(16).collect()
+#[cfg(all(test, unix))]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn only_the_owner_can_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        save(&path, "secret").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(load(&path, "key").unwrap().as_str(), "secret");
+        for mode in [0o640, 0o604, 0o660, 0o601] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let error = load(&path, "key").unwrap_err();
+            assert!(matches!(error, KeyError::Permissions(_)), "{mode:o}");
+            assert!(error.to_string().contains("chmod 600"));
+        }
+    }
+
+    #[test]
+    fn it_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        save(&path, "first").unwrap();
+        assert!(matches!(save(&path, "second"), Err(KeyError::Exists(_))));
+        assert_eq!(load(&path, "key").unwrap().as_str(), "first");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+        assert!(matches!(save(&folder.path().join("none/key"), "x"), Err(KeyError::Io { .. })));
+    }
 }

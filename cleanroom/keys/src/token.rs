@@ -3,7 +3,10 @@
 use crate::room_key::RoomKey;
 
 /// What a tokenised column's texts start with.
-const PREFIX: &str = "crt1_";
+pub(crate) const PREFIX: &str = "crt1_";
+
+/// The length of a token's text, in bytes.
+pub(crate) const TEXT_LENGTH: usize = PREFIX.len() + 64;
 
 /// The token of an identifier: 32 bytes that only the holder of the room's key can compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,20 +27,52 @@ impl Token {
 impl RoomKey {
     /// The token of an identifier in its normal form (see [`crate::normaliser`]).
     ///
-    /// BLAKE3 in keyed mode (BLAKE3 specification, 2.1: `keyed_hash`) over the length of the space's name in one byte, the
-    /// name, and the identifier: no two pairs of space and identifier give the same input.
+    /// BLAKE3 in keyed mode (BLAKE3 specification, `keyed_hash`), under a key derived from the room's (`derive_key`), over the
+    /// length of the space's name in 8 bytes (little-endian), the name, and the identifier: no two pairs of space and
+    /// identifier give the same input.
     pub fn token(&self, space: &str, normalised: &str) -> Token {
-        let mut hasher = blake3::Hasher::new_keyed(self.bytes());
-        let length = u8::try_from(space.len()).unwrap_or(u8::MAX);
-        hasher.update(&[length]);
-        hasher.update(space.as_bytes());
-        hasher.update(normalised.as_bytes());
-        Token(*hasher.finalize().as_bytes())
+        self.hasher(space).token(normalised)
     }
 
     /// The token as the text a tokenised column holds.
     pub fn token_text(&self, space: &str, normalised: &str) -> String {
         self.token(space, normalised).to_text()
+    }
+
+    /// For many identifiers of a space.
+    pub(crate) fn hasher(&self, space: &str) -> TokenHasher<'_> {
+        let mut input = Vec::with_capacity(128);
+        input.extend_from_slice(&(space.len() as u64).to_le_bytes());
+        input.extend_from_slice(space.as_bytes());
+        TokenHasher { key: self, prefix: input.len(), input, text: [0; TEXT_LENGTH] }
+    }
+}
+
+/// Hashes the identifiers of a space, in memory that it keeps.
+pub(crate) struct TokenHasher<'a> {
+    key: &'a RoomKey,
+    /// The length of what precedes an identifier.
+    prefix: usize,
+    input: Vec<u8>,
+    text: [u8; TEXT_LENGTH],
+}
+
+impl TokenHasher<'_> {
+    pub(crate) fn token(&mut self, normalised: &str) -> Token {
+        self.input.truncate(self.prefix);
+        self.input.extend_from_slice(normalised.as_bytes());
+        Token(*blake3::keyed_hash(self.key.token_key(), &self.input).as_bytes())
+    }
+
+    /// Passes the token's text on.
+    pub(crate) fn with_text(&mut self, normalised: &str, then: impl FnOnce(&str)) {
+        let token = self.token(normalised);
+        let (prefix, digits) = self.text.split_at_mut(PREFIX.len());
+        prefix.copy_from_slice(PREFIX.as_bytes());
+        match (hex::encode_to_slice(token.0, digits), str::from_utf8(&self.text)) {
+            (Ok(()), Ok(text)) => then(text),
+            _ => then(&token.to_text()),
+        }
     }
 }
 
@@ -50,4 +85,63 @@ pub fn parse_token_text(text: &str) -> Option<Token> {
     let mut bytes = [0_u8; 32];
     hex::decode_to_slice(digits, &mut bytes).ok()?;
     Some(Token(bytes))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key() -> RoomKey {
+        RoomKey::from_bytes([7; 32])
+    }
+
+    /// Computed by another implementation of BLAKE3. Should it change, no partner's tokens match any more.
+    #[test]
+    fn tokens_stay_as_they_are() {
+        assert_eq!(
+            key().token_text("email", "ada@example.org"),
+            "crt1_bfe5daef92a4f903d33544b32826de265ed79951391454d1fd5e2421c27c69f6"
+        );
+    }
+
+    #[test]
+    fn space_and_identifier_are_kept_apart() {
+        assert_ne!(key().token("ab", "c"), key().token("a", "bc"));
+        assert_ne!(key().token("ab", ""), key().token("", "ab"));
+        let long = "s".repeat(255);
+        assert_ne!(key().token(&long, "sb"), key().token(&format!("{long}s"), "b"));
+        assert_ne!(key().token("id", "1"), RoomKey::from_bytes([8; 32]).token("id", "1"));
+    }
+
+    #[test]
+    fn a_hasher_forgets_what_it_hashed_before() {
+        let key = key();
+        let mut hasher = key.hasher("id");
+        for identifier in ["a long identifier", "short", "", "a long identifier"] {
+            assert_eq!(hasher.token(identifier), key.token("id", identifier));
+            hasher.with_text(identifier, |text| assert_eq!(text, key.token_text("id", identifier)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_is_told() {
+        let text = key().token_text("id", "1");
+        assert_eq!(parse_token_text(&text), Some(key().token("id", "1")));
+        let upper = text.to_uppercase().replace("CRT1_", "crt1_");
+        for other in ["", "crt1_", &text[..68], &format!("{text}0"), &upper, &text[5..], &text.replace("crt1", "crt2")]
+        {
+            assert_eq!(parse_token_text(other), None, "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_comes_back_from_its_text(identifier in any::<String>()) {
+            let token = key().token("id", &identifier);
+            prop_assert_eq!(parse_token_text(&token.to_text()).unwrap(), token);
+        }
+    }
 }

@@ -10,8 +10,7 @@ use ring::digest::{SHA256, digest};
 use serde::{Serialize, Serializer};
 
 use crate::model::{
-    Access, Bounds, Budget, ColumnRule, Joins, Noise, Partner, Policy, Release, Room, Source,
-    Subject, TableDeclaration,
+    Access, Bounds, Budget, ColumnRule, Joins, Noise, Partner, Policy, Release, Room, Source, Subject, TableDeclaration,
 };
 
 impl Policy {
@@ -63,21 +62,14 @@ impl Serialize for Json {
     }
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "writing to memory, keys that are text and numbers that are finite cannot fail"
-)]
+#[expect(clippy::expect_used, reason = "writing to memory, keys that are text and numbers that are finite cannot fail")]
 fn write(json: &Json) -> String {
     serde_json_canonicalizer::to_string(json).expect("canonical JSON of finite numbers")
 }
 
 /// The parser lets finite numbers only through; a value made by hand that is not finite becomes text, which no parser takes.
 fn number(number: f64) -> Json {
-    if number.is_finite() {
-        Json::Number(number)
-    } else {
-        Json::Text(number.to_string())
-    }
+    if number.is_finite() { Json::Number(number) } else { Json::Text(number.to_string()) }
 }
 
 /// Exact, since the parser stops at 2^53.
@@ -102,9 +94,7 @@ impl Map {
     }
 
     fn document(kind: &str) -> Self {
-        Self::new()
-            .with("apiVersion", text("cleanroom/v1"))
-            .with("kind", text(kind))
+        Self::new().with("apiVersion", text("cleanroom/v1")).with("kind", text(kind))
     }
 
     fn with(self, key: &str, value: impl Into<Option<Json>>) -> Self {
@@ -123,9 +113,7 @@ impl Map {
 fn policy(policy: &Policy) -> Json {
     let (unit, public) = match &policy.subject {
         Subject::Unit { column, space } => {
-            let unit = Map::new()
-                .with("column", text(column))
-                .with("space", text(space));
+            let unit = Map::new().with("column", text(column)).with("space", text(space));
             (Some(unit.end()), None)
         }
         Subject::Public => (None, Some(Json::Flag(true))),
@@ -157,29 +145,19 @@ fn column(rule: &ColumnRule, protected: bool) -> Json {
         .with("use", texts(&rule.uses))
         .with("values", rule.values.as_ref().map(texts))
         .with("grain", rule.grain.map(text))
-        .with(
-            "functions",
-            (!rule.functions.is_empty()).then(|| texts(&rule.functions)),
-        )
+        .with("functions", (!rule.functions.is_empty()).then(|| texts(&rule.functions)))
         .with("bounds", bounds.filter(|_| protected))
         .with("step", rule.step.map(|step| number(step.as_f64())))
-        .with(
-            "unit_bounds",
-            unit_bounds.map(|(low, high)| Json::List(vec![number(low), number(high)])),
-        )
+        .with("unit_bounds", unit_bounds.map(|(low, high)| Json::List(vec![number(low), number(high)])))
         .end()
 }
 
 fn joins(joins: &Joins) -> Json {
     let with = match &joins.with {
         None => texts(["*"]),
-        Some(patterns) => texts(patterns.iter().map(|pattern| {
-            format!(
-                "{}.{}",
-                pattern.partner,
-                pattern.table.as_deref().unwrap_or("*")
-            )
-        })),
+        Some(patterns) => texts(
+            patterns.iter().map(|pattern| format!("{}.{}", pattern.partner, pattern.table.as_deref().unwrap_or("*"))),
+        ),
     };
     Map::new()
         .with("require", text(joins.require))
@@ -191,10 +169,7 @@ fn joins(joins: &Joins) -> Json {
 
 fn release(release: &Release) -> Json {
     let dominance = release.dominance.map(|dominance| {
-        Map::new()
-            .with("top", integer(dominance.top))
-            .with("max_share", number(dominance.max_share))
-            .end()
+        Map::new().with("top", integer(dominance.top)).with("max_share", number(dominance.max_share)).end()
     });
     Map::new()
         .with("min_units", integer(release.min_units))
@@ -203,10 +178,7 @@ fn release(release: &Release) -> Json {
         .with("difference", release.difference.map(integer))
         .with("audience", release.audience.map(integer))
         .with("max_cells", release.max_cells.map(integer))
-        .with(
-            "round_to",
-            release.round_to.map(|step| number(step.as_f64())),
-        )
+        .with("round_to", release.round_to.map(|step| number(step.as_f64())))
         .end()
 }
 
@@ -236,14 +208,8 @@ fn access(access: &Access) -> Json {
     Map::new()
         .with("analysts", texts(&access.analysts))
         .with("receivers", texts(&access.receivers))
-        .with(
-            "queries",
-            queries.map(|most| Map::new().with("per_day", integer(most)).end()),
-        )
-        .with(
-            "templates",
-            templates.map_or_else(|| text("any"), texts::<_>),
-        )
+        .with("queries", queries.map(|most| Map::new().with("per_day", integer(most)).end()))
+        .with("templates", templates.map_or_else(|| text("any"), texts::<_>))
         .end()
 }
 
@@ -251,10 +217,7 @@ fn room(room: &Room) -> Json {
     Map::document("Room")
         .with("name", text(&room.name))
         .with("description", text(&room.description))
-        .with(
-            "partners",
-            Json::List(room.partners.iter().map(partner).collect()),
-        )
+        .with("partners", Json::List(room.partners.iter().map(partner).collect()))
         .end()
 }
 
@@ -262,10 +225,7 @@ fn partner(partner: &Partner) -> Json {
     Map::new()
         .with("name", text(&partner.name))
         .with("abilities", texts(&partner.abilities))
-        .with(
-            "tables",
-            Json::List(partner.tables.iter().map(table).collect()),
-        )
+        .with("tables", Json::List(partner.tables.iter().map(table).collect()))
         .end()
 }
 
@@ -280,9 +240,6 @@ fn table(table: &TableDeclaration) -> Json {
         .with("name", text(table.name.table()))
         .with("description", text(&table.description))
         .with("source", source.end())
-        .with(
-            "policy",
-            table.policy.as_ref().map(|path| text(path.display())),
-        )
+        .with("policy", table.policy.as_ref().map(|path| text(path.display())))
         .end()
 }

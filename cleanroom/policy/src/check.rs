@@ -9,13 +9,7 @@ pub fn check_policy_in_room(room: &Room, policy: &Policy) -> Vec<DocumentError> 
     let file = policy.table.to_string();
     let mut errors = Vec::new();
     let mut refuse = |rule: &str, message: String, remedy: String| {
-        errors.push(DocumentError {
-            file: file.clone(),
-            line: policy.line(rule),
-            column: None,
-            message,
-            remedy,
-        });
+        errors.push(DocumentError { file: file.clone(), line: policy.line(rule), column: None, message, remedy });
     };
     if room.table(&policy.table).is_none() {
         refuse(
@@ -26,11 +20,7 @@ pub fn check_policy_in_room(room: &Room, policy: &Policy) -> Vec<DocumentError> 
     }
     let roles = [
         ("access.analysts", &policy.access.analysts, Ability::Query),
-        (
-            "access.receivers",
-            &policy.access.receivers,
-            Ability::Receive,
-        ),
+        ("access.receivers", &policy.access.receivers, Ability::Receive),
     ];
     for (rule, names, ability) in roles {
         for name in names {
@@ -42,10 +32,7 @@ pub fn check_policy_in_room(room: &Room, policy: &Policy) -> Vec<DocumentError> 
                 ),
                 Some(partner) if !partner.abilities.contains(&ability) => refuse(
                     rule,
-                    format!(
-                        "partner `{name}` lacks the ability `{ability}` in room `{}`",
-                        room.name
-                    ),
+                    format!("partner `{name}` lacks the ability `{ability}` in room `{}`", room.name),
                     format!("add the ability in the room, or remove the partner from `{rule}`"),
                 ),
                 Some(_) => {}
@@ -62,17 +49,11 @@ pub fn check_policy_in_room(room: &Room, policy: &Policy) -> Vec<DocumentError> 
             continue;
         };
         if let Some(table) = &pattern.table
-            && !partner
-                .tables
-                .iter()
-                .any(|known| known.name.table() == table)
+            && !partner.tables.iter().any(|known| known.name.table() == table)
         {
             refuse(
                 "joins.with",
-                format!(
-                    "room `{}` has no table `{}.{table}`",
-                    room.name, pattern.partner
-                ),
+                format!("room `{}` has no table `{}.{table}`", room.name, pattern.partner),
                 "declare it in the room, or remove the pattern".to_owned(),
             );
         }

@@ -9,15 +9,7 @@ use crate::number;
 use crate::report::Report;
 use crate::yaml::{Node, Value};
 
-const KEYS: &[&str] = &[
-    "use",
-    "values",
-    "grain",
-    "functions",
-    "bounds",
-    "step",
-    "unit_bounds",
-];
+const KEYS: &[&str] = &["use", "values", "grain", "functions", "bounds", "step", "unit_bounds"];
 /// Keys that say how the values of a measure are treated.
 const MEASURE_KEYS: &[&str] = &["functions", "bounds", "step", "unit_bounds"];
 /// Of those, the keys that protect somebody.
@@ -47,12 +39,7 @@ pub(crate) fn columns(
             complete = false;
             continue;
         };
-        let column = Column {
-            fields: rule_fields,
-            name: &name,
-            subject,
-            noise,
-        };
+        let column = Column { fields: rule_fields, name: &name, subject, noise };
         match column.read(report) {
             Some(rule) => {
                 columns.insert(name, rule);
@@ -68,11 +55,7 @@ pub(crate) fn columns(
             None
         }
         Subject::Public if complete && columns.is_empty() => {
-            report.error(
-                fields.at,
-                "`columns` is empty",
-                "list the columns that queries may name",
-            );
+            report.error(fields.at, "`columns` is empty", "list the columns that queries may name");
             None
         }
         _ => complete.then_some(columns),
@@ -81,9 +64,7 @@ pub(crate) fn columns(
 
 /// The public domain of a column or parameter: different texts, in one order whatever the document's.
 pub(crate) fn values(report: &mut Report<'_>, node: &Node) -> Option<Vec<String>> {
-    let values = report.set(node, "`values`", |report, item| {
-        report.text(item, "a value").map(str::to_owned)
-    })?;
+    let values = report.set(node, "`values`", |report, item| report.text(item, "a value").map(str::to_owned))?;
     Some(values.into_iter().collect())
 }
 
@@ -97,18 +78,13 @@ struct Column<'a> {
 impl Column<'_> {
     fn read(&self, report: &mut Report<'_>) -> Option<ColumnRule> {
         let remedy = "write `use: [dimension, filter]`, or take the column out to hide it";
-        let uses = self
-            .fields
-            .require(report, "use", remedy)
-            .and_then(|node| report.word_set(node, "a use", Use::WORDS))?;
+        let uses =
+            self.fields.require(report, "use", remedy).and_then(|node| report.word_set(node, "a use", Use::WORDS))?;
         self.check_uses(report, &uses)?;
         let visible = uses.contains(&Use::Dimension) || uses.contains(&Use::Filter);
         for key in ["values", "grain"] {
             if !visible && self.fields.has(key) {
-                let message = format!(
-                    "`{key}` of column `{}`, which is neither `dimension` nor `filter`",
-                    self.name
-                );
+                let message = format!("`{key}` of column `{}`, which is neither `dimension` nor `filter`", self.name);
                 let remedy = format!("remove `{key}`, or add such a use");
                 report.error(self.fields.at_key(key), message, remedy);
             }
@@ -121,18 +97,9 @@ impl Column<'_> {
             Some(node) => report.word(node, "a grain", Grain::WORDS).map(Some),
             None => Some(None),
         };
-        let measure = if uses.contains(&Use::Measure) {
-            self.measure(report)
-        } else {
-            self.no_measure(report)
-        };
+        let measure = if uses.contains(&Use::Measure) { self.measure(report) } else { self.no_measure(report) };
         let (values, grain, measure) = (values?, grain?, measure?);
-        Some(ColumnRule {
-            uses,
-            values,
-            grain,
-            ..measure
-        })
+        Some(ColumnRule { uses, values, grain, ..measure })
     }
 
     /// Which uses exclude each other.
@@ -146,14 +113,9 @@ impl Column<'_> {
         };
         match self.subject {
             Subject::Unit { column, .. } if column == name => {
-                for other in uses
-                    .iter()
-                    .filter(|one| !matches!(one, Use::Join | Use::Count))
-                {
+                for other in uses.iter().filter(|one| !matches!(one, Use::Join | Use::Count)) {
                     refuse(
-                        format!(
-                            "the unit's column `{name}` cannot be a `{other}`: it would single people out"
-                        ),
+                        format!("the unit's column `{name}` cannot be a `{other}`: it would single people out"),
                         "give it `join`, `count` or both",
                     );
                 }
@@ -195,8 +157,7 @@ impl Column<'_> {
             && !self.noise
         {
             let message = format!("`quantile` of column `{}` without noise", self.name);
-            let remedy =
-                "add a `noise` section, or remove `quantile`: a quantile is one row's value";
+            let remedy = "add a `noise` section, or remove `quantile`: a quantile is one row's value";
             report.error(self.fields.at_key("functions"), message, remedy);
         }
         let bounding = match self.subject {
@@ -204,10 +165,7 @@ impl Column<'_> {
             Subject::Public => self.no_bounding(report),
         };
         let (functions, bounding) = (functions?, bounding?);
-        Some(ColumnRule {
-            functions,
-            ..bounding
-        })
+        Some(ColumnRule { functions, ..bounding })
     }
 
     fn no_bounding(&self, report: &mut Report<'_>) -> Option<ColumnRule> {
@@ -225,8 +183,7 @@ impl Column<'_> {
             node.and_then(|node| bounds(report, node))
         } else {
             let message = format!("measure `{}` has no `bounds`", self.name);
-            let remedy =
-                "write `bounds: [low, high]` for one row's value, or `bounds: none` to accept any";
+            let remedy = "write `bounds: [low, high]` for one row's value, or `bounds: none` to accept any";
             report.error(self.fields.at, message, remedy);
             None
         };
@@ -240,34 +197,21 @@ impl Column<'_> {
         };
         if bounds == Some(Bounds::Unbounded) && self.noise {
             let message = format!("`bounds: none` of column `{}` beside `noise`", self.name);
-            let remedy =
-                "write `bounds: [low, high]`: without them no amount of noise would be enough";
+            let remedy = "write `bounds: [low, high]`: without them no amount of noise would be enough";
             report.error(self.fields.at_key("bounds"), message, remedy);
         }
         if let (Some(Bounds::Range { low, high }), Some(Some(step))) = (bounds, step) {
             let steps = low.abs().max(high.abs()) / step.as_f64();
             if steps > number::MAX_INTEGER as f64 {
-                let message = format!(
-                    "`step` of column `{}` is too fine for its `bounds`",
-                    self.name
-                );
-                let remedy =
-                    "take a larger `step`, or narrower `bounds`: at most 2^53 steps are exact";
+                let message = format!("`step` of column `{}` is too fine for its `bounds`", self.name);
+                let remedy = "take a larger `step`, or narrower `bounds`: at most 2^53 steps are exact";
                 report.error(self.fields.at_key("step"), message, remedy);
             } else if step.as_f64() > high - low {
-                let message = format!(
-                    "`step` of column `{}` is wider than its `bounds`",
-                    self.name
-                );
+                let message = format!("`step` of column `{}` is wider than its `bounds`", self.name);
                 report.error(self.fields.at_key("step"), message, "take a smaller `step`");
             }
         }
-        Some(ColumnRule {
-            bounds: Some(bounds?),
-            step: step?,
-            unit_bounds: unit_bounds?,
-            ..ColumnRule::plain()
-        })
+        Some(ColumnRule { bounds: Some(bounds?), step: step?, unit_bounds: unit_bounds?, ..ColumnRule::plain() })
     }
 }
 
@@ -287,11 +231,7 @@ impl ColumnRule {
 }
 
 fn default_functions() -> BTreeSet<MeasureFunction> {
-    BTreeSet::from([
-        MeasureFunction::Sum,
-        MeasureFunction::Avg,
-        MeasureFunction::Count,
-    ])
+    BTreeSet::from([MeasureFunction::Sum, MeasureFunction::Avg, MeasureFunction::Count])
 }
 
 fn bounds(report: &mut Report<'_>, node: &Node) -> Option<Bounds> {

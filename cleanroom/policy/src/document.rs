@@ -70,11 +70,7 @@ pub fn parse_documents(file: &str, text: &str) -> Result<Vec<Document>, Vec<Docu
             Err(mut found) => errors.append(&mut found),
         }
     }
-    if errors.is_empty() {
-        Ok(documents)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(documents) } else { Err(errors) }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -85,11 +81,8 @@ enum Kind {
 }
 
 impl Kind {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("Room", Self::Room),
-        ("Policy", Self::Policy),
-        ("Template", Self::Template),
-    ];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("Room", Self::Room), ("Policy", Self::Policy), ("Template", Self::Template)];
 }
 
 fn several(file: &str, text: &str) -> Result<Vec<Node>, Vec<DocumentError>> {
@@ -149,17 +142,11 @@ fn read<T>(
             report.word(version, "a version of the format", &[(API_VERSION, ())]);
         }
         if let Some(expected) = expected {
-            let words: Vec<(&str, Kind)> = Kind::WORDS
-                .iter()
-                .copied()
-                .filter(|(_, kind)| *kind == expected)
-                .collect();
+            let words: Vec<(&str, Kind)> = Kind::WORDS.iter().copied().filter(|(_, kind)| *kind == expected).collect();
             let word = words.first().map_or("", |(word, _)| word);
             let remedy = format!("write `kind: {word}`");
             if let Some(kind) = head.require(&mut report, "kind", &remedy)
-                && report
-                    .word(kind, "the kind expected here", &words)
-                    .is_none()
+                && report.word(kind, "the kind expected here", &words).is_none()
             {
                 // Another kind has other keys: errors about them would be noise.
                 return report.finish(None);

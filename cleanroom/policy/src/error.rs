@@ -21,10 +21,7 @@ impl DocumentError {
     /// The same error under another name of the document.
     #[must_use]
     pub fn in_file(self, file: &str) -> Self {
-        Self {
-            file: file.to_owned(),
-            ..self
-        }
+        Self { file: file.to_owned(), ..self }
     }
 }
 
@@ -39,10 +36,6 @@ impl fmt::Display for DocumentError {
             }
         }
         write!(f, ": {}", self.message)?;
-        if self.remedy.is_empty() {
-            Ok(())
-        } else {
-            write!(f, "; {}", self.remedy)
-        }
+        if self.remedy.is_empty() { Ok(()) } else { write!(f, "; {}", self.remedy) }
     }
 }

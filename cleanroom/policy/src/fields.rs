@@ -13,23 +13,14 @@ pub(crate) struct Fields<'n> {
 
 impl<'n> Fields<'n> {
     /// Opens a mapping that may hold the `known` keys only. `path` is empty for the document itself.
-    pub(crate) fn open(
-        report: &mut Report<'_>,
-        node: &'n Node,
-        path: &str,
-        known: &[&str],
-    ) -> Option<Self> {
+    pub(crate) fn open(report: &mut Report<'_>, node: &'n Node, path: &str, known: &[&str]) -> Option<Self> {
         let fields = Self::open_any(report, node, path)?;
         for entry in fields.entries {
             if known.contains(&entry.key.as_str()) {
                 continue;
             }
             let message = format!("unknown key `{}`", shown(&entry.key));
-            let remedy = if report.is_full() {
-                String::new()
-            } else {
-                suggestion(&entry.key, known)
-            };
+            let remedy = if report.is_full() { String::new() } else { suggestion(&entry.key, known) };
             report.error(entry.at, message, remedy);
         }
         Some(fields)
@@ -38,23 +29,11 @@ impl<'n> Fields<'n> {
     /// Opens a mapping whose keys are names.
     pub(crate) fn open_any(report: &mut Report<'_>, node: &'n Node, path: &str) -> Option<Self> {
         let Value::Map(entries) = &node.value else {
-            let what = if path.is_empty() {
-                "a document".to_owned()
-            } else {
-                format!("`{}`", shown(path))
-            };
-            report.error(
-                node.at,
-                format!("{what} is a mapping"),
-                "write `key: value` lines, or `{key: value}`",
-            );
+            let what = if path.is_empty() { "a document".to_owned() } else { format!("`{}`", shown(path)) };
+            report.error(node.at, format!("{what} is a mapping"), "write `key: value` lines, or `{key: value}`");
             return None;
         };
-        let fields = Self {
-            at: node.at,
-            path: path.to_owned(),
-            entries,
-        };
+        let fields = Self { at: node.at, path: path.to_owned(), entries };
         for entry in entries {
             let path = fields.path_of(&entry.key);
             report.rule(path, entry.at.line);
@@ -68,23 +47,14 @@ impl<'n> Fields<'n> {
         if let Value::Scalar { text, plain } = &entry.value.value
             && is_null(text, *plain)
         {
-            report.error(
-                entry.at,
-                format!("`{key}` has no value"),
-                "write one, or leave the key out",
-            );
+            report.error(entry.at, format!("`{key}` has no value"), "write one, or leave the key out");
             return None;
         }
         Some(&entry.value)
     }
 
     /// The value of a key that must be there.
-    pub(crate) fn require(
-        &self,
-        report: &mut Report<'_>,
-        key: &str,
-        remedy: &str,
-    ) -> Option<&'n Node> {
+    pub(crate) fn require(&self, report: &mut Report<'_>, key: &str, remedy: &str) -> Option<&'n Node> {
         if self.has(key) {
             return self.get(report, key);
         }
@@ -112,11 +82,7 @@ impl<'n> Fields<'n> {
 
     /// The dotted path of one of its keys.
     pub(crate) fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     fn entry(&self, key: &str) -> Option<&'n Entry> {

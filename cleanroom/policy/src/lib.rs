@@ -22,9 +22,7 @@ mod words;
 mod yaml;
 
 pub use check::check_policy_in_room;
-pub use document::{
-    Document, parse_document, parse_documents, parse_policy, parse_room, parse_template,
-};
+pub use document::{Document, parse_document, parse_documents, parse_policy, parse_room, parse_template};
 pub use error::DocumentError;
 pub use model::*;
 pub use names::{ColumnName, NameError, PartnerName, RoomName, SpaceName, TableName, TemplateName};

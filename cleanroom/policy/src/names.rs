@@ -87,14 +87,9 @@ impl TableName {
     /// Where the table's own name breaks the rule.
     pub fn new(owner: PartnerName, table: &str) -> Result<Self, NameError> {
         if slug(table) {
-            Ok(Self {
-                owner,
-                table: table.to_owned(),
-            })
+            Ok(Self { owner, table: table.to_owned() })
         } else {
-            Err(NameError {
-                rule: "a table name is 1 to 63 of a-z, 0-9, `_` and `-`, starting with a letter",
-            })
+            Err(NameError { rule: "a table name is 1 to 63 of a-z, 0-9, `_` and `-`, starting with a letter" })
         }
     }
 
@@ -105,9 +100,7 @@ impl TableName {
     pub fn parse(text: &str) -> Result<Self, NameError> {
         match text.split_once('.') {
             Some((owner, table)) => Self::new(PartnerName::new(owner)?, table),
-            None => Err(NameError {
-                rule: "a table is written `owner.table`",
-            }),
+            None => Err(NameError { rule: "a table is written `owner.table`" }),
         }
     }
 

@@ -114,11 +114,7 @@ mod tests {
         ];
         for (text, mantissa, scale) in cases {
             assert_eq!(step(text), Ok(Step { mantissa, scale }), "{text}");
-            assert_eq!(
-                step(&step(text).unwrap().as_f64().to_string()),
-                step(text),
-                "{text}"
-            );
+            assert_eq!(step(&step(text).unwrap().as_f64().to_string()), step(text), "{text}");
         }
     }
 

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::column;
 use crate::fields::Fields;
-use crate::model::{
-    Access, AnalystTables, JoinKind, Joins, Located, Policy, Require, Subject, TablePattern,
-};
+use crate::model::{Access, AnalystTables, JoinKind, Joins, Located, Policy, Require, Subject, TablePattern};
 use crate::names::{ColumnName, NameError, PartnerName, SpaceName, TableName, TemplateName};
 use crate::release;
 use crate::report::Report;
@@ -35,11 +33,7 @@ pub(crate) fn read(report: &mut Report<'_>, node: &Node) -> Option<Policy> {
         .require(report, "table", "write `table: owner.table`")
         .and_then(|node| report.name(node, "a table", TableName::parse));
     let version = fields
-        .require(
-            report,
-            "version",
-            "write `version: 1`, and count up with every change",
-        )
+        .require(report, "version", "write `version: 1`, and count up with every change")
         .and_then(|node| report.integer(node, "a policy's version", 1));
     let subject = subject(report, &fields);
     let noise = match fields.get(report, "noise") {
@@ -54,12 +48,9 @@ pub(crate) fn read(report: &mut Report<'_>, node: &Node) -> Option<Policy> {
         None => None,
     };
     let rows = match fields.get(report, "rows") {
-        Some(node) => report.filled_text(node, "a row filter").map(|text| {
-            Some(Located {
-                value: text.to_owned(),
-                line: node.at.line,
-            })
-        }),
+        Some(node) => report
+            .filled_text(node, "a row filter")
+            .map(|text| Some(Located { value: text.to_owned(), line: node.at.line })),
         None => Some(None),
     };
     let joins = match fields.get(report, "joins") {
@@ -67,11 +58,7 @@ pub(crate) fn read(report: &mut Report<'_>, node: &Node) -> Option<Policy> {
         None => Some(Joins::default()),
     };
     let access = fields
-        .require(
-            report,
-            "access",
-            "write `access: {analysts: [PARTNER]}`; nobody may ask otherwise",
-        )
+        .require(report, "access", "write `access: {analysts: [PARTNER]}`; nobody may ask otherwise")
         .and_then(|node| access(report, node));
     Some(Policy {
         table: table?,
@@ -107,7 +94,8 @@ fn subject(report: &mut Report<'_>, fields: &Fields<'_>) -> Option<Subject> {
         None => false,
     };
     if !public {
-        let remedy = "write `unit: {column: COLUMN, space: SPACE}`, or `public: true` for a reference table about nobody";
+        let remedy =
+            "write `unit: {column: COLUMN, space: SPACE}`, or `public: true` for a reference table about nobody";
         let node = fields.require(report, "unit", remedy)?;
         return unit(report, node);
     }
@@ -131,16 +119,9 @@ fn unit(report: &mut Report<'_>, node: &Node) -> Option<Subject> {
         .require(report, "column", "name the column that holds the identity")
         .and_then(|node| report.name(node, "a column's name", ColumnName::new));
     let space = fields
-        .require(
-            report,
-            "space",
-            "name the identity space, such as `email` or `household`",
-        )
+        .require(report, "space", "name the identity space, such as `email` or `household`")
         .and_then(|node| report.name(node, "an identity space", SpaceName::new));
-    Some(Subject::Unit {
-        column: column?,
-        space: space?,
-    })
+    Some(Subject::Unit { column: column?, space: space? })
 }
 
 impl Default for Joins {
@@ -171,19 +152,10 @@ fn joins(report: &mut Report<'_>, node: &Node) -> Option<Joins> {
         None => Some(default.types),
     };
     let analyst_tables = match fields.get(report, "analyst_tables") {
-        Some(node) => report.word(
-            node,
-            "a way to join the analyst's tables",
-            AnalystTables::WORDS,
-        ),
+        Some(node) => report.word(node, "a way to join the analyst's tables", AnalystTables::WORDS),
         None => Some(default.analyst_tables),
     };
-    let joins = Joins {
-        require: require?,
-        with: with?,
-        types: types?,
-        analyst_tables: analyst_tables?,
-    };
+    let joins = Joins { require: require?, with: with?, types: types?, analyst_tables: analyst_tables? };
     if joins.with.as_ref().is_some_and(Vec::is_empty) && joins.require != Require::None {
         report.error(
             fields.at_key("require"),
@@ -236,11 +208,7 @@ enum PatternError {
 fn access(report: &mut Report<'_>, node: &Node) -> Option<Access> {
     let fields = Fields::open(report, node, "access", ACCESS_KEYS)?;
     let analysts = fields
-        .require(
-            report,
-            "analysts",
-            "name the partners that may ask; nobody may otherwise",
-        )
+        .require(report, "analysts", "name the partners that may ask; nobody may otherwise")
         .and_then(|node| report_partners(report, node, "`analysts`"));
     let receivers = match fields.get(report, "receivers") {
         Some(node) => report_partners(report, node, "`receivers`"),
@@ -262,14 +230,8 @@ fn access(report: &mut Report<'_>, node: &Node) -> Option<Access> {
     })
 }
 
-fn report_partners(
-    report: &mut Report<'_>,
-    node: &Node,
-    what: &str,
-) -> Option<BTreeSet<PartnerName>> {
-    report.set(node, what, |report, item| {
-        report.name(item, "a partner's name", PartnerName::new)
-    })
+fn report_partners(report: &mut Report<'_>, node: &Node, what: &str) -> Option<BTreeSet<PartnerName>> {
+    report.set(node, what, |report, item| report.name(item, "a partner's name", PartnerName::new))
 }
 
 fn queries(report: &mut Report<'_>, node: &Node) -> Option<u64> {
@@ -281,13 +243,9 @@ fn queries(report: &mut Report<'_>, node: &Node) -> Option<u64> {
 /// `None` inside means any SQL.
 fn templates(report: &mut Report<'_>, node: &Node) -> Option<Option<BTreeSet<TemplateName>>> {
     match &node.value {
-        Value::Scalar { .. } => report
-            .word(node, "a rule for templates", &[("any", ())])
-            .map(|()| None),
+        Value::Scalar { .. } => report.word(node, "a rule for templates", &[("any", ())]).map(|()| None),
         Value::List(_) | Value::Map(_) => report
-            .set(node, "`templates`", |report, item| {
-                report.name(item, "a template's name", TemplateName::new)
-            })
+            .set(node, "`templates`", |report, item| report.name(item, "a template's name", TemplateName::new))
             .map(Some),
     }
 }

@@ -1,40 +1,20 @@
 //! The `release` and `noise` sections of a policy.
 
 use crate::fields::Fields;
-use crate::model::{
-    Budget, Dominance, Mechanism, Noise, Refresh, Release, SmallGroups, Step, Subject,
-};
+use crate::model::{Budget, Dominance, Mechanism, Noise, Refresh, Release, SmallGroups, Step, Subject};
 use crate::report::Report;
 use crate::yaml::Node;
 
 /// Below it a "group" is one person.
 const LEAST_FLOOR: u64 = 2;
 
-const RELEASE_KEYS: &[&str] = &[
-    "min_units",
-    "dominance",
-    "small_groups",
-    "difference",
-    "audience",
-    "max_cells",
-    "round_to",
-];
-const NOISE_KEYS: &[&str] = &[
-    "mechanism",
-    "epsilon",
-    "delta",
-    "groups_per_unit",
-    "rows_per_unit",
-    "budget",
-];
+const RELEASE_KEYS: &[&str] =
+    &["min_units", "dominance", "small_groups", "difference", "audience", "max_cells", "round_to"];
+const NOISE_KEYS: &[&str] = &["mechanism", "epsilon", "delta", "groups_per_unit", "rows_per_unit", "budget"];
 const BUDGET_KEYS: &[&str] = &["epsilon", "delta", "refresh", "lifetime"];
 
 /// Reads `release` out of the whole document's fields. A reference table has none.
-pub(crate) fn release(
-    report: &mut Report<'_>,
-    document: &Fields<'_>,
-    subject: &Subject,
-) -> Option<Release> {
+pub(crate) fn release(report: &mut Report<'_>, document: &Fields<'_>, subject: &Subject) -> Option<Release> {
     let mut release = Release {
         min_units: LEAST_FLOOR,
         dominance: None,
@@ -51,11 +31,7 @@ pub(crate) fn release(
     let node = document.require(report, "release", remedy)?;
     let fields = Fields::open(report, node, "release", RELEASE_KEYS)?;
     let min_units = fields
-        .require(
-            report,
-            "min_units",
-            "write how many distinct units a group needs, at least 2",
-        )
+        .require(report, "min_units", "write how many distinct units a group needs, at least 2")
         .and_then(|node| report.integer(node, "`min_units`", LEAST_FLOOR));
     let dominance = match fields.get(report, "dominance") {
         Some(node) => dominance(report, node).map(Some),
@@ -90,11 +66,7 @@ pub(crate) fn noise(report: &mut Report<'_>, node: &Node) -> Option<Noise> {
     let groups_per_unit = count(report, &fields, "groups_per_unit");
     let rows_per_unit = count(report, &fields, "rows_per_unit");
     let budget = fields
-        .require(
-            report,
-            "budget",
-            "write what may be spent: `{epsilon: 20, delta: 1e-6}`",
-        )
+        .require(report, "budget", "write what may be spent: `{epsilon: 20, delta: 1e-6}`")
         .and_then(|node| budget(report, node));
     let noise = Noise {
         mechanism: mechanism?,
@@ -140,12 +112,7 @@ fn budget(report: &mut Report<'_>, node: &Node) -> Option<Budget> {
         Some(node) => positive(report, node, "`lifetime`").map(Some),
         None => Some(None),
     };
-    let budget = Budget {
-        epsilon: epsilon?,
-        delta: delta?,
-        refresh: refresh?,
-        lifetime: lifetime?,
-    };
+    let budget = Budget { epsilon: epsilon?, delta: delta?, refresh: refresh?, lifetime: lifetime? };
     match (budget.refresh, budget.lifetime) {
         (Refresh::Never, Some(_)) => report.error(
             fields.at_key("lifetime"),
@@ -170,35 +137,16 @@ fn budget(report: &mut Report<'_>, node: &Node) -> Option<Budget> {
 fn dominance(report: &mut Report<'_>, node: &Node) -> Option<Dominance> {
     let fields = Fields::open(report, node, "release.dominance", &["top", "max_share"])?;
     let top = fields
-        .require(
-            report,
-            "top",
-            "write how many units are looked at together, such as 1",
-        )
+        .require(report, "top", "write how many units are looked at together, such as 1")
         .and_then(|node| report.integer(node, "`top`", 1));
-    let max_share = fields
-        .require(
-            report,
-            "max_share",
-            "write the largest share they may hold, such as 0.5",
-        )
-        .and_then(|node| {
-            report.number(node, "`max_share`", "above 0 and at most 1", |share| {
-                share > 0.0 && share <= 1.0
-            })
+    let max_share =
+        fields.require(report, "max_share", "write the largest share they may hold, such as 0.5").and_then(|node| {
+            report.number(node, "`max_share`", "above 0 and at most 1", |share| share > 0.0 && share <= 1.0)
         });
-    Some(Dominance {
-        top: top?,
-        max_share: max_share?,
-    })
+    Some(Dominance { top: top?, max_share: max_share? })
 }
 
-fn optional_integer(
-    report: &mut Report<'_>,
-    fields: &Fields<'_>,
-    key: &str,
-    least: u64,
-) -> Option<Option<u64>> {
+fn optional_integer(report: &mut Report<'_>, fields: &Fields<'_>, key: &str, least: u64) -> Option<Option<u64>> {
     match fields.get(report, key) {
         Some(node) => report.integer(node, &format!("`{key}`"), least).map(Some),
         None => Some(None),
@@ -219,9 +167,7 @@ fn epsilon(report: &mut Report<'_>, fields: &Fields<'_>) -> Option<f64> {
 
 fn delta(report: &mut Report<'_>, fields: &Fields<'_>) -> Option<f64> {
     let node = fields.require(report, "delta", "write a small number, such as 1e-8")?;
-    report.number(node, "`delta`", "of at least 0 and below 1", |delta| {
-        (0.0..1.0).contains(&delta)
-    })
+    report.number(node, "`delta`", "of at least 0 and below 1", |delta| (0.0..1.0).contains(&delta))
 }
 
 fn positive(report: &mut Report<'_>, node: &Node, what: &str) -> Option<f64> {
@@ -235,10 +181,6 @@ fn count(report: &mut Report<'_>, fields: &Fields<'_>, key: &str) -> Option<u32>
     if let Ok(number) = u32::try_from(number) {
         return Some(number);
     }
-    report.error(
-        node.at,
-        format!("{what} is too large"),
-        "write at most 4294967295",
-    );
+    report.error(node.at, format!("{what} is too large"), "write at most 4294967295");
     None
 }

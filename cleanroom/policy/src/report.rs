@@ -21,21 +21,11 @@ pub(crate) struct Report<'t> {
 
 impl<'t> Report<'t> {
     pub(crate) fn new(file: &'t str) -> Self {
-        Self {
-            file,
-            errors: Vec::new(),
-            left: 0,
-            lines: BTreeMap::new(),
-        }
+        Self { file, errors: Vec::new(), left: 0, lines: BTreeMap::new() }
     }
 
     /// Notes an error.
-    pub(crate) fn error(
-        &mut self,
-        at: Position,
-        message: impl Into<String>,
-        remedy: impl Into<String>,
-    ) {
+    pub(crate) fn error(&mut self, at: Position, message: impl Into<String>, remedy: impl Into<String>) {
         if self.is_full() {
             self.left += 1;
             return;
@@ -93,16 +83,10 @@ impl<'t> Report<'t> {
                 return None;
             }
         };
-        let strange = |c: char| {
-            (c.is_control() && c != '\n' && c != '\t')
-                || matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}')
-        };
+        let strange =
+            |c: char| (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}');
         if text.chars().any(strange) {
-            self.error(
-                node.at,
-                format!("{what} holds a character that cannot be shown"),
-                "remove it",
-            );
+            self.error(node.at, format!("{what} holds a character that cannot be shown"), "remove it");
             return None;
         }
         Some(text)
@@ -112,11 +96,7 @@ impl<'t> Report<'t> {
     pub(crate) fn filled_text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
         let text = self.text(node, what)?;
         if text.trim().is_empty() {
-            self.error(
-                node.at,
-                format!("{what} is empty"),
-                "write it, or leave the key out",
-            );
+            self.error(node.at, format!("{what} is empty"), "write it, or leave the key out");
             return None;
         }
         Some(text)
@@ -165,13 +145,7 @@ impl<'t> Report<'t> {
     }
 
     /// A finite number for which `fits` holds; `range` says that in words.
-    pub(crate) fn number(
-        &mut self,
-        node: &Node,
-        what: &str,
-        range: &str,
-        fits: impl Fn(f64) -> bool,
-    ) -> Option<f64> {
+    pub(crate) fn number(&mut self, node: &Node, what: &str, range: &str, fits: impl Fn(f64) -> bool) -> Option<f64> {
         let found = plain(node).and_then(number::decimal).filter(|n| fits(*n));
         if found.is_none() {
             let message = format!("{what} is a number {range}");
@@ -184,9 +158,7 @@ impl<'t> Report<'t> {
     pub(crate) fn range(&mut self, node: &Node, what: &str) -> Option<(f64, f64)> {
         let pair = match &node.value {
             Value::List(items) => match items.as_slice() {
-                [low, high] => plain(low)
-                    .and_then(number::decimal)
-                    .zip(plain(high).and_then(number::decimal)),
+                [low, high] => plain(low).and_then(number::decimal).zip(plain(high).and_then(number::decimal)),
                 _ => None,
             },
             Value::Scalar { .. } | Value::Map(_) => None,
@@ -231,11 +203,7 @@ impl<'t> Report<'t> {
     pub(crate) fn filled_list<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Node]> {
         let items = self.list(node, what)?;
         if items.is_empty() {
-            self.error(
-                node.at,
-                format!("{what} is empty"),
-                "name at least one, or leave the key out",
-            );
+            self.error(node.at, format!("{what} is empty"), "name at least one, or leave the key out");
             return None;
         }
         Some(items)
@@ -253,11 +221,7 @@ impl<'t> Report<'t> {
         for item in items {
             let value = read(self, item)?;
             if !set.insert(value) {
-                self.error(
-                    item.at,
-                    format!("{what} names this twice"),
-                    "keep one of the two",
-                );
+                self.error(item.at, format!("{what} names this twice"), "keep one of the two");
                 return None;
             }
         }
@@ -265,12 +229,7 @@ impl<'t> Report<'t> {
     }
 
     /// One word out of a table.
-    pub(crate) fn word<T: Copy>(
-        &mut self,
-        node: &Node,
-        what: &str,
-        words: &[(&'static str, T)],
-    ) -> Option<T> {
+    pub(crate) fn word<T: Copy>(&mut self, node: &Node, what: &str, words: &[(&'static str, T)]) -> Option<T> {
         let text = plain_or_quoted(node).unwrap_or_default();
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return Some(*value);

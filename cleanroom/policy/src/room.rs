@@ -20,14 +20,9 @@ pub(crate) fn read(report: &mut Report<'_>, node: &Node) -> Option<Room> {
         .require(report, "name", "give the room a name")
         .and_then(|node| report.name(node, "a room's name", RoomName::new));
     let description = description(report, &fields);
-    let partners = fields
-        .require(report, "partners", "list the partners of the room")
-        .and_then(|node| partners(report, node));
-    Some(Room {
-        name: name?,
-        description: description?,
-        partners: partners?,
-    })
+    let partners =
+        fields.require(report, "partners", "list the partners of the room").and_then(|node| partners(report, node));
+    Some(Room { name: name?, description: description?, partners: partners? })
 }
 
 impl Room {
@@ -74,16 +69,10 @@ fn partner(report: &mut Report<'_>, node: &Node, path: &str) -> Option<Partner> 
         .require(report, "name", "give the partner a name")
         .and_then(|node| report.name(node, "a partner's name", PartnerName::new));
     let abilities = fields
-        .require(
-            report,
-            "abilities",
-            "list what the partner may do: `contribute`, `query`, `receive`, `audit`",
-        )
+        .require(report, "abilities", "list what the partner may do: `contribute`, `query`, `receive`, `audit`")
         .and_then(|node| report.word_set(node, "an ability", Ability::WORDS));
     let tables = match fields.get(report, "tables") {
-        Some(node) => name
-            .as_ref()
-            .and_then(|owner| tables(report, node, owner, &fields.path_of("tables"))),
+        Some(node) => name.as_ref().and_then(|owner| tables(report, node, owner, &fields.path_of("tables"))),
         None => Some(Vec::new()),
     };
     let (name, abilities, tables) = (name?, abilities?, tables?);
@@ -92,19 +81,10 @@ fn partner(report: &mut Report<'_>, node: &Node, path: &str) -> Option<Partner> 
         let remedy = "add the ability `contribute`, or take the tables away";
         report.error(fields.at_key("tables"), message, remedy);
     }
-    Some(Partner {
-        name,
-        abilities,
-        tables,
-    })
+    Some(Partner { name, abilities, tables })
 }
 
-fn tables(
-    report: &mut Report<'_>,
-    node: &Node,
-    owner: &PartnerName,
-    path: &str,
-) -> Option<Vec<TableDeclaration>> {
+fn tables(report: &mut Report<'_>, node: &Node, owner: &PartnerName, path: &str) -> Option<Vec<TableDeclaration>> {
     let items = report.list(node, "`tables`")?;
     let mut seen = HashSet::new();
     let mut tables = Vec::with_capacity(items.len());
@@ -121,32 +101,17 @@ fn tables(
     tables.into_iter().collect()
 }
 
-fn table(
-    report: &mut Report<'_>,
-    node: &Node,
-    owner: &PartnerName,
-    path: &str,
-) -> Option<TableDeclaration> {
+fn table(report: &mut Report<'_>, node: &Node, owner: &PartnerName, path: &str) -> Option<TableDeclaration> {
     let fields = Fields::open(report, node, path, TABLE_KEYS)?;
     let name = fields
         .require(report, "name", "give the table a name, without its owner")
-        .and_then(|node| {
-            report.name(node, "a table's name", |text| {
-                TableName::new(owner.clone(), text)
-            })
-        });
+        .and_then(|node| report.name(node, "a table's name", |text| TableName::new(owner.clone(), text)));
     let description = description(report, &fields);
     let source = fields
-        .require(
-            report,
-            "source",
-            "write `source: {file: PATH}` or `source: {upload: true}`",
-        )
+        .require(report, "source", "write `source: {file: PATH}` or `source: {upload: true}`")
         .and_then(|node| source(report, node, &fields.path_of("source")));
     let policy = match fields.get(report, "policy") {
-        Some(node) => report
-            .filled_text(node, "the path of a policy")
-            .map(|path| Some(PathBuf::from(path))),
+        Some(node) => report.filled_text(node, "the path of a policy").map(|path| Some(PathBuf::from(path))),
         None => Some(None),
     };
     Some(TableDeclaration {
@@ -170,18 +135,12 @@ fn source(report: &mut Report<'_>, node: &Node, path: &str) -> Option<Source> {
     };
     let value = fields.get(report, &entry.key)?;
     match entry.key.as_str() {
-        "file" => report
-            .filled_text(value, "the path of a file")
-            .map(|path| Source::File(PathBuf::from(path))),
+        "file" => report.filled_text(value, "the path of a file").map(|path| Source::File(PathBuf::from(path))),
         "upload" => {
             if report.flag(value, "`upload`")? {
                 return Some(Source::Upload);
             }
-            report.error(
-                value.at,
-                "`upload: false` leaves no source",
-                "write `upload: true`, or `file`",
-            );
+            report.error(value.at, "`upload: false` leaves no source", "write `upload: true`, or `file`");
             None
         }
         "s3" => Some(Source::Unsupported("s3")),

@@ -9,14 +9,7 @@ use crate::names::TemplateName;
 use crate::report::Report;
 use crate::yaml::{Node, shown};
 
-const KEYS: &[&str] = &[
-    "apiVersion",
-    "kind",
-    "name",
-    "description",
-    "parameters",
-    "sql",
-];
+const KEYS: &[&str] = &["apiVersion", "kind", "name", "description", "parameters", "sql"];
 const PARAMETER_KEYS: &[&str] = &["type", "values"];
 
 pub(crate) fn read(report: &mut Report<'_>, node: &Node) -> Option<Template> {
@@ -48,10 +41,7 @@ pub(crate) fn read(report: &mut Report<'_>, node: &Node) -> Option<Template> {
         name: name?,
         description: description?,
         parameters,
-        sql: Located {
-            value: sql.to_owned(),
-            line: sql_node.at.line,
-        },
+        sql: Located { value: sql.to_owned(), line: sql_node.at.line },
     })
 }
 
@@ -61,8 +51,7 @@ fn parameters(report: &mut Report<'_>, node: &Node) -> Option<BTreeMap<String, P
     for entry in fields.entries() {
         if !parameter_name(&entry.key) {
             let message = format!("`{}` is not a parameter's name", shown(&entry.key));
-            let remedy =
-                "a parameter's name is 1 to 63 of a-z, 0-9 and `_`, starting with a letter";
+            let remedy = "a parameter's name is 1 to 63 of a-z, 0-9 and `_`, starting with a letter";
             report.error(entry.at, message, remedy);
             continue;
         }
@@ -83,18 +72,11 @@ fn parameter_name(text: &str) -> bool {
 fn parameter(report: &mut Report<'_>, node: &Node, path: &str) -> Option<Parameter> {
     let fields = Fields::open(report, node, path, PARAMETER_KEYS)?;
     let kind = fields
-        .require(
-            report,
-            "type",
-            "give its type: `text`, `integer`, `decimal`, `date`, `timestamp` or `boolean`",
-        )
+        .require(report, "type", "give its type: `text`, `integer`, `decimal`, `date`, `timestamp` or `boolean`")
         .and_then(|node| report.word(node, "a type", ParameterType::WORDS));
     let values = match fields.get(report, "values") {
         Some(node) => column::values(report, node).map(Some),
         None => Some(None),
     };
-    Some(Parameter {
-        kind: kind?,
-        values: values?,
-    })
+    Some(Parameter { kind: kind?, values: values? })
 }

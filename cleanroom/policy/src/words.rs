@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::model::{
-    Ability, AnalystTables, Grain, JoinKind, MeasureFunction, Mechanism, ParameterType, Refresh,
-    Require, SmallGroups, Use,
+    Ability, AnalystTables, Grain, JoinKind, MeasureFunction, Mechanism, ParameterType, Refresh, Require, SmallGroups,
+    Use,
 };
 
 macro_rules! words {

@@ -57,10 +57,7 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Vec<Node>, DocumentError> {
     };
     if text.len() > MAX_BYTES {
         let problem = Problem::new(
-            format!(
-                "the document has {} bytes, more than {MAX_BYTES}",
-                text.len()
-            ),
+            format!("the document has {} bytes, more than {MAX_BYTES}", text.len()),
             "divide it, or take generated parts out",
         );
         return Err(fail(None, problem));
@@ -80,18 +77,13 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Vec<Node>, DocumentError> {
             fail(Some(position(error.marker())), problem)
         })?;
         let at = position(&span.start);
-        builder
-            .take(event, at)
-            .map_err(|problem| fail(Some(at), problem))?;
+        builder.take(event, at).map_err(|problem| fail(Some(at), problem))?;
     }
     Ok(builder.documents)
 }
 
 fn position(marker: &Marker) -> Position {
-    Position {
-        line: marker.line().max(1),
-        column: marker.col() + 1,
-    }
+    Position { line: marker.line().max(1), column: marker.col() + 1 }
 }
 
 struct Problem {
@@ -101,10 +93,7 @@ struct Problem {
 
 impl Problem {
     fn new(message: impl Into<String>, remedy: &'static str) -> Self {
-        Self {
-            message: message.into(),
-            remedy,
-        }
+        Self { message: message.into(), remedy }
     }
 }
 
@@ -122,11 +111,7 @@ struct Open {
 
 enum Collection {
     List(Vec<Node>),
-    Map {
-        entries: Vec<Entry>,
-        lines: HashMap<String, usize>,
-        key: Option<(String, Position)>,
-    },
+    Map { entries: Vec<Entry>, lines: HashMap<String, usize>, key: Option<(String, Position)> },
 }
 
 impl Builder {
@@ -135,39 +120,23 @@ impl Builder {
             return Err(Problem::new("YAML tags are not read", "remove the tag"));
         }
         if event.anchor_id().is_some() || event.is_alias() {
-            return Err(Problem::new(
-                "YAML anchors and aliases are not read",
-                "write the value out",
-            ));
+            return Err(Problem::new("YAML anchors and aliases are not read", "write the value out"));
         }
         match event {
             Event::Scalar(text, style, ..) => self.scalar(text.into_owned(), style, at),
             Event::SequenceStart(..) => self.begin(Collection::List(Vec::new()), at),
             Event::MappingStart(..) => {
-                let collection = Collection::Map {
-                    entries: Vec::new(),
-                    lines: HashMap::new(),
-                    key: None,
-                };
+                let collection = Collection::Map { entries: Vec::new(), lines: HashMap::new(), key: None };
                 self.begin(collection, at)
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
-            Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(..)
-            | Event::DocumentEnd => Ok(()),
-            _ => Err(Problem::new(
-                "this part of YAML is not read",
-                "write the value out",
-            )),
+            Event::StreamStart | Event::StreamEnd | Event::DocumentStart(..) | Event::DocumentEnd => Ok(()),
+            _ => Err(Problem::new("this part of YAML is not read", "write the value out")),
         }
     }
 
     fn scalar(&mut self, text: String, style: ScalarStyle, at: Position) -> Result<(), Problem> {
-        if let Some(Open {
-            collection: Collection::Map { lines, key, .. },
-            ..
-        }) = self.open.last_mut()
+        if let Some(Open { collection: Collection::Map { lines, key, .. }, .. }) = self.open.last_mut()
             && key.is_none()
         {
             if let Some(first) = lines.insert(text.clone(), at.line) {
@@ -180,23 +149,13 @@ impl Builder {
             return Ok(());
         }
         let plain = style == ScalarStyle::Plain;
-        self.add(Node {
-            at,
-            value: Value::Scalar { text, plain },
-        });
+        self.add(Node { at, value: Value::Scalar { text, plain } });
         Ok(())
     }
 
     fn begin(&mut self, collection: Collection, at: Position) -> Result<(), Problem> {
-        if let Some(Open {
-            collection: Collection::Map { key: None, .. },
-            ..
-        }) = self.open.last()
-        {
-            return Err(Problem::new(
-                "a key is not text",
-                "write the key as one word",
-            ));
+        if let Some(Open { collection: Collection::Map { key: None, .. }, .. }) = self.open.last() {
+            return Err(Problem::new("a key is not text", "write the key as one word"));
         }
         if self.open.len() >= MAX_DEPTH {
             return Err(Problem::new("nested too deep", "write it flatter"));
@@ -222,11 +181,7 @@ impl Builder {
             Some(Collection::List(items)) => items.push(node),
             Some(Collection::Map { entries, key, .. }) => {
                 if let Some((key, at)) = key.take() {
-                    entries.push(Entry {
-                        key,
-                        at,
-                        value: node,
-                    });
+                    entries.push(Entry { key, at, value: node });
                 }
             }
             None => self.documents.push(node),
@@ -237,11 +192,7 @@ impl Builder {
 /// The user's text as a message may repeat it: short and on one line.
 pub(crate) fn shown(text: &str) -> String {
     const MOST: usize = 48;
-    let mut short: String = text
-        .chars()
-        .take(MOST)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let mut short: String = text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(MOST).is_some() {
         short.push('…');
     }

@@ -16,20 +16,12 @@ pub struct Actor {
 impl Actor {
     /// The operator, or the program itself.
     pub fn operator() -> Self {
-        Self {
-            partner: None,
-            token_id: None,
-            door: Door::Operator,
-        }
+        Self { partner: None, token_id: None, door: Door::Operator }
     }
 
     /// A partner at the command line, with no server between.
     pub fn embedded(partner: Option<PartnerName>) -> Self {
-        Self {
-            partner,
-            token_id: None,
-            door: Door::Embedded,
-        }
+        Self { partner, token_id: None, door: Door::Embedded }
     }
 
     pub(crate) fn logged(&self) -> cleanroom_log::Actor {

@@ -43,10 +43,7 @@ impl<'a> Ending<'a> {
 impl Registry {
     /// Ends an intent of this process that was left without an outcome.
     pub(crate) async fn abandon(&self, room: &RoomName, query_id: &QueryId) -> Result<()> {
-        if let Some(sequence) = self
-            .end(room, query_id, self.inner.run.id(), stopped())
-            .await?
-        {
+        if let Some(sequence) = self.end(room, query_id, self.inner.run.id(), stopped()).await? {
             self.publish(room, sequence).await?;
         }
         Ok(())
@@ -54,20 +51,17 @@ impl Registry {
 
     /// Ends the intents of processes that are gone.
     pub(crate) async fn fail_orphans(&self, living: &[String]) -> Result<()> {
-        let open = sqlx::query("SELECT room, query_id, run FROM queries WHERE status = 'open' ORDER BY room, intent_sequence")
-            .fetch_all(&self.inner.pool)
-            .await?;
+        let open =
+            sqlx::query("SELECT room, query_id, run FROM queries WHERE status = 'open' ORDER BY room, intent_sequence")
+                .fetch_all(&self.inner.pool)
+                .await?;
         for row in open {
-            let (room, query_id, run): (String, String, String) = (
-                row.try_get("room")?,
-                row.try_get("query_id")?,
-                row.try_get("run")?,
-            );
+            let (room, query_id, run): (String, String, String) =
+                (row.try_get("room")?, row.try_get("query_id")?, row.try_get("run")?);
             if living.contains(&run) {
                 continue;
             }
-            let room = RoomName::new(&room)
-                .map_err(|error| RegistryError::damaged("a room's name", error))?;
+            let room = RoomName::new(&room).map_err(|error| RegistryError::damaged("a room's name", error))?;
             let query_id = read_query_id(&query_id)?;
             if let Some(sequence) = self.end(&room, &query_id, &run, stopped()).await? {
                 tracing::warn!(%room, query = %query_id, "a process ended before this query did; it is recorded as failed");
@@ -90,14 +84,10 @@ impl Registry {
             (Status::Failed, None) => OutcomeStatus::Failed,
             (Status::Cancelled, None) => OutcomeStatus::Cancelled,
             (status, _) => {
-                return Err(RegistryError::Misplaced {
-                    status: status.as_str(),
-                    place: "after an intent",
-                });
+                return Err(RegistryError::Misplaced { status: status.as_str(), place: "after an intent" });
             }
         };
-        let code =
-            (status != OutcomeStatus::Released).then(|| ending.code.unwrap_or(INTERNAL).to_owned());
+        let code = (status != OutcomeStatus::Released).then(|| ending.code.unwrap_or(INTERNAL).to_owned());
         let mut write = self.write().await?;
         let analyst: Option<String> = sqlx::query_scalar(
             "SELECT analyst FROM queries WHERE room = $1 AND query_id = $2 AND run = $3 AND status = 'open'",
@@ -111,21 +101,14 @@ impl Registry {
             return Ok(None);
         };
         let nonce = ending.result.map(|_| random::<32>()).transpose()?;
-        let commitment = nonce
-            .zip(ending.result)
-            .map(|(nonce, result)| Digest::new(Algorithm::Sha256, sha256(&[&nonce, result])));
-        let event = QueryOutcome {
-            status,
-            code,
-            result: commitment,
-        };
+        let commitment =
+            nonce.zip(ending.result).map(|(nonce, result)| Digest::new(Algorithm::Sha256, sha256(&[&nonce, result])));
+        let event = QueryOutcome { status, code, result: commitment };
         let actor = match ending.stopped {
             true => Actor::operator(),
             false => self.asked_by(&partner(&analyst)?),
         };
-        let sequence = write
-            .append(room, &actor, Some(query_id), event.into(), &[])
-            .await?;
+        let sequence = write.append(room, &actor, Some(query_id), event.into(), &[]).await?;
         finish(&mut write, room, query_id, sequence, &ending, nonce).await?;
         // A crash before this leaves an intent that the next start ends as failed; one after it an answer that was
         // recorded and not seen.
@@ -163,7 +146,8 @@ pub(crate) async fn finish(
 
 /// The ending of a question whose process or task went away.
 fn stopped() -> Ending<'static> {
-    let error = json!({"code": INTERNAL, "title": "internal failure", "detail": "the server stopped before the query ended"});
+    let error =
+        json!({"code": INTERNAL, "title": "internal failure", "detail": "the server stopped before the query ended"});
     Ending {
         status: Status::Failed,
         code: Some(INTERNAL),

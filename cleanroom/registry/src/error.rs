@@ -230,9 +230,7 @@ impl RegistryError {
         use RegistryError as E;
         match self {
             E::NoSuchRoom(_) => "apply the room first, or correct its name",
-            E::NoSuchTable { .. } => {
-                "declare the table in the room document and apply it, or correct its name"
-            }
+            E::NoSuchTable { .. } => "declare the table in the room document and apply it, or correct its name",
             E::NoSuchQuery { .. } | E::NoSuchToken(_) | E::NoSuchEntry { .. } => "correct the id",
             E::QueryExists { .. } | E::AlreadyRecorded(_) => "ask again under a new query id",
             E::NotReleased(_) => "read the query's outcome first",
@@ -245,9 +243,7 @@ impl RegistryError {
             E::RolledBack { .. } => {
                 "restore the newest database and log together; after a loss, keep both as evidence and start in a new data directory"
             }
-            E::Checkpoint { .. } => {
-                "restore the log and its key together; a log continues under its own key only"
-            }
+            E::Checkpoint { .. } => "restore the log and its key together; a log continues under its own key only",
             E::LogHost(_) => "use a host name, without spaces, control characters and `+`",
             E::KeyMissing(_) => "restore the key from its backup",
             E::Damaged { .. } => "restore the data directory from a backup, or report a defect",
@@ -258,33 +254,21 @@ impl RegistryError {
             E::File { .. } | E::Log(_) => {
                 "see that the disk has space and the data directory can be written, then try again"
             }
-            E::Migration(_) => {
-                "use the version of the program that last opened this data directory, or a newer one"
-            }
+            E::Migration(_) => "use the version of the program that last opened this data directory, or a newer one",
         }
     }
 
     pub(crate) fn file(path: &Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::File {
-            path,
-            doing,
-            source,
-        }
+        move |source| Self::File { path, doing, source }
     }
 
     pub(crate) fn damaged(what: &'static str, detail: impl ToString) -> Self {
-        Self::Damaged {
-            what,
-            detail: detail.to_string(),
-        }
+        Self::Damaged { what, detail: detail.to_string() }
     }
 
     pub(crate) fn no_table(room: &RoomName, table: &TableName) -> Self {
-        Self::NoSuchTable {
-            room: room.clone(),
-            table: table.clone(),
-        }
+        Self::NoSuchTable { room: room.clone(), table: table.clone() }
     }
 }
 

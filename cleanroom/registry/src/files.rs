@@ -17,13 +17,7 @@ const TILE: u64 = 256;
 
 impl Registry {
     /// Writes blobs, bundles and tiles of entries `from..to`, and returns the tree as the tiles then have it.
-    pub(crate) async fn derive(
-        &self,
-        room: &RoomName,
-        held: &Arc<Held>,
-        from: u64,
-        to: u64,
-    ) -> Result<Tree, Derived> {
+    pub(crate) async fn derive(&self, room: &RoomName, held: &Arc<Held>, from: u64, to: u64) -> Result<Tree, Derived> {
         let mut next = from;
         loop {
             let end = to.min(next + STEP);
@@ -31,14 +25,10 @@ impl Registry {
             let blobs = self.blobs(room, next, end).await?;
             let (held, first) = (Arc::clone(held), next);
             let write = move || {
-                blobs
-                    .iter()
-                    .try_for_each(|blob| held.log.write_blob(blob).map(drop))?;
+                blobs.iter().try_for_each(|blob| held.log.write_blob(blob).map(drop))?;
                 held.log.extend(first, &entries)
             };
-            let tree = tokio::task::spawn_blocking(write)
-                .await
-                .map_err(|_| RegistryError::Interrupted)??;
+            let tree = tokio::task::spawn_blocking(write).await.map_err(|_| RegistryError::Interrupted)??;
             next = end;
             if next >= to {
                 return Ok(tree);
@@ -47,28 +37,17 @@ impl Registry {
     }
 
     /// Whether every file that a log of `size` entries has is there.
-    pub(crate) async fn is_whole(
-        &self,
-        room: &RoomName,
-        held: &Arc<Held>,
-        size: u64,
-    ) -> Result<bool> {
-        let blobs: Vec<String> = sqlx::query_scalar(
-            "SELECT DISTINCT digest FROM entry_blobs WHERE room = $1 AND sequence < $2",
-        )
-        .bind(room.as_str())
-        .bind(stored(size)?)
-        .fetch_all(&self.inner.pool)
-        .await?;
+    pub(crate) async fn is_whole(&self, room: &RoomName, held: &Arc<Held>, size: u64) -> Result<bool> {
+        let blobs: Vec<String> =
+            sqlx::query_scalar("SELECT DISTINCT digest FROM entry_blobs WHERE room = $1 AND sequence < $2")
+                .bind(room.as_str())
+                .bind(stored(size)?)
+                .fetch_all(&self.inner.pool)
+                .await?;
         let held = Arc::clone(held);
         blocking(move || {
             let blob = |digest: &String| {
-                held.log
-                    .path()
-                    .join("blobs")
-                    .join(digest.get(..2).unwrap_or(""))
-                    .join(digest)
-                    .exists()
+                held.log.path().join("blobs").join(digest.get(..2).unwrap_or("")).join(digest).exists()
             };
             Ok(tiles_are_there(&held.log, size) && blobs.iter().all(blob))
         })
@@ -123,9 +102,7 @@ impl From<StoreError> for Derived {
 /// Whether every tile and bundle that a log of `size` entries has is there.
 fn tiles_are_there(log: &LogDirectory, size: u64) -> bool {
     let there = |path: String| log.path().join(path).exists();
-    let files = |hashes: u64| {
-        (0..hashes.div_ceil(TILE)).map(move |index| (index, TILE.min(hashes - index * TILE)))
-    };
+    let files = |hashes: u64| (0..hashes.div_ceil(TILE)).map(move |index| (index, TILE.min(hashes - index * TILE)));
     let mut level = 0;
     let mut hashes = size;
     while hashes > 0 {

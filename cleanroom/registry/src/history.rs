@@ -93,10 +93,7 @@ impl Registry {
         .bind(i64::from(limit))
         .fetch_all(&self.inner.pool)
         .await?;
-        let records = rows
-            .iter()
-            .map(|row| read(room, row, None))
-            .collect::<Result<Vec<_>>>()?;
+        let records = rows.iter().map(|row| read(room, row, None)).collect::<Result<Vec<_>>>()?;
         if let Some(sequence) = records.iter().filter_map(|record| record.sequence).max() {
             self.publish(room, sequence).await?;
         }
@@ -107,12 +104,7 @@ impl Registry {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn queries_today(
-        &self,
-        room: &RoomName,
-        analyst: &PartnerName,
-        table: &TableName,
-    ) -> Result<u64> {
+    pub async fn queries_today(&self, room: &RoomName, analyst: &PartnerName, table: &TableName) -> Result<u64> {
         let mut connection = self.inner.pool.acquire().await?;
         count_today(&mut connection, room, analyst, table, now()).await
     }
@@ -143,8 +135,7 @@ impl Registry {
         .fetch_optional(write.connection())
         .await?;
         if let Some(row) = known {
-            let (digest, id): (String, String) =
-                (row.try_get("request_digest")?, row.try_get("query_id")?);
+            let (digest, id): (String, String) = (row.try_get("request_digest")?, row.try_get("query_id")?);
             return if digest == request_digest {
                 Ok(IdempotencyState::Same(query_id(&id)?))
             } else {
@@ -191,16 +182,12 @@ pub(crate) async fn count_today(
 }
 
 fn read(room: &RoomName, row: &SqliteRow, result: Option<Vec<u8>>) -> Result<QueryRecord> {
-    let (id, analyst, status): (String, String, String) = (
-        row.try_get("query_id")?,
-        row.try_get("analyst")?,
-        row.try_get("status")?,
-    );
+    let (id, analyst, status): (String, String, String) =
+        (row.try_get("query_id")?, row.try_get("analyst")?, row.try_get("status")?);
     let document: Option<String> = row.try_get("document")?;
     let document = match document {
         None => Value::Null,
-        Some(text) => serde_json::from_str(&text)
-            .map_err(|error| RegistryError::damaged("an outcome", error))?,
+        Some(text) => serde_json::from_str(&text).map_err(|error| RegistryError::damaged("an outcome", error))?,
     };
     Ok(QueryRecord {
         id: query_id(&id)?,
@@ -211,18 +198,11 @@ fn read(room: &RoomName, row: &SqliteRow, result: Option<Vec<u8>>) -> Result<Que
         document,
         result,
         created: time(row.try_get("created_at")?)?,
-        finished: row
-            .try_get::<Option<i64>, _>("finished_at")?
-            .map(time)
-            .transpose()?,
-        sequence: row
-            .try_get::<Option<i64>, _>("outcome_sequence")?
-            .map(unsigned)
-            .transpose()?,
+        finished: row.try_get::<Option<i64>, _>("finished_at")?.map(time).transpose()?,
+        sequence: row.try_get::<Option<i64>, _>("outcome_sequence")?.map(unsigned).transpose()?,
     })
 }
 
 pub(crate) fn query_id(text: &str) -> Result<QueryId> {
-    QueryId::parse(text)
-        .ok_or_else(|| RegistryError::damaged("a query id", "it is not 32 hexadecimal digits"))
+    QueryId::parse(text).ok_or_else(|| RegistryError::damaged("a query id", "it is not 32 hexadecimal digits"))
 }

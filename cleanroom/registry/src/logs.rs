@@ -21,20 +21,11 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::NoSuchRoom`]; where the database or the log fails.
-    pub async fn log_entries(
-        &self,
-        room: &RoomName,
-        from: u64,
-        limit: u64,
-    ) -> Result<Vec<LogEntry>> {
+    pub async fn log_entries(&self, room: &RoomName, from: u64, limit: u64) -> Result<Vec<LogEntry>> {
         let size = self.publish_all(room).await?;
         let to = size.min(from.saturating_add(limit));
         let entries = self.entries(room, from.min(to), to).await?;
-        Ok(entries
-            .into_iter()
-            .zip(from..)
-            .map(|(json, sequence)| LogEntry { sequence, json })
-            .collect())
+        Ok(entries.into_iter().zip(from..).map(|(json, sequence)| LogEntry { sequence, json }).collect())
     }
 
     /// The newest checkpoint of the room's log: a signed note over all of its entries.
@@ -54,10 +45,7 @@ impl Registry {
     pub async fn proof(&self, room: &RoomName, sequence: u64) -> Result<String> {
         self.origin(room).await?;
         if sequence >= self.stored_entries(room).await? {
-            return Err(RegistryError::NoSuchEntry {
-                room: room.clone(),
-                sequence,
-            });
+            return Err(RegistryError::NoSuchEntry { room: room.clone(), sequence });
         }
         self.publish(room, sequence).await?;
         let directory = self.log_directory(room);
@@ -66,13 +54,7 @@ impl Registry {
             let log = LogDirectory::open(&directory).map_err(log_error)?;
             let size = Checkpoint::unverified(&checkpoint).map_err(log_error)?.size;
             let path = inclusion_proof(&log.tiles(size), sequence, size).map_err(log_error)?;
-            Ok(InclusionProof {
-                extra: None,
-                index: sequence,
-                path,
-                checkpoint,
-            }
-            .to_string())
+            Ok(InclusionProof { extra: None, index: sequence, path, checkpoint }.to_string())
         })
         .await
     }

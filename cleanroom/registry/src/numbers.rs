@@ -9,8 +9,7 @@ pub(crate) fn unsigned(number: i64) -> Result<u64> {
 }
 
 pub(crate) fn stored(number: u64) -> Result<i64> {
-    i64::try_from(number)
-        .map_err(|_| RegistryError::damaged("a number", "it is too large to be stored"))
+    i64::try_from(number).map_err(|_| RegistryError::damaged("a number", "it is too large to be stored"))
 }
 
 /// Milliseconds since 1970.

@@ -46,15 +46,9 @@ impl Status {
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        [
-            Status::Released,
-            Status::Refused,
-            Status::Failed,
-            Status::Cancelled,
-            Status::Priced,
-        ]
-        .into_iter()
-        .find(|status| status.as_str() == text)
+        [Status::Released, Status::Refused, Status::Failed, Status::Cancelled, Status::Priced]
+            .into_iter()
+            .find(|status| status.as_str() == text)
     }
 }
 
@@ -134,11 +128,7 @@ impl Drop for Pending {
         }
         tracing::error!(room = %self.room, query = %self.query_id, "query ended without an outcome; it is recorded as failed");
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (registry, room, query) = (
-                self.registry.clone(),
-                self.room.clone(),
-                self.query_id.clone(),
-            );
+            let (registry, room, query) = (self.registry.clone(), self.room.clone(), self.query_id.clone());
             runtime.spawn(async move {
                 if let Err(error) = registry.abandon(&room, &query).await {
                     tracing::error!(%room, %query, %error, "failed outcome not recorded; the next start records it");

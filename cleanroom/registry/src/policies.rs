@@ -30,22 +30,11 @@ impl Registry {
     /// [`RegistryError::NoSuchRoom`] and [`RegistryError::NoSuchTable`]; [`RegistryError::PolicyOutdated`] and
     /// [`RegistryError::PolicyVersionReused`], where the version does not grow with the change;
     /// [`RegistryError::PolicyText`], where `text` says something else; where the database or the log fails.
-    pub async fn put_policy(
-        &self,
-        room: &RoomName,
-        policy: &Policy,
-        text: &str,
-        actor: &Actor,
-    ) -> Result<Change> {
+    pub async fn put_policy(&self, room: &RoomName, policy: &Policy, text: &str, actor: &Actor) -> Result<Change> {
         let table = &policy.table;
         let digest = policy.digest();
         self.declared(room, table).await?;
-        if parse_policy("policy", text)
-            .ok()
-            .map(|parsed| parsed.digest())
-            .as_ref()
-            != Some(&digest)
-        {
+        if parse_policy("policy", text).ok().map(|parsed| parsed.digest()).as_ref() != Some(&digest) {
             return Err(RegistryError::PolicyText(table.clone()));
         }
         let mut write = self.write().await?;
@@ -69,10 +58,7 @@ impl Registry {
                     });
                 }
                 if policy.version == version && stored != digest {
-                    return Err(RegistryError::PolicyVersionReused {
-                        table: table.clone(),
-                        version,
-                    });
+                    return Err(RegistryError::PolicyVersionReused { table: table.clone(), version });
                 }
                 if policy.version == version {
                     return self.reword_policy(write, room, policy, text).await;
@@ -80,11 +66,7 @@ impl Registry {
                 Some(stored)
             }
         };
-        let change = if previous.is_some() {
-            Change::Updated
-        } else {
-            Change::Created
-        };
+        let change = if previous.is_some() { Change::Updated } else { Change::Created };
         let event = PolicyActive {
             table: table.to_string(),
             version: policy.version,
@@ -92,18 +74,18 @@ impl Registry {
             previous: previous.as_deref().map(sha256_digest).transpose()?,
         };
         let canonical = policy.canonical_json();
-        let sequence = write
-            .append(room, actor, None, event.into(), &[canonical.as_bytes()])
-            .await?;
-        sqlx::query("INSERT INTO policies (room, table_name, version, digest, text, sequence) VALUES ($1, $2, $3, $4, $5, $6)")
-            .bind(room.as_str())
-            .bind(table.to_string())
-            .bind(stored(policy.version)?)
-            .bind(&digest)
-            .bind(text)
-            .bind(stored(sequence)?)
-            .execute(write.connection())
-            .await?;
+        let sequence = write.append(room, actor, None, event.into(), &[canonical.as_bytes()]).await?;
+        sqlx::query(
+            "INSERT INTO policies (room, table_name, version, digest, text, sequence) VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(room.as_str())
+        .bind(table.to_string())
+        .bind(stored(policy.version)?)
+        .bind(&digest)
+        .bind(text)
+        .bind(stored(sequence)?)
+        .execute(write.connection())
+        .await?;
         write.commit().await?;
         self.publish(room, sequence).await?;
         Ok(change)
@@ -126,18 +108,10 @@ impl Registry {
         let policy = parse_policy(&table.to_string(), &text)
             .map_err(|errors| RegistryError::damaged("a policy", first(&errors)))?;
         if policy.digest() != digest {
-            return Err(RegistryError::damaged(
-                "a policy",
-                "its text does not match its digest",
-            ));
+            return Err(RegistryError::damaged("a policy", "its text does not match its digest"));
         }
         let sequence = unsigned(row.try_get("sequence")?)?;
-        Ok(Some(PolicyRecord {
-            policy,
-            text,
-            digest,
-            sequence,
-        }))
+        Ok(Some(PolicyRecord { policy, text, digest, sequence }))
     }
 
     /// Another spelling of the active policy: nothing to log, but its lines are what refusals point at.
@@ -148,19 +122,20 @@ impl Registry {
         policy: &Policy,
         text: &str,
     ) -> Result<Change> {
-        sqlx::query("UPDATE policies SET text = $4 WHERE room = $1 AND table_name = $2 AND version = $3 AND text <> $4")
-            .bind(room.as_str())
-            .bind(policy.table.to_string())
-            .bind(stored(policy.version)?)
-            .bind(text)
-            .execute(write.connection())
-            .await?;
+        sqlx::query(
+            "UPDATE policies SET text = $4 WHERE room = $1 AND table_name = $2 AND version = $3 AND text <> $4",
+        )
+        .bind(room.as_str())
+        .bind(policy.table.to_string())
+        .bind(stored(policy.version)?)
+        .bind(text)
+        .execute(write.connection())
+        .await?;
         write.commit().await?;
         Ok(Change::Unchanged)
     }
 }
 
 pub(crate) fn sha256_digest(hex: &str) -> Result<Digest> {
-    Digest::from_hex(Algorithm::Sha256, hex)
-        .map_err(|error| RegistryError::damaged("a digest", error))
+    Digest::from_hex(Algorithm::Sha256, hex).map_err(|error| RegistryError::damaged("a digest", error))
 }

@@ -45,10 +45,7 @@ impl Registry {
         if sequence < published.tree.size() {
             Ok(())
         } else {
-            Err(RegistryError::NoSuchEntry {
-                room: room.clone(),
-                sequence,
-            })
+            Err(RegistryError::NoSuchEntry { room: room.clone(), sequence })
         }
     }
 
@@ -76,11 +73,10 @@ impl Registry {
 
     /// How many entries the room's log has in the database.
     pub(crate) async fn stored_entries(&self, room: &RoomName) -> Result<u64> {
-        let last: Option<i64> =
-            sqlx::query_scalar("SELECT MAX(sequence) FROM log_entries WHERE room = $1")
-                .bind(room.as_str())
-                .fetch_one(&self.inner.pool)
-                .await?;
+        let last: Option<i64> = sqlx::query_scalar("SELECT MAX(sequence) FROM log_entries WHERE room = $1")
+            .bind(room.as_str())
+            .fetch_one(&self.inner.pool)
+            .await?;
         last.map_or(Ok(0), |last| unsigned(last).map(|last| last + 1))
     }
 
@@ -94,37 +90,20 @@ impl Registry {
         // Counted under the directory's lock, so that whatever is signed by now is among it. A commit that can be seen is
         // on the disk already (`synchronous = FULL`), so a power failure cannot leave a checkpoint ahead of its entries.
         let stored = self.stored_entries(room).await?;
-        let signed = held
-            .note
-            .as_deref()
-            .map(|note| Checkpoint::open(note, &vkey))
-            .transpose();
-        let signed = signed.map_err(|error| RegistryError::Checkpoint {
-            room: room.to_string(),
-            source: error,
-        })?;
-        let signed = signed.map_or((0, EntryHash::of_nothing()), |signed| {
-            (signed.size, signed.root)
-        });
+        let signed = held.note.as_deref().map(|note| Checkpoint::open(note, &vkey)).transpose();
+        let signed = signed.map_err(|error| RegistryError::Checkpoint { room: room.to_string(), source: error })?;
+        let signed = signed.map_or((0, EntryHash::of_nothing()), |signed| (signed.size, signed.root));
 
         // The database must hold what was signed: the last checkpoint, and what this process knows should that be older.
         let mut marks = [(known.size(), known.root()), signed];
         marks.sort_by_key(|(size, _)| *size);
-        let mut tree = if signed.0 < known.size() {
-            Tree::new()
-        } else {
-            known.clone()
-        };
+        let mut tree = if signed.0 < known.size() { Tree::new() } else { known.clone() };
         for (size, root) in marks {
             if stored >= size {
                 self.grow(room, &mut tree, size).await?;
             }
             if tree.size() != size || tree.root() != root {
-                return Err(RegistryError::RolledBack {
-                    room: room.to_string(),
-                    signed: size,
-                    stored,
-                });
+                return Err(RegistryError::RolledBack { room: room.to_string(), signed: size, stored });
             }
         }
         self.grow(room, &mut tree, stored).await?;
@@ -134,23 +113,14 @@ impl Registry {
         let written = match self.derive(room, &held, from, stored).await {
             Ok(written) if written == tree => Ok(written),
             // Files under the checkpoint are gone or not what they were: all of them are derived again.
-            Ok(_) | Err(Derived::Broken(_)) if from > 0 => {
-                self.derive(room, &held, 0, stored).await
-            }
+            Ok(_) | Err(Derived::Broken(_)) if from > 0 => self.derive(room, &held, 0, stored).await,
             other => other,
         };
         if written.map_err(Derived::into_error)? != tree {
-            return Err(RegistryError::Log(format!(
-                "tiles of room `{room}` do not read back as they were written"
-            )));
+            return Err(RegistryError::Log(format!("tiles of room `{room}` do not read back as they were written")));
         }
         if stored > signed.0 {
-            let note = Checkpoint {
-                origin,
-                size: stored,
-                root: tree.root(),
-            }
-            .sign(&self.inner.key);
+            let note = Checkpoint { origin, size: stored, root: tree.root() }.sign(&self.inner.key);
             // A crash before this leaves files that no checkpoint covers, for the next to write again.
             blocking(move || held.log.write_checkpoint(&note).map_err(log_error)).await?;
         }
@@ -160,12 +130,8 @@ impl Registry {
     /// Appends the room's entries to `tree` until it has `size` of them.
     async fn grow(&self, room: &RoomName, tree: &mut Tree, size: u64) -> Result<()> {
         while tree.size() < size {
-            let entries = self
-                .entries(room, tree.size(), size.min(tree.size() + STEP))
-                .await?;
-            entries
-                .iter()
-                .for_each(|entry| tree.append(EntryHash::of_entry(entry.as_bytes())));
+            let entries = self.entries(room, tree.size(), size.min(tree.size() + STEP)).await?;
+            entries.iter().for_each(|entry| tree.append(EntryHash::of_entry(entry.as_bytes())));
         }
         Ok(())
     }
@@ -183,19 +149,12 @@ impl Registry {
         if entries.len() as u64 == to.saturating_sub(from) {
             Ok(entries)
         } else {
-            Err(RegistryError::damaged(
-                "a log",
-                format!("entries are missing between {from} and {to}"),
-            ))
+            Err(RegistryError::damaged("a log", format!("entries are missing between {from} and {to}")))
         }
     }
 
     fn published(&self, room: &RoomName) -> Arc<Mutex<Published>> {
-        let mut all = self
-            .inner
-            .published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.inner.published.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(all.entry(room.clone()).or_default())
     }
 
@@ -212,11 +171,7 @@ fn hold(directory: &Path, key: &VerifierKey) -> Result<Held> {
     if note.is_none() || !directory.join(KEY_FILE).exists() {
         log.write_key(key).map_err(log_error)?;
     }
-    Ok(Held {
-        log,
-        note,
-        _locked: locked,
-    })
+    Ok(Held { log, note, _locked: locked })
 }
 
 pub(crate) fn log_error(error: impl std::error::Error) -> RegistryError {

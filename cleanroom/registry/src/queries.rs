@@ -1,8 +1,8 @@
 //! Questions: intent before anything is read, outcome before anything is seen.
 
 use cleanroom_log::{
-    Digest, Event, PolicyReference, PricedOutcome, QueryIntent, QueryPriced, QueryRefused,
-    ResultDelivered, TableReference,
+    Digest, Event, PolicyReference, PricedOutcome, QueryIntent, QueryPriced, QueryRefused, ResultDelivered,
+    TableReference,
 };
 use cleanroom_policy::{Ability, PartnerName, RoomName, TableName};
 use sqlx::Row;
@@ -12,9 +12,7 @@ use crate::ending::{Ending, INTERNAL, finish};
 use crate::error::{RegistryError, Result};
 use crate::history::count_today;
 use crate::numbers::{stored, unsigned};
-use crate::outcome::{
-    Attempt, Intent, Outcome, Pending, ReceiptRef, Recorded, Reservation, Status,
-};
+use crate::outcome::{Attempt, Intent, Outcome, Pending, ReceiptRef, Recorded, Reservation, Status};
 use crate::policies::sha256_digest;
 use crate::query_id::QueryId;
 use crate::registry::Registry;
@@ -37,20 +35,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::DailyLimit`], and those of [`Registry::reserve`].
-    pub async fn reserve_within(
-        &self,
-        intent: Intent,
-        limits: &[(TableName, u64)],
-    ) -> Result<(Reservation, Pending)> {
-        let Intent {
-            query_id,
-            room,
-            analyst,
-            sql,
-            plan,
-            policies,
-            tables,
-        } = intent;
+    pub async fn reserve_within(&self, intent: Intent, limits: &[(TableName, u64)]) -> Result<(Reservation, Pending)> {
+        let Intent { query_id, room, analyst, sql, plan, policies, tables } = intent;
         let mut write = self.write().await?;
         must_be_member(&mut write, &room, &analyst).await?;
         for (table, digest) in &policies {
@@ -59,10 +45,7 @@ impl Registry {
         for (table, limit) in limits {
             let now = write.now();
             if count_today(write.connection(), &room, &analyst, table, now).await? >= *limit {
-                return Err(RegistryError::DailyLimit {
-                    table: table.clone(),
-                    limit: *limit,
-                });
+                return Err(RegistryError::DailyLimit { table: table.clone(), limit: *limit });
             }
         }
         let event = QueryIntent {
@@ -70,40 +53,19 @@ impl Registry {
             plan: Digest::sha256_of(plan.as_bytes()),
             policies: policies
                 .iter()
-                .map(|(table, digest)| {
-                    Ok(PolicyReference {
-                        table: table.to_string(),
-                        digest: sha256_digest(digest)?,
-                    })
-                })
+                .map(|(table, digest)| Ok(PolicyReference { table: table.to_string(), digest: sha256_digest(digest)? }))
                 .collect::<Result<_>>()?,
             tables: tables
                 .iter()
-                .map(|(table, version)| TableReference {
-                    table: table.to_string(),
-                    version: *version,
-                })
+                .map(|(table, version)| TableReference { table: table.to_string(), version: *version })
                 .collect(),
             charge: Vec::new(),
         };
         let actor = self.asked_by(&analyst);
-        let sequence = write
-            .append(
-                &room,
-                &actor,
-                Some(&query_id),
-                event.into(),
-                &[sql.as_bytes(), plan.as_bytes()],
-            )
-            .await?;
-        let asked = Attempt {
-            query_id: query_id.clone(),
-            room: room.clone(),
-            analyst,
-            sql,
-        };
-        self.insert_query(&mut write, &asked, Some(sequence))
-            .await?;
+        let sequence =
+            write.append(&room, &actor, Some(&query_id), event.into(), &[sql.as_bytes(), plan.as_bytes()]).await?;
+        let asked = Attempt { query_id: query_id.clone(), room: room.clone(), analyst, sql };
+        self.insert_query(&mut write, &asked, Some(sequence)).await?;
         for (table, version) in &tables {
             sqlx::query("INSERT INTO query_tables (room, query_id, table_name, version) VALUES ($1, $2, $3, $4)")
                 .bind(room.as_str())
@@ -114,12 +76,7 @@ impl Registry {
                 .await?;
         }
         // Armed before the commit: whatever ends this future from here on ends the intent too.
-        let pending = Pending {
-            registry: self.clone(),
-            room: room.clone(),
-            query_id: query_id.clone(),
-            ended: false,
-        };
+        let pending = Pending { registry: self.clone(), room: room.clone(), query_id: query_id.clone(), ended: false };
         // A crash after this leaves an intent that the next start ends as failed.
         write.commit().await?;
         Ok((Reservation::new(query_id), pending))
@@ -130,11 +87,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Misplaced`] for an outcome that does not end an intent: it is released, failed or cancelled;
     /// [`RegistryError::AlreadyRecorded`]; where the database or the log fails. Nothing may be answered then.
-    pub async fn record<T: Outcome>(
-        &self,
-        mut pending: Pending,
-        outcome: T,
-    ) -> Result<Recorded<T>> {
+    pub async fn record<T: Outcome>(&self, mut pending: Pending, outcome: T) -> Result<Recorded<T>> {
         let ending = Ending::of(&outcome);
         let (room, query_id) = (pending.room.clone(), pending.query_id.clone());
         let sequence = self
@@ -143,14 +96,7 @@ impl Registry {
             .ok_or_else(|| RegistryError::AlreadyRecorded(query_id.clone()))?;
         pending.ended = true;
         self.publish(&room, sequence).await?;
-        Ok(Recorded::new(
-            outcome,
-            ReceiptRef {
-                room,
-                query_id,
-                sequence,
-            },
-        ))
+        Ok(Recorded::new(outcome, ReceiptRef { room, query_id, sequence }))
     }
 
     /// Records a question that ends without an intent: refused, only priced, or failed before anything was read.
@@ -158,116 +104,57 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Misplaced`] for an answer or a cancelled question; [`RegistryError::NoSuchRoom`];
     /// [`RegistryError::QueryExists`]; where the database or the log fails. Nothing may be shown then.
-    pub async fn record_refusal<T: Outcome>(
-        &self,
-        attempt: Attempt,
-        outcome: T,
-    ) -> Result<Recorded<T>> {
+    pub async fn record_refusal<T: Outcome>(&self, attempt: Attempt, outcome: T) -> Result<Recorded<T>> {
         let status = outcome.status();
         if matches!(status, Status::Released | Status::Cancelled) || outcome.result().is_some() {
-            return Err(RegistryError::Misplaced {
-                status: status.as_str(),
-                place: "without an intent",
-            });
+            return Err(RegistryError::Misplaced { status: status.as_str(), place: "without an intent" });
         }
         let ending = Ending::of(&outcome);
         let sql = Digest::sha256_of(attempt.sql.as_bytes());
         let event = match status {
             Status::Priced => {
-                let outcome = if ending.code.is_none() {
-                    PricedOutcome::Released
-                } else {
-                    PricedOutcome::Refused
-                };
+                let outcome = if ending.code.is_none() { PricedOutcome::Released } else { PricedOutcome::Refused };
                 Event::from(QueryPriced { sql, outcome })
             }
-            _ => Event::from(QueryRefused {
-                sql,
-                code: ending.code.unwrap_or(INTERNAL).to_owned(),
-            }),
+            _ => Event::from(QueryRefused { sql, code: ending.code.unwrap_or(INTERNAL).to_owned() }),
         };
         let mut write = self.write().await?;
         let actor = self.asked_by(&attempt.analyst);
-        let sequence = write
-            .append(
-                &attempt.room,
-                &actor,
-                Some(&attempt.query_id),
-                event,
-                &[attempt.sql.as_bytes()],
-            )
-            .await?;
+        let sequence =
+            write.append(&attempt.room, &actor, Some(&attempt.query_id), event, &[attempt.sql.as_bytes()]).await?;
         self.insert_query(&mut write, &attempt, None).await?;
-        finish(
-            &mut write,
-            &attempt.room,
-            &attempt.query_id,
-            sequence,
-            &ending,
-            None,
-        )
-        .await?;
+        finish(&mut write, &attempt.room, &attempt.query_id, sequence, &ending, None).await?;
         // A crash before this leaves no trace of a question that nobody was answered; one after it leaves a record.
         write.commit().await?;
         self.publish(&attempt.room, sequence).await?;
         let Attempt { query_id, room, .. } = attempt;
-        Ok(Recorded::new(
-            outcome,
-            ReceiptRef {
-                room,
-                query_id,
-                sequence,
-            },
-        ))
+        Ok(Recorded::new(outcome, ReceiptRef { room, query_id, sequence }))
     }
 
     /// Records that a released result is handed out; call it before the first byte is sent.
     ///
     /// # Errors
     /// [`RegistryError::NoSuchQuery`] and [`RegistryError::NotReleased`]; where the database or the log fails.
-    pub async fn delivered(
-        &self,
-        room: &RoomName,
-        query_id: &QueryId,
-        to: &PartnerName,
-        format: &str,
-    ) -> Result<()> {
+    pub async fn delivered(&self, room: &RoomName, query_id: &QueryId, to: &PartnerName, format: &str) -> Result<()> {
         let mut write = self.write().await?;
-        let row = sqlx::query(
-            "SELECT status, outcome_sequence FROM queries WHERE room = $1 AND query_id = $2",
-        )
-        .bind(room.as_str())
-        .bind(query_id.as_str())
-        .fetch_optional(write.connection())
-        .await?
-        .ok_or_else(|| RegistryError::NoSuchQuery {
-            room: room.clone(),
-            query: query_id.clone(),
-        })?;
-        let (status, outcome): (String, Option<i64>) =
-            (row.try_get("status")?, row.try_get("outcome_sequence")?);
+        let row = sqlx::query("SELECT status, outcome_sequence FROM queries WHERE room = $1 AND query_id = $2")
+            .bind(room.as_str())
+            .bind(query_id.as_str())
+            .fetch_optional(write.connection())
+            .await?
+            .ok_or_else(|| RegistryError::NoSuchQuery { room: room.clone(), query: query_id.clone() })?;
+        let (status, outcome): (String, Option<i64>) = (row.try_get("status")?, row.try_get("outcome_sequence")?);
         let outcome = match (Status::parse(&status), outcome) {
             (Some(Status::Released), Some(outcome)) => unsigned(outcome)?,
             _ => return Err(RegistryError::NotReleased(query_id.clone())),
         };
-        let event = ResultDelivered {
-            query: outcome,
-            to: to.to_string(),
-            format: format.to_owned(),
-        };
-        let sequence = write
-            .append(room, &self.asked_by(to), Some(query_id), event.into(), &[])
-            .await?;
+        let event = ResultDelivered { query: outcome, to: to.to_string(), format: format.to_owned() };
+        let sequence = write.append(room, &self.asked_by(to), Some(query_id), event.into(), &[]).await?;
         write.commit().await?;
         self.publish(room, sequence).await
     }
 
-    async fn insert_query(
-        &self,
-        write: &mut Write<'_>,
-        asked: &Attempt,
-        intent: Option<u64>,
-    ) -> Result<()> {
+    async fn insert_query(&self, write: &mut Write<'_>, asked: &Attempt, intent: Option<u64>) -> Result<()> {
         let created_at = write.now();
         let inserted = sqlx::query(
             "INSERT INTO queries (room, query_id, analyst, sql, status, run, intent_sequence, created_at) \
@@ -285,19 +172,12 @@ impl Registry {
         if inserted.rows_affected() == 1 {
             Ok(())
         } else {
-            Err(RegistryError::QueryExists {
-                room: asked.room.clone(),
-                query: asked.query_id.clone(),
-            })
+            Err(RegistryError::QueryExists { room: asked.room.clone(), query: asked.query_id.clone() })
         }
     }
 
     pub(crate) fn asked_by(&self, analyst: &PartnerName) -> Actor {
-        Actor {
-            partner: Some(analyst.clone()),
-            token_id: None,
-            door: self.door,
-        }
+        Actor { partner: Some(analyst.clone()), token_id: None, door: self.door }
     }
 }
 
@@ -309,22 +189,12 @@ async fn must_be_member(write: &mut Write<'_>, room: &RoomName, analyst: &Partne
         .fetch_optional(write.connection())
         .await?;
     let document = document.ok_or_else(|| RegistryError::NoSuchRoom(room.clone()))?;
-    let may_ask = read_room(&document)?
-        .partner(analyst)
-        .is_some_and(|partner| partner.abilities.contains(&Ability::Query));
-    if may_ask {
-        Ok(())
-    } else {
-        Err(RegistryError::NotAMember { room: room.clone(), partner: analyst.clone() })
-    }
+    let may_ask =
+        read_room(&document)?.partner(analyst).is_some_and(|partner| partner.abilities.contains(&Ability::Query));
+    if may_ask { Ok(()) } else { Err(RegistryError::NotAMember { room: room.clone(), partner: analyst.clone() }) }
 }
 
-async fn must_be_active(
-    write: &mut Write<'_>,
-    room: &RoomName,
-    table: &TableName,
-    digest: &str,
-) -> Result<()> {
+async fn must_be_active(write: &mut Write<'_>, room: &RoomName, table: &TableName, digest: &str) -> Result<()> {
     let active: Option<String> = sqlx::query_scalar(
         "SELECT digest FROM policies WHERE room = $1 AND table_name = $2 ORDER BY version DESC LIMIT 1",
     )
@@ -332,9 +202,5 @@ async fn must_be_active(
     .bind(table.to_string())
     .fetch_optional(write.connection())
     .await?;
-    if active.as_deref() == Some(digest) {
-        Ok(())
-    } else {
-        Err(RegistryError::PolicyChanged(table.clone()))
-    }
+    if active.as_deref() == Some(digest) { Ok(()) } else { Err(RegistryError::PolicyChanged(table.clone())) }
 }

@@ -7,9 +7,7 @@ use crate::error::{RegistryError, Result};
 
 pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| RegistryError::Random)?;
+    SystemRandom::new().fill(&mut bytes).map_err(|_| RegistryError::Random)?;
     Ok(bytes)
 }
 
@@ -21,8 +19,6 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     }
     let mut out = [0; 32];
     // SHA-256 is 32 bytes long, so nothing is cut.
-    out.iter_mut()
-        .zip(context.finish().as_ref())
-        .for_each(|(to, from)| *to = *from);
+    out.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
     out
 }

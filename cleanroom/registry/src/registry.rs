@@ -57,9 +57,7 @@ pub(crate) struct Inner {
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registry")
-            .field("data_dir", &self.inner.options.data_dir)
-            .finish_non_exhaustive()
+        f.debug_struct("Registry").field("data_dir", &self.inner.options.data_dir).finish_non_exhaustive()
     }
 }
 
@@ -89,19 +87,14 @@ impl Registry {
         })
         .await?;
         let pool = connect(&options.data_dir.join("registry.sqlite")).await?;
-        let rooms: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM rooms")
-            .fetch_one(&pool)
-            .await?;
+        let rooms: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM rooms").fetch_one(&pool).await?;
         let logs = options.data_dir.join("log");
         let key_path = options.data_dir.join("log.key");
         let listed = logs.clone();
         let (key, directories) = blocking(move || {
             make_directory(&listed)?;
             let directories = room_directories(&listed)?;
-            Ok((
-                signing_key(&key_path, rooms > 0 || !directories.is_empty())?,
-                directories,
-            ))
+            Ok((signing_key(&key_path, rooms > 0 || !directories.is_empty())?, directories))
         })
         .await?;
         let registry = Self {
@@ -201,9 +194,7 @@ fn room_directories(logs: &Path) -> Result<Vec<String>> {
 
 /// What the checkpoint of a log without a room says of itself, for the error that reports it.
 fn signed_size(data_dir: &Path, directory: &str) -> u64 {
-    LogDirectory::open(data_dir.join("log").join(directory))
-        .and_then(|log| log.size())
-        .unwrap_or(0)
+    LogDirectory::open(data_dir.join("log").join(directory)).and_then(|log| log.size()).unwrap_or(0)
 }
 
 pub(crate) fn make_directory(path: &Path) -> Result<()> {
@@ -240,10 +231,6 @@ pub(crate) fn lock(path: &Path) -> Result<File> {
 }
 
 /// Runs what waits for the file system away from the tasks of the runtime.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| RegistryError::Interrupted)?
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| RegistryError::Interrupted)?
 }

@@ -38,15 +38,17 @@ impl Registry {
             None => Change::Created,
         };
         if change == Change::Created {
-            sqlx::query("INSERT INTO rooms (room, origin, document, digest, secret, at) VALUES ($1, $2, $3, $4, $5, $6)")
-                .bind(room.name.as_str())
-                .bind(self.origin_of_new(&room.name)?.as_str())
-                .bind(room.canonical_json())
-                .bind(&digest)
-                .bind(random::<32>()?.to_vec())
-                .bind(write.now())
-                .execute(write.connection())
-                .await?;
+            sqlx::query(
+                "INSERT INTO rooms (room, origin, document, digest, secret, at) VALUES ($1, $2, $3, $4, $5, $6)",
+            )
+            .bind(room.name.as_str())
+            .bind(self.origin_of_new(&room.name)?.as_str())
+            .bind(room.canonical_json())
+            .bind(&digest)
+            .bind(random::<32>()?.to_vec())
+            .bind(write.now())
+            .execute(write.connection())
+            .await?;
         } else {
             sqlx::query("UPDATE rooms SET document = $2, digest = $3, at = $4 WHERE room = $1")
                 .bind(room.name.as_str())
@@ -61,20 +63,11 @@ impl Registry {
             .iter()
             .map(|partner| Member {
                 partner: partner.name.to_string(),
-                abilities: partner
-                    .abilities
-                    .iter()
-                    .map(|ability| ability_word(*ability).to_owned())
-                    .collect(),
+                abilities: partner.abilities.iter().map(|ability| ability_word(*ability).to_owned()).collect(),
             })
             .collect();
-        let event = RoomPut {
-            digest: sha256_digest(&digest)?,
-            members,
-        };
-        let sequence = write
-            .append(&room.name, actor, None, event.into(), &[])
-            .await?;
+        let event = RoomPut { digest: sha256_digest(&digest)?, members };
+        let sequence = write.append(&room.name, actor, None, event.into(), &[]).await?;
         write.commit().await?;
         self.publish(&room.name, sequence).await?;
         Ok(change)
@@ -85,11 +78,10 @@ impl Registry {
     /// # Errors
     /// Where the database fails, or its document does not read back.
     pub async fn room(&self, name: &RoomName) -> Result<Option<Room>> {
-        let document: Option<String> =
-            sqlx::query_scalar("SELECT document FROM rooms WHERE room = $1")
-                .bind(name.as_str())
-                .fetch_optional(&self.inner.pool)
-                .await?;
+        let document: Option<String> = sqlx::query_scalar("SELECT document FROM rooms WHERE room = $1")
+            .bind(name.as_str())
+            .fetch_optional(&self.inner.pool)
+            .await?;
         document.map(|document| read_room(&document)).transpose()
     }
 
@@ -98,13 +90,9 @@ impl Registry {
     /// # Errors
     /// As [`Registry::room`].
     pub async fn rooms(&self) -> Result<Vec<Room>> {
-        let documents: Vec<String> = sqlx::query_scalar("SELECT document FROM rooms ORDER BY room")
-            .fetch_all(&self.inner.pool)
-            .await?;
-        documents
-            .iter()
-            .map(|document| read_room(document))
-            .collect()
+        let documents: Vec<String> =
+            sqlx::query_scalar("SELECT document FROM rooms ORDER BY room").fetch_all(&self.inner.pool).await?;
+        documents.iter().map(|document| read_room(document)).collect()
     }
 
     /// 32 random bytes of the room that never leave the machine; they salt what the log says of its data.
@@ -112,42 +100,34 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::NoSuchRoom`]; where the database fails.
     pub async fn room_secret(&self, name: &RoomName) -> Result<[u8; 32]> {
-        let secret: Option<Vec<u8>> =
-            sqlx::query_scalar("SELECT secret FROM rooms WHERE room = $1")
-                .bind(name.as_str())
-                .fetch_optional(&self.inner.pool)
-                .await?;
+        let secret: Option<Vec<u8>> = sqlx::query_scalar("SELECT secret FROM rooms WHERE room = $1")
+            .bind(name.as_str())
+            .fetch_optional(&self.inner.pool)
+            .await?;
         let secret = secret.ok_or_else(|| RegistryError::NoSuchRoom(name.clone()))?;
-        <[u8; 32]>::try_from(secret)
-            .map_err(|_| RegistryError::damaged("a room's secret", "it is not 32 bytes long"))
+        <[u8; 32]>::try_from(secret).map_err(|_| RegistryError::damaged("a room's secret", "it is not 32 bytes long"))
     }
 
     pub(crate) async fn room_names(&self) -> Result<Vec<RoomName>> {
-        let names: Vec<String> = sqlx::query_scalar("SELECT room FROM rooms ORDER BY room")
-            .fetch_all(&self.inner.pool)
-            .await?;
+        let names: Vec<String> =
+            sqlx::query_scalar("SELECT room FROM rooms ORDER BY room").fetch_all(&self.inner.pool).await?;
         names
             .iter()
-            .map(|name| {
-                RoomName::new(name).map_err(|error| RegistryError::damaged("a room's name", error))
-            })
+            .map(|name| RoomName::new(name).map_err(|error| RegistryError::damaged("a room's name", error)))
             .collect()
     }
 
     pub(crate) async fn declared(&self, room: &RoomName, table: &TableName) -> Result<()> {
         match self.room(room).await? {
             None => Err(RegistryError::NoSuchRoom(room.clone())),
-            Some(document) if document.table(table).is_none() => {
-                Err(RegistryError::no_table(room, table))
-            }
+            Some(document) if document.table(table).is_none() => Err(RegistryError::no_table(room, table)),
             Some(_) => Ok(()),
         }
     }
 }
 
 pub(crate) fn read_room(document: &str) -> Result<Room> {
-    parse_room("registry", document)
-        .map_err(|errors| RegistryError::damaged("a room", first(&errors)))
+    parse_room("registry", document).map_err(|errors| RegistryError::damaged("a room", first(&errors)))
 }
 
 pub(crate) fn first<E: ToString>(errors: &[E]) -> String {

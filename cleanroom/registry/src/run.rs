@@ -19,18 +19,12 @@ pub(crate) struct Run {
 impl Run {
     /// Makes and locks a file in `directory`. The caller holds the lock under which the directory is swept.
     pub(crate) fn start(directory: &Path) -> Result<Self> {
-        fs::create_dir_all(directory)
-            .map_err(RegistryError::file(directory, "create the directory"))?;
+        fs::create_dir_all(directory).map_err(RegistryError::file(directory, "create the directory"))?;
         let id = hex::encode(random::<16>()?);
         let path = directory.join(format!("{id}.lock"));
-        let file =
-            File::create_new(&path).map_err(RegistryError::file(&path, "make the lock file"))?;
+        let file = File::create_new(&path).map_err(RegistryError::file(&path, "make the lock file"))?;
         file.lock().map_err(RegistryError::file(&path, "lock"))?;
-        Ok(Self {
-            id,
-            path,
-            _locked: file,
-        })
+        Ok(Self { id, path, _locked: file })
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -50,13 +44,8 @@ pub(crate) fn living(directory: &Path) -> Result<Vec<String>> {
     let mut living = Vec::new();
     let listing = fs::read_dir(directory).map_err(RegistryError::file(directory, "list"))?;
     for entry in listing {
-        let path = entry
-            .map_err(RegistryError::file(directory, "list"))?
-            .path();
-        let Some(id) = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .and_then(|name| name.strip_suffix(".lock"))
+        let path = entry.map_err(RegistryError::file(directory, "list"))?.path();
+        let Some(id) = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".lock"))
         else {
             continue;
         };
@@ -68,11 +57,7 @@ pub(crate) fn living(directory: &Path) -> Result<Vec<String>> {
             Ok(()) => drop(fs::remove_file(&path)),
             Err(TryLockError::WouldBlock) => living.push(id.to_owned()),
             Err(TryLockError::Error(source)) => {
-                return Err(RegistryError::File {
-                    path,
-                    doing: "lock",
-                    source,
-                });
+                return Err(RegistryError::File { path, doing: "lock", source });
             }
         }
     }

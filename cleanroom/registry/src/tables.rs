@@ -61,13 +61,12 @@ impl Registry {
         let salted = sha256(&[&self.room_secret(room).await?, new.snapshot.as_bytes()]);
         let schema = new.schema.to_string();
         let mut write = self.write().await?;
-        let last: Option<i64> = sqlx::query_scalar(
-            "SELECT MAX(version) FROM table_versions WHERE room = $1 AND table_name = $2",
-        )
-        .bind(room.as_str())
-        .bind(table.to_string())
-        .fetch_one(write.connection())
-        .await?;
+        let last: Option<i64> =
+            sqlx::query_scalar("SELECT MAX(version) FROM table_versions WHERE room = $1 AND table_name = $2")
+                .bind(room.as_str())
+                .bind(table.to_string())
+                .fetch_one(write.connection())
+                .await?;
         let version = unsigned(last.unwrap_or(0))? + 1;
         let event = cleanroom_log::TableVersion {
             table: table.to_string(),
@@ -75,9 +74,7 @@ impl Registry {
             schema: Digest::sha256_of(schema.as_bytes()),
             content: Digest::new(Algorithm::Sha256, salted),
         };
-        let sequence = write
-            .append(room, actor, None, event.into(), &[schema.as_bytes()])
-            .await?;
+        let sequence = write.append(room, actor, None, event.into(), &[schema.as_bytes()]).await?;
         let at = write.now();
         sqlx::query(
             "INSERT INTO table_versions \
@@ -99,12 +96,7 @@ impl Registry {
         // A crash before this leaves the snapshot as a file that no version names.
         write.commit().await?;
         self.publish(room, sequence).await?;
-        let NewTableVersion {
-            snapshot,
-            schema,
-            fingerprint,
-            meta,
-        } = new;
+        let NewTableVersion { snapshot, schema, fingerprint, meta } = new;
         Ok(TableVersion {
             version,
             snapshot,
@@ -120,11 +112,7 @@ impl Registry {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn table_version(
-        &self,
-        room: &RoomName,
-        table: &TableName,
-    ) -> Result<Option<TableVersion>> {
+    pub async fn table_version(&self, room: &RoomName, table: &TableName) -> Result<Option<TableVersion>> {
         let row = sqlx::query(
             "SELECT version, snapshot, schema_json, fingerprint, meta, salted_digest, at FROM table_versions \
              WHERE room = $1 AND table_name = $2 ORDER BY version DESC LIMIT 1",
@@ -156,8 +144,7 @@ impl Registry {
 fn read(row: &SqliteRow) -> Result<TableVersion> {
     let json = |column: &str| -> Result<Value> {
         let text: String = row.try_get(column)?;
-        serde_json::from_str(&text)
-            .map_err(|error| RegistryError::damaged("a table version", error))
+        serde_json::from_str(&text).map_err(|error| RegistryError::damaged("a table version", error))
     };
     Ok(TableVersion {
         version: unsigned(row.try_get("version")?)?,

@@ -28,9 +28,7 @@ pub struct IssuedToken {
 
 impl std::fmt::Debug for IssuedToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IssuedToken")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("IssuedToken").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -59,8 +57,7 @@ impl Registry {
         actor: &Actor,
     ) -> Result<IssuedToken> {
         let write = self.write().await?;
-        self.insert_token(write, Some(partner), role, label, expires, actor)
-            .await
+        self.insert_token(write, Some(partner), role, label, expires, actor).await
     }
 
     /// The administrator's token of the first start: `Some` only where there was none before, revoked ones included.
@@ -75,16 +72,7 @@ impl Registry {
         if admins > 0 {
             return Ok(None);
         }
-        let issued = self
-            .insert_token(
-                write,
-                None,
-                Role::Admin,
-                "first start",
-                None,
-                &Actor::operator(),
-            )
-            .await?;
+        let issued = self.insert_token(write, None, Role::Admin, "first start", None, &Actor::operator()).await?;
         Ok(Some(issued.secret))
     }
 
@@ -98,31 +86,21 @@ impl Registry {
         }
         // The look-up is by a hash the caller cannot steer, so its timing tells nothing of other tokens.
         let hash = hash(secret);
-        let row = sqlx::query(
-            "SELECT id, hash, partner, role, expires_at, revoked_at FROM tokens WHERE hash = $1",
-        )
-        .bind(hash.to_vec())
-        .fetch_optional(&self.inner.pool)
-        .await?;
+        let row = sqlx::query("SELECT id, hash, partner, role, expires_at, revoked_at FROM tokens WHERE hash = $1")
+            .bind(hash.to_vec())
+            .fetch_optional(&self.inner.pool)
+            .await?;
         let Some(row) = row else { return Ok(None) };
         let known: Vec<u8> = row.try_get("hash")?;
-        let (expires, revoked): (Option<i64>, Option<i64>) =
-            (row.try_get("expires_at")?, row.try_get("revoked_at")?);
-        if !bool::from(known.ct_eq(&hash))
-            || revoked.is_some()
-            || expires.is_some_and(|expires| expires <= now())
-        {
+        let (expires, revoked): (Option<i64>, Option<i64>) = (row.try_get("expires_at")?, row.try_get("revoked_at")?);
+        if !bool::from(known.ct_eq(&hash)) || revoked.is_some() || expires.is_some_and(|expires| expires <= now()) {
             return Ok(None);
         }
         let name: Option<String> = row.try_get("partner")?;
         let role: String = row.try_get("role")?;
         Ok(Some(Identity {
             partner: name.as_deref().map(partner).transpose()?,
-            role: if role == Role::Admin.as_str() {
-                Role::Admin
-            } else {
-                Role::Member
-            },
+            role: if role == Role::Admin.as_str() { Role::Admin } else { Role::Member },
             token_id: row.try_get("id")?,
         }))
     }
@@ -150,17 +128,8 @@ impl Registry {
             .execute(write.connection())
             .await?;
         let role: String = row.try_get("role")?;
-        let event = TokenRevoked {
-            token: id.to_owned(),
-        };
-        self.log_token(
-            write,
-            holder.as_ref(),
-            role == Role::Admin.as_str(),
-            event.into(),
-            actor,
-        )
-        .await
+        let event = TokenRevoked { token: id.to_owned() };
+        self.log_token(write, holder.as_ref(), role == Role::Admin.as_str(), event.into(), actor).await
     }
 
     async fn insert_token(
@@ -187,13 +156,8 @@ impl Registry {
         .bind(expires.map(milliseconds))
         .execute(write.connection())
         .await?;
-        let event = TokenIssued {
-            partner: partner.map(ToString::to_string),
-            role: role.logged(),
-            token: id.clone(),
-        };
-        self.log_token(write, partner, role == Role::Admin, event.into(), actor)
-            .await?;
+        let event = TokenIssued { partner: partner.map(ToString::to_string), role: role.logged(), token: id.clone() };
+        self.log_token(write, partner, role == Role::Admin, event.into(), actor).await?;
         Ok(IssuedToken { id, secret })
     }
 
@@ -209,9 +173,7 @@ impl Registry {
         let mut entries: Vec<(RoomName, u64)> = Vec::new();
         for room in self.rooms().await? {
             if everywhere || partner.is_some_and(|partner| room.partner(partner).is_some()) {
-                let sequence = write
-                    .append(&room.name, actor, None, event.clone(), &[])
-                    .await?;
+                let sequence = write.append(&room.name, actor, None, event.clone(), &[]).await?;
                 entries.push((room.name, sequence));
             }
         }

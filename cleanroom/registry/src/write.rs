@@ -24,11 +24,7 @@ impl Registry {
         let turn = self.inner.turn.lock().await;
         // Immediate: a transaction that reads first and writes later could find that another wrote in between.
         let transaction = self.inner.pool.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Write {
-            transaction,
-            now: now(),
-            _turn: turn,
-        })
+        Ok(Write { transaction, now: now(), _turn: turn })
     }
 }
 
@@ -60,11 +56,8 @@ impl Write<'_> {
         .fetch_optional(self.connection())
         .await?
         .ok_or_else(|| RegistryError::NoSuchRoom(room.clone()))?;
-        let (sequence, at): (Option<i64>, Option<i64>) =
-            (last.try_get("sequence")?, last.try_get("at")?);
-        let sequence = sequence.map_or(Ok(0), |sequence| {
-            unsigned(sequence).map(|sequence| sequence + 1)
-        })?;
+        let (sequence, at): (Option<i64>, Option<i64>) = (last.try_get("sequence")?, last.try_get("at")?);
+        let sequence = sequence.map_or(Ok(0), |sequence| unsigned(sequence).map(|sequence| sequence + 1))?;
         let at = at.map_or(self.now, |at| at.max(self.now));
         let entry = Entry {
             sequence,
@@ -96,13 +89,11 @@ impl Write<'_> {
 
     async fn keep_blob(&mut self, room: &RoomName, sequence: u64, content: &[u8]) -> Result<()> {
         let digest = Digest::sha256_of(content).hex();
-        sqlx::query(
-            "INSERT INTO blobs (digest, content) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING",
-        )
-        .bind(&digest)
-        .bind(content)
-        .execute(self.connection())
-        .await?;
+        sqlx::query("INSERT INTO blobs (digest, content) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING")
+            .bind(&digest)
+            .bind(content)
+            .execute(self.connection())
+            .await?;
         sqlx::query("INSERT INTO entry_blobs (room, sequence, digest) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
             .bind(room.as_str())
             .bind(stored(sequence)?)

@@ -24,9 +24,11 @@ use crate::fault::{Fault, Result};
 use crate::output::Format;
 
 const ROOM: &str = include_str!("demo/room.yaml");
+const PURCHASES: &str = include_str!("demo/policies/purchases.yaml");
+const RETURNS: &str = include_str!("demo/policies/returns.yaml");
 const POLICIES: [(&str, &str); 5] = [
-    ("purchases.yaml", include_str!("demo/policies/purchases.yaml")),
-    ("returns.yaml", include_str!("demo/policies/returns.yaml")),
+    ("purchases.yaml", PURCHASES),
+    ("returns.yaml", RETURNS),
     ("products.yaml", include_str!("demo/policies/products.yaml")),
     ("exposures.yaml", include_str!("demo/policies/exposures.yaml")),
     ("campaigns.yaml", include_str!("demo/policies/campaigns.yaml")),
@@ -94,8 +96,12 @@ fn identifiers(stage: &mut Stage, folder: &Path) -> Result<Facts> {
 /// 2 to 7: what happens in the room.
 async fn the_room(stage: &mut Stage, folder: &Path, facts: &Facts) -> Result<()> {
     stage.step("2. A room, and a policy for every table")?;
-    stage.say("Each owner writes down what may be asked of its table. The retailer about its purchases:")?;
-    stage.quote(POLICIES.first().map_or("", |(_, text)| text))?;
+    stage.say(
+        "The files with tokens go to whoever runs the room; the addresses stay where they are. Each owner writes down what may be \
+         asked of its table. The retailer about its purchases:",
+    )?;
+    stage.quote(PURCHASES)?;
+    stage.say("With one such policy for every table, the room is set up:")?;
     let folder = folder.join("room");
     write_documents(&folder)?;
     stage.command("cleanroom apply -f room.yaml")?;
@@ -112,9 +118,10 @@ async fn the_room(stage: &mut Stage, folder: &Path, facts: &Facts) -> Result<()>
 
     stage.step("6. Noise and budgets")?;
     stage.say(
-        "This version adds no noise, so there are no budgets to spend either. A table whose policy asks for noise, like the \
-         retailer's returns, is closed until a version can keep that rule; it is not answered without it:",
+        "This version adds no noise, so there are no budgets to spend either. A table whose policy asks for noise is closed until a \
+         version can keep that rule; it is not answered without. The retailer's returns are such a table:",
     )?;
+    stage.quote(RETURNS)?;
     let sql = "SELECT reason, COUNT(*) AS things FROM retailer.returns GROUP BY reason";
     stage.refused(&session, sql, "CR2401").await?;
 
@@ -150,7 +157,7 @@ ORDER BY sales DESC";
     let rows = stage.answered(session, sales).await?;
     stage.expect(rows.len() == 4, "all four campaigns are shown");
 
-    stage.say("How many customers did each channel reach, and how often?")?;
+    stage.say("How many of the retailer's customers did each channel reach?")?;
     let reach = "\
 SELECT e.channel, COUNT(DISTINCT e.email) AS customers
 FROM agency.exposures e
@@ -160,7 +167,7 @@ ORDER BY customers DESC";
     let rows = stage.answered(session, reach).await?;
     stage.expect(rows.len() == 4, "all four channels are shown");
 
-    stage.say("Which share of its sales makes the retailer in its larger departments? What is released is ordinary data to SQL:")?;
+    stage.say("How do sales split among the departments that sell for more than 50 000? To SQL, what is released is ordinary data:")?;
     let share = "\
 SELECT d.department, SUM(p.amount) AS sales,
        ROUND(100 * SUM(p.amount) / SUM(SUM(p.amount)) OVER (), 1) AS percent
@@ -230,7 +237,7 @@ fn close(stage: &Stage, kept: Option<&Path>, started: Instant) -> Result<Exit> {
     stage.command(
         "cleanroom query --room room.yaml --as agency \"SELECT channel, COUNT(*) AS n FROM agency.exposures GROUP BY channel\"",
     )?;
-    stage.command("cleanroom get queries --room room.yaml")?;
+    stage.command("cleanroom query --room room.yaml --as agency --dry-run \"SELECT SUM(amount) AS sales FROM retailer.purchases\"")?;
     stage.command("cleanroom audit log --room room.yaml --type query.refused")?;
     stage.command("cleanroom audit verify .cleanroom --key .cleanroom/log/demo/log.pub")?;
     if let Ok(program) = std::env::current_exe() {

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use clap::Args;
-use cleanroom_registry::{OpenOptions, Registry};
+use cleanroom_registry::{Door, OpenOptions, Registry};
 use cleanroom_vault::{Vault, VaultOptions};
 use tokio::net::TcpListener;
 
@@ -49,6 +49,7 @@ async fn serve(config: Config) -> Result<()> {
     let address = listener.local_addr().map_err(|error| Fault::failure(format!("cannot listen: {error}"), ""))?;
     let registry =
         Registry::open(OpenOptions { data_dir: config.data_dir.clone(), log_host: config.log_host.clone() }).await?;
+    let registry = registry.through(Door::Rest);
     if let Some(secret) = registry.ensure_admin_token().await? {
         let path = config.data_dir.join(ADMIN_TOKEN);
         write_secret(&path, &secret).map_err(|error| Fault::write(&path, &error))?;

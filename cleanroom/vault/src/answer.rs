@@ -85,8 +85,7 @@ async fn decide(
         let query = ParsedQuery::parse(&sql)?;
         let (plan, text) = plan::plan(&facts, query)?;
         text.located(
-            check::check(&facts, &analyst, &receiver, &plan)
-                .and_then(|checked| check_names(&plan).map(|()| checked)),
+            check::check(&facts, &analyst, &receiver, &plan).and_then(|checked| check_names(&plan).map(|()| checked)),
         )
     });
     let checked = match tokio::time::timeout(vault.options.query_timeout, checked).await {
@@ -185,8 +184,7 @@ async fn run(vault: &Inner, checked: CheckedQuery, reservation: Reservation) -> 
     let compiling = state.clone();
     let private = deep::run(move || PrivatePlan::compile(&compiling, checked, reservation)).await??;
     let executed = execute::execute(&state, private).await?;
-    let released =
-        executed.exact.into_iter().map(release::release).collect::<EngineResult<Vec<_>>>()?;
+    let released = executed.exact.into_iter().map(release::release).collect::<EngineResult<Vec<_>>>()?;
     // One partition above the release: the order of an answer follows from released values alone.
     let state = execute::session(&vault.runtime, Some(1));
     post::process(&state, executed.above, released, notes).await

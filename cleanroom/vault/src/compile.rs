@@ -40,11 +40,7 @@ impl PrivatePlan {
     ///
     /// # Errors
     /// The engine's, for the operator alone.
-    pub(crate) fn compile(
-        state: &SessionState,
-        checked: CheckedQuery,
-        reservation: Reservation,
-    ) -> Result<Self> {
+    pub(crate) fn compile(state: &SessionState, checked: CheckedQuery, reservation: Reservation) -> Result<Self> {
         let releases = checked
             .releases
             .into_iter()
@@ -91,8 +87,12 @@ fn column(name: impl Into<String>) -> Expr {
 /// The exact aggregate of a release point, over scans that still stand for tables.
 pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
     const UNIT: &str = "__cr_u";
-    let mut groups: Vec<Expr> =
-        release.groups.iter().enumerate().map(|(index, group)| group.clone().unalias().alias(group_name(index))).collect();
+    let mut groups: Vec<Expr> = release
+        .groups
+        .iter()
+        .enumerate()
+        .map(|(index, group)| group.clone().unalias().alias(group_name(index)))
+        .collect();
     groups.push(Expr::Column(release.rows.unit.clone()).alias(UNIT));
     let mut shares = Vec::new();
     for (index, cell) in release.cells.iter().enumerate() {
@@ -148,7 +148,8 @@ pub(crate) fn scale(cell: &check::Cell, release: &ReleasePoint) -> Result<i8> {
 
 /// Unused columns cut off, own tables made distinct over the rest, and snapshots in the place of scans.
 fn with_snapshots(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
-    let plan = Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]).optimize(plan, state, |_plan, _rule| {})?;
+    let plan =
+        Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]).optimize(plan, state, |_plan, _rule| {})?;
     plan.transform_up_with_subqueries(|node| {
         if let LogicalPlan::Extension(extension) = &node
             && let Some(own) = extension.node.as_any().downcast_ref::<OwnDistinct>()

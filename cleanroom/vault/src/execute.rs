@@ -58,11 +58,7 @@ pub(crate) fn session(runtime: &Arc<RuntimeEnv>, partitions: Option<usize>) -> S
     if let Some(partitions) = partitions {
         config = config.with_target_partitions(partitions);
     }
-    SessionStateBuilder::new()
-        .with_config(config)
-        .with_runtime_env(Arc::clone(runtime))
-        .with_default_features()
-        .build()
+    SessionStateBuilder::new().with_config(config).with_runtime_env(Arc::clone(runtime)).with_default_features().build()
 }
 
 /// Runs the plan. The reservation is spent by it, whatever becomes of the run.

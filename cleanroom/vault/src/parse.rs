@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{
-    self, Distinct, Expr, FunctionArgumentClause, FunctionArguments, GroupByExpr, Join, JoinConstraint,
-    JoinOperator, LimitClause, ObjectName, Query, Select, SelectFlavor, SetExpr, TableFactor, Visit, Visitor,
+    self, Distinct, Expr, FunctionArgumentClause, FunctionArguments, GroupByExpr, Join, JoinConstraint, JoinOperator,
+    LimitClause, ObjectName, Query, Select, SelectFlavor, SetExpr, TableFactor, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
@@ -56,10 +56,7 @@ pub(crate) struct QueryText {
 impl QueryText {
     fn read(sql: &str) -> Result<Self, Refusal> {
         if sql.len() > MAX_BYTES {
-            return Err(Refusal::new(
-                Code::TooLarge,
-                format!("the statement is longer than {MAX_BYTES} bytes"),
-            ));
+            return Err(Refusal::new(Code::TooLarge, format!("the statement is longer than {MAX_BYTES} bytes")));
         }
         let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().map_err(|error| {
             Refusal::new(Code::NotSql, "the text cannot be split into SQL tokens").span(Some(Span {
@@ -68,9 +65,8 @@ impl QueryText {
                 length: 1,
             }))
         })?;
-        let text = Self {
-            tokens: tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect(),
-        };
+        let text =
+            Self { tokens: tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect() };
         text.check_size()?;
         Ok(text)
     }
@@ -223,18 +219,8 @@ fn refuse_if(present: bool, what: &str) -> Result<(), Refusal> {
 }
 
 fn check_query(query: &Query) -> Result<(), Refusal> {
-    let Query {
-        with,
-        body,
-        order_by,
-        limit_clause,
-        fetch,
-        locks,
-        for_clause,
-        settings,
-        format_clause,
-        pipe_operators,
-    } = query;
+    let Query { with, body, order_by, limit_clause, fetch, locks, for_clause, settings, format_clause, pipe_operators } =
+        query;
     if let Some(with) = with {
         refuse_if(with.recursive, "RECURSIVE")?;
         for cte in &with.cte_tables {
@@ -435,16 +421,8 @@ fn check_expression(expr: &Expr) -> Result<(), Refusal> {
 }
 
 fn check_function(function: &ast::Function) -> Result<(), Refusal> {
-    let ast::Function {
-        name,
-        uses_odbc_syntax,
-        parameters,
-        args,
-        filter: _,
-        null_treatment: _,
-        over: _,
-        within_group,
-    } = function;
+    let ast::Function { name, uses_odbc_syntax, parameters, args, filter: _, null_treatment: _, over: _, within_group } =
+        function;
     check_name(name)?;
     refuse_if(*uses_odbc_syntax, "{fn ...}")?;
     refuse_if(!matches!(parameters, FunctionArguments::None), "parameter list of a function")?;
@@ -503,12 +481,8 @@ fn count_relations(query: &Query, scopes: &mut Vec<(String, usize)>) -> Result<u
 
         fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<Refusal> {
             let text = name.to_string().replace('"', "").to_lowercase();
-            let each = self
-                .scopes
-                .iter()
-                .rev()
-                .find(|(cte, _count)| *cte == text)
-                .map_or(1, |(_cte, count)| (*count).max(1));
+            let each =
+                self.scopes.iter().rev().find(|(cte, _count)| *cte == text).map_or(1, |(_cte, count)| (*count).max(1));
             self.count = self.count.saturating_add(each);
             if self.count > MAX_RELATIONS {
                 return ControlFlow::Break(Refusal::new(

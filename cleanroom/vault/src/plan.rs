@@ -30,21 +30,18 @@ use crate::source::PolicyTable;
 /// Call it on a thread with a deep stack: planning recurses with the depth of the statement.
 pub(crate) fn plan(room: &RoomFacts, query: ParsedQuery) -> Result<(LogicalPlan, QueryText), Refusal> {
     let (statement, text) = query.into_parts();
-    let plan = session(room)
-        .map_err(refused)
-        .and_then(|state| {
-            let plan = futures::executor::block_on(state.statement_to_plan(statement)).map_err(refused)?;
-            normalise(&state, plan).map_err(refused)
-        });
+    let plan = session(room).map_err(refused).and_then(|state| {
+        let plan = futures::executor::block_on(state.statement_to_plan(statement)).map_err(refused)?;
+        normalise(&state, plan).map_err(refused)
+    });
     let plan = text.located(plan)?;
     Ok((plan, text))
 }
 
 /// Settings of every session: spans for refusals, no information schema, no view types in results.
 pub(crate) fn config() -> SessionConfig {
-    let mut config = SessionConfig::new()
-        .with_information_schema(false)
-        .with_default_catalog_and_schema("room", "public");
+    let mut config =
+        SessionConfig::new().with_information_schema(false).with_default_catalog_and_schema("room", "public");
     let options = config.options_mut();
     options.sql_parser.collect_spans = true;
     // Text stays Utf8 throughout: views keep the whole buffer of a column alive behind a slice of it.
@@ -100,9 +97,7 @@ fn refused(error: DataFusionError) -> Refusal {
                 Refusal::new(Code::Invalid, "a column name is ambiguous; put the table's name or alias before it")
                     .about(field.name.clone())
             }
-            SchemaError::DuplicateQualifiedField { .. } | SchemaError::DuplicateUnqualifiedField { .. } => {
-                duplicate()
-            }
+            SchemaError::DuplicateQualifiedField { .. } | SchemaError::DuplicateUnqualifiedField { .. } => duplicate(),
         },
         DataFusionError::Plan(text) if text.contains("not found") && text.contains("table") => {
             let table = text.split('\'').nth(1).and_then(|name| name.rsplit('.').next()).map(str::to_owned);
@@ -126,5 +121,6 @@ fn refused(error: DataFusionError) -> Refusal {
 }
 
 pub(crate) fn duplicate() -> Refusal {
-    Refusal::new(Code::DuplicateOutput, "two output columns have the same name").suggest("give each a name of its own with AS")
+    Refusal::new(Code::DuplicateOutput, "two output columns have the same name")
+        .suggest("give each a name of its own with AS")
 }

@@ -42,9 +42,8 @@ pub(crate) async fn process(
             let LogicalPlan::TableScan(place) = &node else {
                 return Ok(Transformed::no(node));
             };
-            let table = tables
-                .get(scan.release)
-                .ok_or_else(|| plan_datafusion_err!("a release point has no result"))?;
+            let table =
+                tables.get(scan.release).ok_or_else(|| plan_datafusion_err!("a release point has no result"))?;
             let source = provider_as_source(Arc::clone(table) as Arc<dyn datafusion::catalog::TableProvider>);
             LogicalPlanBuilder::scan(place.table_name.clone(), source, place.projection.clone())?
                 .build()

@@ -79,6 +79,8 @@ impl Code {
     pub fn exit_code(self) -> u8 {
         match self {
             Code::NotAMember | Code::NotAnAnalyst | Code::NotAReceiver => 5,
+            // To a script a daily limit is a budget that is used up.
+            Code::DailyLimit => 4,
             Code::TimeLimit | Code::SizeLimit | Code::Busy | Code::Internal => 1,
             _ => 3,
         }
@@ -147,6 +149,12 @@ impl Rule {
 /// Why a question is not answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
+    /// Boxed: refusals are rare, and every step of the checker returns one or a small value.
+    reason: Box<Reason>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Reason {
     code: Code,
     detail: String,
     span: Option<Span>,
@@ -158,61 +166,63 @@ pub struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), span: None, rule: None, suggestion: None, culprit: None }
+        let reason = Reason { code, detail: detail.into(), span: None, rule: None, suggestion: None, culprit: None };
+        Self { reason: Box::new(reason) }
     }
 
+    /// What was said first, nearer to the cause, stays: for all of these.
     pub(crate) fn span(mut self, span: Option<Span>) -> Self {
-        self.span = self.span.or(span);
+        self.reason.span = self.reason.span.or(span);
         self
     }
 
     pub(crate) fn rule(mut self, rule: Rule) -> Self {
-        self.rule = self.rule.or(Some(rule));
+        self.reason.rule.get_or_insert(rule);
         self
     }
 
     pub(crate) fn suggest(mut self, suggestion: impl Into<String>) -> Self {
-        self.suggestion = self.suggestion.or(Some(suggestion.into()));
+        self.reason.suggestion.get_or_insert_with(|| suggestion.into());
         self
     }
 
     /// The word of the SQL text the refusal is about, to be found there when no node of the plan tells its position.
     pub(crate) fn about(mut self, word: impl Into<String>) -> Self {
-        self.culprit = self.culprit.or(Some(word.into()));
+        self.reason.culprit.get_or_insert_with(|| word.into());
         self
     }
 
     pub(crate) fn culprit(&self) -> Option<&str> {
-        if self.span.is_some() { None } else { self.culprit.as_deref() }
+        if self.reason.span.is_some() { None } else { self.reason.culprit.as_deref() }
     }
 
     /// Its stable code.
     pub fn code(&self) -> Code {
-        self.code
+        self.reason.code
     }
 
     /// One plain sentence.
     pub fn detail(&self) -> &str {
-        &self.detail
+        &self.reason.detail
     }
 
     /// Where in the SQL it is about.
     pub fn position(&self) -> Option<Span> {
-        self.span
+        self.reason.span
     }
 
     /// The `error` object of the contract.
     pub fn to_json(&self) -> Value {
         let mut error = json!({
-            "code": self.code.as_str(),
-            "title": self.code.title(),
-            "detail": self.detail,
+            "code": self.reason.code.as_str(),
+            "title": self.reason.code.title(),
+            "detail": self.reason.detail,
         });
         if let Some(object) = error.as_object_mut() {
-            if let Some(span) = self.span {
+            if let Some(span) = self.reason.span {
                 object.insert("span".into(), json!(span));
             }
-            if let Some(rule) = &self.rule {
+            if let Some(rule) = &self.reason.rule {
                 let mut policy = json!({
                     "table": rule.table.to_string(),
                     "owner": rule.owner().to_string(),
@@ -223,7 +233,7 @@ impl Refusal {
                 }
                 object.insert("policy".into(), policy);
             }
-            if let Some(suggestion) = &self.suggestion {
+            if let Some(suggestion) = &self.reason.suggestion {
                 object.insert("suggestion".into(), json!(suggestion));
             }
         }
@@ -245,7 +255,7 @@ impl Outcome for Refusal {
     }
 
     fn code(&self) -> Option<&str> {
-        Some(self.code.as_str())
+        Some(self.reason.code.as_str())
     }
 }
 

@@ -13,9 +13,7 @@ use cleanroom_policy::Step;
 use datafusion::common::{Result, exec_datafusion_err};
 
 use crate::check::{Cell, CellKind, ReleasePoint};
-use crate::compile::{
-    self, UNITS, contributors_name, count_name, group_name, largest_name, mass_name, sum_name,
-};
+use crate::compile::{self, UNITS, contributors_name, count_name, group_name, largest_name, mass_name, sum_name};
 use crate::execute::ExactAggregate;
 use crate::fixed;
 
@@ -55,10 +53,8 @@ pub(crate) fn release(exact: ExactAggregate) -> Result<ReleasedTable> {
         .filter_map(|row| usize::try_from(*row).ok())
         .collect();
 
-    let mut columns = groups
-        .iter()
-        .map(|group| take(group, &order, None))
-        .collect::<std::result::Result<Vec<ArrayRef>, _>>()?;
+    let mut columns =
+        groups.iter().map(|group| take(group, &order, None)).collect::<std::result::Result<Vec<ArrayRef>, _>>()?;
     for (index, cell) in release.cells.iter().enumerate() {
         columns.push(cell_column(&batch, index, cell, &release, &rows)?);
     }
@@ -94,7 +90,9 @@ fn cell_column(
     let shown: Vec<Option<usize>> =
         rows.iter().map(|row| at_least(&contributors, *row, release.floor).then_some(*row)).collect();
     match cell.kind {
-        CellKind::Units => numbers(shown.iter().map(|row| value_of(&contributors, (*row)?).map(i128::from)), cell, release),
+        CellKind::Units => {
+            numbers(shown.iter().map(|row| value_of(&contributors, (*row)?).map(i128::from)), cell, release)
+        }
         CellKind::Rows => {
             let largest = release.max_share.map(|_share| whole(batch, &largest_name(index))).transpose()?;
             numbers(
@@ -115,7 +113,12 @@ fn cell_column(
             let sums = decimal(batch, &sum_name(index))?;
             let dominance = release
                 .max_share
-                .map(|_share| Ok::<_, datafusion::error::DataFusionError>((decimal(batch, &largest_name(index))?, decimal(batch, &mass_name(index))?)))
+                .map(|_share| {
+                    Ok::<_, datafusion::error::DataFusionError>((
+                        decimal(batch, &largest_name(index))?,
+                        decimal(batch, &mass_name(index))?,
+                    ))
+                })
                 .transpose()?;
             let scale = compile::scale(cell, release)?;
             let kept: Vec<Option<(i128, i64)>> = shown
@@ -150,11 +153,7 @@ fn dominated(largest: Option<i128>, mass: i128, max_share: Option<f64>) -> bool 
     }
 }
 
-fn numbers(
-    values: impl Iterator<Item = Option<i128>>,
-    cell: &Cell,
-    release: &ReleasePoint,
-) -> Result<ArrayRef> {
+fn numbers(values: impl Iterator<Item = Option<i128>>, cell: &Cell, release: &ReleasePoint) -> Result<ArrayRef> {
     let values: Vec<Option<(i128, i64)>> = values.map(|value| value.map(|value| (value, 1))).collect();
     sums_as(&values, 0, cell, release)
 }

@@ -44,12 +44,7 @@ pub struct Released {
 }
 
 impl Released {
-    pub(crate) fn new(
-        columns: Vec<OutputColumn>,
-        batch: RecordBatch,
-        ipc: Vec<u8>,
-        notes: Vec<String>,
-    ) -> Self {
+    pub(crate) fn new(columns: Vec<OutputColumn>, batch: RecordBatch, ipc: Vec<u8>, notes: Vec<String>) -> Self {
         Self { columns, batch, ipc, notes }
     }
 

@@ -25,11 +25,7 @@ pub(crate) fn provider(data: &DataFacts) -> Result<Arc<dyn TableProvider>> {
 }
 
 /// The owner's condition on rows in its total form, over all columns of the snapshot.
-pub(crate) fn row_filter(
-    state: &SessionState,
-    facts: &TableFacts,
-    name: &TableReference,
-) -> Result<Option<Expr>> {
+pub(crate) fn row_filter(state: &SessionState, facts: &TableFacts, name: &TableReference) -> Result<Option<Expr>> {
     let (Some(filter), Some(data)) = (&facts.policy.rows, &facts.data) else {
         return Ok(None);
     };

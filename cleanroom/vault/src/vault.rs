@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::answer;
 use crate::execute;
 use crate::facts::{RoomFacts, TableFacts};
-use crate::ingest::{self, IngestError, IngestRequest, Ingested};
+use crate::ingest::{self, IngestError, IngestRequest, Ingested, Workspace};
 use crate::released::Decision;
 
 /// How a vault is set up.
@@ -147,6 +147,8 @@ pub(crate) struct Inner {
     pub(crate) options: VaultOptions,
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) turns: Semaphore,
+    /// Removed with the vault.
+    _spill: Workspace,
 }
 
 impl Vault {
@@ -159,13 +161,13 @@ impl Vault {
         let data_dir = std::path::absolute(&options.data_dir)
             .map_err(|source| VaultError::Io { path: options.data_dir.clone(), source })?;
         let options = VaultOptions { data_dir, ..options };
-        ingest::clean_temporary(&options.data_dir)
-            .map_err(|source| VaultError::Io { path: options.data_dir.clone(), source })?;
-        let spill = options.data_dir.join("tmp");
-        std::fs::create_dir_all(&spill).map_err(|source| VaultError::Io { path: spill.clone(), source })?;
-        let runtime = execute::runtime(options.memory_limit, &spill).map_err(|_detail| VaultError::Engine)?;
+        let io = |source| VaultError::Io { path: options.data_dir.clone(), source };
+        ingest::clean_temporary(&options.data_dir).map_err(io)?;
+        // What the engine writes when memory runs short are rows: it goes with the vault, or with the next start.
+        let spill = ingest::temporary_dir(&options.data_dir).and_then(|tmp| Workspace::create(&tmp)).map_err(io)?;
+        let runtime = execute::runtime(options.memory_limit, spill.path()).map_err(|_detail| VaultError::Engine)?;
         let turns = Semaphore::new(options.max_concurrent.max(1));
-        Ok(Self { inner: Arc::new(Inner { options, runtime, turns }) })
+        Ok(Self { inner: Arc::new(Inner { options, runtime, turns, _spill: spill }) })
     }
 
     /// Takes a table's rows in. See [`IngestRequest`].
@@ -210,7 +212,9 @@ fn catalog_table(table: &TableFacts) -> CatalogTable {
         if table.unit().is_some_and(|(unit, _space)| unit == name) {
             return "key".to_owned();
         }
-        granted.field_with_name(name).map_or_else(|_missing| "unknown".to_owned(), |field| field.data_type().to_string())
+        granted
+            .field_with_name(name)
+            .map_or_else(|_missing| "unknown".to_owned(), |field| field.data_type().to_string())
     };
     let columns = table
         .policy
@@ -220,11 +224,11 @@ fn catalog_table(table: &TableFacts) -> CatalogTable {
             name: name.to_string(),
             data_type: data_type(name.as_str()),
             uses: rule.uses.iter().map(ToString::to_string).collect(),
-            functions: rule
-                .uses
-                .contains(&Use::Measure)
-                .then(|| rule.functions.iter().map(ToString::to_string).collect())
-                .unwrap_or_default(),
+            functions: if rule.uses.contains(&Use::Measure) {
+                rule.functions.iter().map(ToString::to_string).collect()
+            } else {
+                Vec::new()
+            },
             bounds: match rule.bounds {
                 Some(Bounds::Range { low, high }) => Some((low, high)),
                 Some(Bounds::Unbounded) | None => None,

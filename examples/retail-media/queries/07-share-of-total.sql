@@ -1,4 +1,4 @@
--- Which share of the sales has each brand in each department, and how do its departments rank? Windows run over released sums: 100 percent is what is shown.
+-- Sales by brand and department: share of all that is shown, and rank within the brand. Windows run over released sums.
 WITH sales AS (
   SELECT p.brand, p.department, SUM(t.sales_value) AS sales
   FROM retailer.transactions t

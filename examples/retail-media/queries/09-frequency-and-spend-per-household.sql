@@ -1,4 +1,4 @@
--- How many basket lines, and how much money, per household and age? First one row per household, then averages over households.
+-- Basket lines and money per household, by age. First one row per household, then averages over households.
 SELECT d.age, COUNT(*) AS households, AVG(h.lines) AS lines_per_household, AVG(h.spend) AS spend_per_household
 FROM (
   SELECT household_id, COUNT(*) AS lines, SUM(sales_value) AS spend

@@ -1,4 +1,4 @@
--- Which share of the customers that a campaign reached redeemed one of its coupons? Two released counts, one divided by the other.
+-- Which share of the customers a campaign reached redeemed its coupons? One released count divided by another.
 WITH reached AS (
   SELECT e.campaign_id, COUNT(DISTINCT t.household_id) AS households
   FROM agency.exposures e

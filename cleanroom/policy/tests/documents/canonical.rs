@@ -13,10 +13,7 @@ fn one_meaning_has_one_digest() {
         .replace("kind: Policy\n", "kind: \"Policy\"   # a comment\n\n")
         .replace("[join, count]", "[count, join]")
         .replace("[0, 10]", "[-0.0, 1e1], functions: [count, avg, sum]")
-        .replace(
-            "release:",
-            "joins: {with: ['*'], types: [semi, inner]}\nrelease:",
-        );
+        .replace("release:", "joins: {with: ['*'], types: [semi, inner]}\nrelease:");
     let other = parse_policy("q.yaml", &other_spelling).unwrap();
     assert_eq!(policy.canonical_json(), other.canonical_json());
     assert_eq!(policy.digest(), other.digest());
@@ -41,10 +38,7 @@ fn canonical_text_parses_back() {
         let policy = parse_policy("p.yaml", text).unwrap();
         let again = parse_policy("p.json", &policy.canonical_json()).unwrap();
         assert_eq!(again.canonical_json(), policy.canonical_json());
-        assert_eq!(
-            (again.columns, again.release, again.noise),
-            (policy.columns, policy.release, policy.noise)
-        );
+        assert_eq!((again.columns, again.release, again.noise), (policy.columns, policy.release, policy.noise));
     }
     let room = parse_room("room.yaml", ROOM).unwrap();
     let again = parse_room("room.json", &room.canonical_json()).unwrap();

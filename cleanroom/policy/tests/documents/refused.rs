@@ -1,9 +1,7 @@
 //! What is refused, on which line, and in which words.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
-use cleanroom_policy::{
-    DocumentError, check_policy_in_room, parse_document, parse_policy, parse_room, parse_template,
-};
+use cleanroom_policy::{DocumentError, check_policy_in_room, parse_document, parse_policy, parse_room, parse_template};
 
 use crate::samples::{POLICY, REFERENCE, ROOM, SMALL_POLICY, TEMPLATE};
 
@@ -96,9 +94,7 @@ fn bad_policies_are_refused_with_line_and_reason() {
         ("version: 1", "version: [1", 5, "not valid YAML"),
         ("version: 1", "? [a]\n: 1", 4, "a key is not text"),
     ];
-    refused_each(SMALL_POLICY, cases, |text| {
-        parse_policy("p.yaml", text).map(drop)
-    });
+    refused_each(SMALL_POLICY, cases, |text| parse_policy("p.yaml", text).map(drop));
 }
 
 #[test]
@@ -135,9 +131,7 @@ fn bad_reference_tables_are_refused_with_line_and_reason() {
         ("public: true", "public: yes", 5, "`true` or `false`"),
         ("public: true", "public: false", 1, "`unit` is missing"),
     ];
-    refused_each(REFERENCE, cases, |text| {
-        parse_policy("p.yaml", text).map(drop)
-    });
+    refused_each(REFERENCE, cases, |text| parse_policy("p.yaml", text).map(drop));
 }
 
 #[test]
@@ -173,36 +167,24 @@ fn bad_templates_are_refused_with_line_and_reason() {
         (" AND day >= :since", "", 5, "parameter `since` does not occur"),
         ("name: reach", "name: Reach", 3, "`Reach` is not a template's name"),
     ];
-    refused_each(TEMPLATE, cases, |text| {
-        parse_template("t.yaml", text).map(drop)
-    });
+    refused_each(TEMPLATE, cases, |text| parse_template("t.yaml", text).map(drop));
 }
 
 #[test]
 fn all_errors_are_told_at_once_in_the_order_of_the_text() {
-    let text = SMALL_POLICY
-        .replace("version: 1", "version: none")
-        .replace("[dimension]", "[dimenson]")
-        .replace("25", "1");
+    let text =
+        SMALL_POLICY.replace("version: 1", "version: none").replace("[dimension]", "[dimenson]").replace("25", "1");
     let errors = parse_policy("p.yaml", &text).unwrap_err();
     let lines: Vec<Option<usize>> = errors.iter().map(|error| error.line).collect();
     assert_eq!(lines, [Some(4), Some(8), Some(10)]);
     let shown = errors.iter().map(ToString::to_string).nth(1).unwrap();
-    assert_eq!(
-        shown,
-        "p.yaml:8:16: `dimenson` is not known as a use; did you mean `dimension`?"
-    );
+    assert_eq!(shown, "p.yaml:8:16: `dimenson` is not known as a use; did you mean `dimension`?");
 }
 
 #[test]
 fn bombs_and_floods_are_refused_quickly() {
     let deep = "[".repeat(100_000);
-    let wide = format!(
-        "kind: Policy\n{}",
-        (0..50_000)
-            .map(|i| format!("k{i}: 1\n"))
-            .collect::<String>()
-    );
+    let wide = format!("kind: Policy\n{}", (0..50_000).map(|i| format!("k{i}: 1\n")).collect::<String>());
     let large = "#".repeat((1 << 20) + 1);
     let nested: String = (0..200).map(|i| format!("{}a:\n", " ".repeat(i))).collect();
     for text in [&deep, &wide, &large, &nested] {
@@ -218,40 +200,16 @@ fn a_policy_is_held_against_its_room() {
     let fits = SMALL_POLICY.to_owned();
     let cases = [
         ("", "", None),
-        (
-            "retailer.purchases",
-            "retailer.returns",
-            Some((3, "no table `retailer.returns`")),
-        ),
+        ("retailer.purchases", "retailer.returns", Some((3, "no table `retailer.returns`"))),
         ("[agency]", "[nobody]", Some((11, "no partner `nobody`"))),
-        (
-            "[agency]",
-            "[watchdog]",
-            Some((11, "`watchdog` lacks the ability `query`")),
-        ),
-        (
-            "[agency]",
-            "[agency], receivers: [watchdog]",
-            Some((11, "lacks the ability `receive`")),
-        ),
+        ("[agency]", "[watchdog]", Some((11, "`watchdog` lacks the ability `query`"))),
+        ("[agency]", "[agency], receivers: [watchdog]", Some((11, "lacks the ability `receive`"))),
         ("release:", "joins: {with: [agency.*]}\nrelease:", None),
-        (
-            "release:",
-            "joins: {with: [other.*]}\nrelease:",
-            Some((10, "no partner `other`")),
-        ),
-        (
-            "release:",
-            "joins: {with: [agency.x]}\nrelease:",
-            Some((10, "no table `agency.x`")),
-        ),
+        ("release:", "joins: {with: [other.*]}\nrelease:", Some((10, "no partner `other`"))),
+        ("release:", "joins: {with: [agency.x]}\nrelease:", Some((10, "no table `agency.x`"))),
     ];
     for (from, to, expected) in cases {
-        let text = if from.is_empty() {
-            fits.clone()
-        } else {
-            fits.replacen(from, to, 1)
-        };
+        let text = if from.is_empty() { fits.clone() } else { fits.replacen(from, to, 1) };
         let found = check_policy_in_room(&room, &parse_policy("p.yaml", &text).unwrap());
         match expected {
             None => assert_eq!(found, [], "{to}"),
@@ -265,28 +223,18 @@ fn a_policy_is_held_against_its_room() {
 }
 
 #[track_caller]
-pub(crate) fn one_error<T: std::fmt::Debug>(
-    result: Result<T, Vec<DocumentError>>,
-) -> DocumentError {
+pub(crate) fn one_error<T: std::fmt::Debug>(result: Result<T, Vec<DocumentError>>) -> DocumentError {
     let errors = result.unwrap_err();
     assert_eq!(errors.len(), 1, "{errors:?}");
     errors.into_iter().next().unwrap()
 }
 
-fn refused_each(
-    good: &str,
-    cases: &[Bad<'_>],
-    parse: impl Fn(&str) -> Result<(), Vec<DocumentError>>,
-) {
+fn refused_each(good: &str, cases: &[Bad<'_>], parse: impl Fn(&str) -> Result<(), Vec<DocumentError>>) {
     parse(good).unwrap();
     for (from, to, line, message) in cases {
         assert!(good.contains(from), "the good document lacks `{from}`");
         let errors = parse(&good.replacen(from, to, 1)).expect_err(to);
-        let expected =
-            |error: &&DocumentError| error.line == Some(*line) && error.message.contains(message);
-        assert!(
-            errors.iter().any(|error| expected(&error)),
-            "`{to}` gives {errors:#?}"
-        );
+        let expected = |error: &&DocumentError| error.line == Some(*line) && error.message.contains(message);
+        assert!(errors.iter().any(|error| expected(&error)), "`{to}` gives {errors:#?}");
     }
 }

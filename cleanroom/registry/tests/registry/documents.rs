@@ -9,32 +9,13 @@ async fn a_room_is_put_read_and_left_alone_when_nothing_changed() {
     let house = House::empty().await;
     let actor = Actor::operator();
     assert_eq!(house.registry.room(&room_name()).await.unwrap(), None);
-    assert_eq!(
-        house.registry.put_room(&room(), &actor).await.unwrap(),
-        Change::Created
-    );
-    assert_eq!(
-        house.registry.put_room(&room(), &actor).await.unwrap(),
-        Change::Unchanged
-    );
+    assert_eq!(house.registry.put_room(&room(), &actor).await.unwrap(), Change::Created);
+    assert_eq!(house.registry.put_room(&room(), &actor).await.unwrap(), Change::Unchanged);
     let read = house.registry.room(&room_name()).await.unwrap().unwrap();
     assert_eq!(read.digest(), room().digest());
     let changed = parse_room("room.yaml", &ROOM.replace("spring", "autumn")).unwrap();
-    assert_eq!(
-        house.registry.put_room(&changed, &actor).await.unwrap(),
-        Change::Updated
-    );
-    assert_eq!(
-        house
-            .registry
-            .rooms()
-            .await
-            .unwrap()
-            .first()
-            .unwrap()
-            .digest(),
-        changed.digest()
-    );
+    assert_eq!(house.registry.put_room(&changed, &actor).await.unwrap(), Change::Updated);
+    assert_eq!(house.registry.rooms().await.unwrap().first().unwrap().digest(), changed.digest());
     assert_eq!(house.kinds().await, ["room.put", "room.put"]);
 }
 
@@ -43,52 +24,18 @@ async fn a_policy_grows_with_its_version() {
     let house = House::furnished().await;
     let (registry, room, actor) = (&house.registry, room_name(), Actor::operator());
     let put = async |version, floor| {
-        registry
-            .put_policy(
-                &room,
-                &policy(version, floor),
-                &policy_text(version, floor),
-                &actor,
-            )
-            .await
+        registry.put_policy(&room, &policy(version, floor), &policy_text(version, floor), &actor).await
     };
     assert_eq!(put(1, 25).await.unwrap(), Change::Unchanged);
-    assert!(matches!(
-        put(1, 30).await,
-        Err(RegistryError::PolicyVersionReused { version: 1, .. })
-    ));
+    assert!(matches!(put(1, 30).await, Err(RegistryError::PolicyVersionReused { version: 1, .. })));
     assert_eq!(put(3, 30).await.unwrap(), Change::Updated);
-    assert!(matches!(
-        put(2, 40).await,
-        Err(RegistryError::PolicyOutdated {
-            active: 3,
-            given: 2,
-            ..
-        })
-    ));
+    assert!(matches!(put(2, 40).await, Err(RegistryError::PolicyOutdated { active: 3, given: 2, .. })));
     let active = registry.policy(&room, &purchases()).await.unwrap().unwrap();
-    assert_eq!(
-        (active.policy.version, active.digest),
-        (3, policy(3, 30).digest())
-    );
-    assert_eq!(
-        house.kinds().await,
-        [
-            "room.put",
-            "policy.active",
-            "table.version",
-            "policy.active"
-        ]
-    );
+    assert_eq!((active.policy.version, active.digest), (3, policy(3, 30).digest()));
+    assert_eq!(house.kinds().await, ["room.put", "policy.active", "table.version", "policy.active"]);
 
-    let entries = registry
-        .log_entries(&room, active.sequence, 1)
-        .await
-        .unwrap();
-    let Event::PolicyActive(entry) = Entry::parse(entries.first().unwrap().json.as_bytes())
-        .unwrap()
-        .event
-    else {
+    let entries = registry.log_entries(&room, active.sequence, 1).await.unwrap();
+    let Event::PolicyActive(entry) = Entry::parse(entries.first().unwrap().json.as_bytes()).unwrap().event else {
         panic!("not the entry of a policy")
     };
     assert_eq!(entry.previous.unwrap().hex(), policy(1, 25).digest());
@@ -98,42 +45,24 @@ async fn a_policy_grows_with_its_version() {
 async fn a_policy_keeps_the_spelling_its_owner_put_last() {
     let house = House::furnished().await;
     let commented = format!("# a comment moves every line\n{}", policy_text(1, 25));
-    let change = house
-        .registry
-        .put_policy(&room_name(), &policy(1, 25), &commented, &Actor::operator())
-        .await
-        .unwrap();
+    let change = house.registry.put_policy(&room_name(), &policy(1, 25), &commented, &Actor::operator()).await.unwrap();
     assert_eq!(change, Change::Unchanged);
-    let active = house
-        .registry
-        .policy(&room_name(), &purchases())
-        .await
-        .unwrap()
-        .unwrap();
+    let active = house.registry.policy(&room_name(), &purchases()).await.unwrap().unwrap();
     assert_eq!(active.text, commented);
-    assert_eq!(
-        active.policy.line("release.min_units"),
-        policy(1, 25).line("release.min_units").map(|line| line + 1)
-    );
+    assert_eq!(active.policy.line("release.min_units"), policy(1, 25).line("release.min_units").map(|line| line + 1));
 }
 
 #[tokio::test]
 async fn a_policy_is_put_with_its_own_text_and_for_a_table_of_the_room() {
     let house = House::furnished().await;
     let (registry, actor) = (&house.registry, Actor::operator());
-    let foreign = registry
-        .put_policy(&room_name(), &policy(2, 25), &policy_text(2, 26), &actor)
-        .await;
+    let foreign = registry.put_policy(&room_name(), &policy(2, 25), &policy_text(2, 26), &actor).await;
     assert!(matches!(foreign, Err(RegistryError::PolicyText(_))));
     let nowhere = RoomName::new("elsewhere").unwrap();
-    let put = registry
-        .put_policy(&nowhere, &policy(2, 25), &policy_text(2, 25), &actor)
-        .await;
+    let put = registry.put_policy(&nowhere, &policy(2, 25), &policy_text(2, 25), &actor).await;
     assert!(matches!(put, Err(RegistryError::NoSuchRoom(_))));
     let unknown = TableName::parse("retailer.returns").unwrap();
-    let put = registry
-        .put_table_version(&room_name(), &unknown, data("b"), &actor)
-        .await;
+    let put = registry.put_table_version(&room_name(), &unknown, data("b"), &actor).await;
     assert!(matches!(put, Err(RegistryError::NoSuchTable { .. })));
 }
 
@@ -141,35 +70,13 @@ async fn a_policy_is_put_with_its_own_text_and_for_a_table_of_the_room() {
 async fn a_table_has_one_version_after_the_other() {
     let house = House::furnished().await;
     let (registry, room) = (&house.registry, room_name());
-    let second = registry
-        .put_table_version(&room, &purchases(), data("b"), &Actor::operator())
-        .await
-        .unwrap();
+    let second = registry.put_table_version(&room, &purchases(), data("b"), &Actor::operator()).await.unwrap();
     assert_eq!(second.version, 2);
-    assert_eq!(
-        registry.table_version(&room, &purchases()).await.unwrap(),
-        Some(second.clone())
-    );
+    assert_eq!(registry.table_version(&room, &purchases()).await.unwrap(), Some(second.clone()));
     assert_eq!(registry.snapshots_in_use().await.unwrap(), ["b".repeat(64)]);
     // The log holds neither the snapshot's name nor a digest that could be made without the room's secret.
     let entries = registry.log_entries(&room, 0, 100).await.unwrap();
-    assert!(
-        entries
-            .iter()
-            .all(|entry| !entry.json.contains(&second.snapshot))
-    );
-    assert!(
-        entries
-            .iter()
-            .any(|entry| entry.json.contains(&second.salted_digest))
-    );
-    assert_eq!(
-        house.kinds().await,
-        [
-            "room.put",
-            "policy.active",
-            "table.version",
-            "table.version"
-        ]
-    );
+    assert!(entries.iter().all(|entry| !entry.json.contains(&second.snapshot)));
+    assert!(entries.iter().any(|entry| entry.json.contains(&second.salted_digest)));
+    assert_eq!(house.kinds().await, ["room.put", "policy.active", "table.version", "table.version"]);
 }

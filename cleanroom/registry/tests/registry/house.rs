@@ -5,8 +5,7 @@ use std::path::Path;
 use cleanroom_log::{Entry, verify_directory};
 use cleanroom_policy::{PartnerName, Policy, Room, RoomName, TableName, parse_policy, parse_room};
 use cleanroom_registry::{
-    Actor, Attempt, Intent, NewTableVersion, OpenOptions, Outcome, QueryId, Registry,
-    RegistryError, Status,
+    Actor, Attempt, Intent, NewTableVersion, OpenOptions, Outcome, QueryId, Registry, RegistryError, Status,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -52,10 +51,7 @@ impl House {
     pub(crate) async fn empty() -> Self {
         let directory = TempDir::new().unwrap();
         let registry = open(directory.path()).await.unwrap();
-        Self {
-            directory,
-            registry,
-        }
+        Self { directory, registry }
     }
 
     /// One room, one table with a policy and data.
@@ -67,67 +63,30 @@ impl House {
 
     /// Drops the registry as the end of a process does, and opens the directory again.
     pub(crate) async fn reopened(self) -> Self {
-        let Self {
-            directory,
-            registry,
-        } = self;
+        let Self { directory, registry } = self;
         registry.close().await;
         drop(registry);
         let registry = open(directory.path()).await.unwrap();
-        Self {
-            directory,
-            registry,
-        }
+        Self { directory, registry }
     }
 
     /// Types of the log's entries, first to last. The directory must pass verification at this moment.
     pub(crate) async fn kinds(&self) -> Vec<String> {
-        let entries = self
-            .registry
-            .log_entries(&room_name(), 0, u64::MAX)
-            .await
-            .unwrap();
+        let entries = self.registry.log_entries(&room_name(), 0, u64::MAX).await.unwrap();
         verified(&self.registry);
-        entries
-            .iter()
-            .map(|entry| {
-                Entry::parse(entry.json.as_bytes())
-                    .unwrap()
-                    .event
-                    .kind()
-                    .to_owned()
-            })
-            .collect()
+        entries.iter().map(|entry| Entry::parse(entry.json.as_bytes()).unwrap().event.kind().to_owned()).collect()
     }
 }
 
 pub(crate) async fn open(data_dir: &Path) -> Result<Registry, RegistryError> {
-    Registry::open(OpenOptions {
-        data_dir: data_dir.to_owned(),
-        log_host: "logs.example".to_owned(),
-    })
-    .await
+    Registry::open(OpenOptions { data_dir: data_dir.to_owned(), log_host: "logs.example".to_owned() }).await
 }
 
 pub(crate) async fn furnish(registry: &Registry) {
-    registry
-        .put_room(&room(), &Actor::operator())
-        .await
-        .unwrap();
+    registry.put_room(&room(), &Actor::operator()).await.unwrap();
     let policy = policy(1, 25);
-    registry
-        .put_policy(
-            &room_name(),
-            &policy,
-            &policy_text(1, 25),
-            &Actor::operator(),
-        )
-        .await
-        .unwrap();
-    registry
-        .put_table_version(&room_name(), &purchases(), data("a"), &Actor::operator())
-        .await
-        .unwrap();
+    registry.put_policy(&room_name(), &policy, &policy_text(1, 25), &Actor::operator()).await.unwrap();
+    registry.put_table_version(&room_name(), &purchases(), data("a"), &Actor::operator()).await.unwrap();
 }
 
 /// Verifies the room's directory with the published key, to the last byte.
@@ -182,12 +141,7 @@ pub(crate) fn intent(query_id: &QueryId) -> Intent {
 }
 
 pub(crate) fn attempt(query_id: &QueryId) -> Attempt {
-    Attempt {
-        query_id: query_id.clone(),
-        room: room_name(),
-        analyst: agency(),
-        sql: SQL.to_owned(),
-    }
+    Attempt { query_id: query_id.clone(), room: room_name(), analyst: agency(), sql: SQL.to_owned() }
 }
 
 /// An outcome of any status.
@@ -199,35 +153,19 @@ pub(crate) struct Ended {
 }
 
 pub(crate) fn released() -> Ended {
-    Ended {
-        status: Status::Released,
-        result: Some(b"bytes of a result".to_vec()),
-        code: None,
-    }
+    Ended { status: Status::Released, result: Some(b"bytes of a result".to_vec()), code: None }
 }
 
 pub(crate) fn failed() -> Ended {
-    Ended {
-        status: Status::Failed,
-        result: None,
-        code: Some("CR4201"),
-    }
+    Ended { status: Status::Failed, result: None, code: Some("CR4201") }
 }
 
 pub(crate) fn refused() -> Ended {
-    Ended {
-        status: Status::Refused,
-        result: None,
-        code: Some("CR2104"),
-    }
+    Ended { status: Status::Refused, result: None, code: Some("CR2104") }
 }
 
 pub(crate) fn priced() -> Ended {
-    Ended {
-        status: Status::Priced,
-        result: None,
-        code: None,
-    }
+    Ended { status: Status::Priced, result: None, code: None }
 }
 
 impl Outcome for Ended {

@@ -22,15 +22,9 @@ async fn child_of_the_kill_test() {
     let registry = open(&directory).await.unwrap();
     println!("ready");
     loop {
-        let (_, pending) = registry
-            .reserve(intent(&QueryId::generate().unwrap()))
-            .await
-            .unwrap();
+        let (_, pending) = registry.reserve(intent(&QueryId::generate().unwrap())).await.unwrap();
         registry.record(pending, released()).await.unwrap();
-        registry
-            .record_refusal(attempt(&QueryId::generate().unwrap()), refused())
-            .await
-            .unwrap();
+        registry.record_refusal(attempt(&QueryId::generate().unwrap()), refused()).await.unwrap();
     }
 }
 
@@ -52,25 +46,12 @@ async fn a_killed_process_leaves_a_log_that_verifies() {
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
         child.kill().unwrap();
         child.wait().unwrap();
-        let house = House {
-            directory: TempDir::new().unwrap(),
-            registry: open(directory.path()).await.unwrap(),
-        };
+        let house = House { directory: TempDir::new().unwrap(), registry: open(directory.path()).await.unwrap() };
         let kinds = house.kinds().await;
         let count = |kind: &str| kinds.iter().filter(|entry| *entry == kind).count();
-        assert_eq!(
-            count("query.intent"),
-            count("query.outcome"),
-            "every intent has its outcome"
-        );
+        assert_eq!(count("query.intent"), count("query.outcome"), "every intent has its outcome");
         assert!(
-            house
-                .registry
-                .queries(&room_name(), None, 1000)
-                .await
-                .unwrap()
-                .iter()
-                .all(|query| query.status.is_some())
+            house.registry.queries(&room_name(), None, 1000).await.unwrap().iter().all(|query| query.status.is_some())
         );
     }
     verified(&registry);

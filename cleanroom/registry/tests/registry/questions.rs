@@ -4,8 +4,8 @@ use cleanroom_registry::{Actor, Door, IdempotencyState, QueryId, RegistryError, 
 use serde_json::{Value, json};
 
 use crate::house::{
-    Ended, House, agency, attempt, data, failed, intent, policy, policy_text, priced, purchases,
-    refused, released, room_name, verified,
+    Ended, House, agency, attempt, data, failed, intent, policy, policy_text, priced, purchases, refused, released,
+    room_name, verified,
 };
 
 const SET_UP: [&str; 3] = ["room.put", "policy.active", "table.version"];
@@ -22,41 +22,22 @@ async fn an_answer_is_an_intent_an_outcome_and_a_delivery() {
     let (reservation, pending) = registry.reserve(intent(&id)).await.unwrap();
     assert_eq!(reservation.query_id(), &id);
     let running = registry.query(&room_name(), &id).await.unwrap().unwrap();
-    assert_eq!(
-        (running.status, running.document, running.result),
-        (None, Value::Null, None)
-    );
+    assert_eq!((running.status, running.document, running.result), (None, Value::Null, None));
     assert_eq!(said_since(&house).await, ["query.intent"]);
 
-    let (answer, receipt) = registry
-        .record(pending, released())
-        .await
-        .unwrap()
-        .into_parts();
+    let (answer, receipt) = registry.record(pending, released()).await.unwrap().into_parts();
     assert_eq!((answer, receipt.sequence), (released(), 4));
     verified(&registry);
     let ended = registry.query(&room_name(), &id).await.unwrap().unwrap();
-    assert_eq!(
-        (ended.status, ended.document),
-        (Some(Status::Released), json!({"outcome": "released"}))
-    );
+    assert_eq!((ended.status, ended.document), (Some(Status::Released), json!({"outcome": "released"})));
     assert_eq!(ended.result, released().result);
 
-    registry
-        .delivered(&room_name(), &id, &agency(), "json")
-        .await
-        .unwrap();
-    assert_eq!(
-        said_since(&house).await,
-        ["query.intent", "query.outcome", "result.delivered"]
-    );
+    registry.delivered(&room_name(), &id, &agency(), "json").await.unwrap();
+    assert_eq!(said_since(&house).await, ["query.intent", "query.outcome", "result.delivered"]);
     for entry in registry.log_entries(&room_name(), 3, 10).await.unwrap() {
         let entry = Entry::parse(entry.json.as_bytes()).unwrap();
         assert_eq!(entry.request.as_deref(), Some(id.as_str()));
-        assert_eq!(
-            (entry.actor.partner.as_deref(), entry.actor.door),
-            (Some("agency"), cleanroom_log::Door::Rest)
-        );
+        assert_eq!((entry.actor.partner.as_deref(), entry.actor.door), (Some("agency"), cleanroom_log::Door::Rest));
     }
 }
 
@@ -65,27 +46,10 @@ async fn the_log_commits_to_the_result_and_cannot_be_searched_for_it() {
     let house = House::furnished().await;
     let mut commitments = Vec::new();
     for _ in 0..2 {
-        let (_, pending) = house
-            .registry
-            .reserve(intent(&QueryId::generate().unwrap()))
-            .await
-            .unwrap();
-        let sequence = house
-            .registry
-            .record(pending, released())
-            .await
-            .unwrap()
-            .receipt()
-            .sequence;
-        let entries = house
-            .registry
-            .log_entries(&room_name(), sequence, 1)
-            .await
-            .unwrap();
-        let Event::QueryOutcome(outcome) = Entry::parse(entries.first().unwrap().json.as_bytes())
-            .unwrap()
-            .event
-        else {
+        let (_, pending) = house.registry.reserve(intent(&QueryId::generate().unwrap())).await.unwrap();
+        let sequence = house.registry.record(pending, released()).await.unwrap().receipt().sequence;
+        let entries = house.registry.log_entries(&room_name(), sequence, 1).await.unwrap();
+        let Event::QueryOutcome(outcome) = Entry::parse(entries.first().unwrap().json.as_bytes()).unwrap().event else {
             panic!("not the entry of an outcome")
         };
         commitments.push(outcome.result.unwrap());
@@ -102,52 +66,30 @@ async fn what_is_not_executed_is_one_entry() {
     let registry = &house.registry;
     for outcome in [refused(), priced(), failed()] {
         let id = QueryId::generate().unwrap();
-        let recorded = registry
-            .record_refusal(attempt(&id), outcome.clone())
-            .await
-            .unwrap();
+        let recorded = registry.record_refusal(attempt(&id), outcome.clone()).await.unwrap();
         assert_eq!(recorded.value(), &outcome);
         let stored = registry.query(&room_name(), &id).await.unwrap().unwrap();
         assert_eq!(stored.status, Some(outcome.status));
         assert!(matches!(
-            registry
-                .delivered(&room_name(), &id, &agency(), "json")
-                .await,
+            registry.delivered(&room_name(), &id, &agency(), "json").await,
             Err(RegistryError::NotReleased(_))
         ));
     }
-    assert_eq!(
-        said_since(&house).await,
-        ["query.refused", "query.priced", "query.refused"]
-    );
+    assert_eq!(said_since(&house).await, ["query.refused", "query.priced", "query.refused"]);
 }
 
 #[tokio::test]
 async fn an_outcome_stands_only_where_it_belongs() {
     let house = House::furnished().await;
     let registry = &house.registry;
-    let unreserved = registry
-        .record_refusal(attempt(&QueryId::generate().unwrap()), released())
-        .await;
+    let unreserved = registry.record_refusal(attempt(&QueryId::generate().unwrap()), released()).await;
     assert!(matches!(unreserved, Err(RegistryError::Misplaced { .. })));
-    for outcome in [
-        refused(),
-        priced(),
-        Ended {
-            result: None,
-            ..released()
-        },
-        Ended {
-            result: released().result,
-            ..failed()
-        },
-    ] {
+    for outcome in
+        [refused(), priced(), Ended { result: None, ..released() }, Ended { result: released().result, ..failed() }]
+    {
         let id = QueryId::generate().unwrap();
         let (_, pending) = registry.reserve(intent(&id)).await.unwrap();
-        assert!(matches!(
-            registry.record(pending, outcome).await,
-            Err(RegistryError::Misplaced { .. })
-        ));
+        assert!(matches!(registry.record(pending, outcome).await, Err(RegistryError::Misplaced { .. })));
         assert_eq!(ended(&house, &id).await, Status::Failed);
     }
 }
@@ -165,14 +107,7 @@ async fn a_pending_that_is_dropped_becomes_a_failure_at_once() {
 /// The status of a query that is being ended by a task of its own.
 async fn ended(house: &House, id: &QueryId) -> Status {
     for _ in 0..500 {
-        if let Some(status) = house
-            .registry
-            .query(&room_name(), id)
-            .await
-            .unwrap()
-            .unwrap()
-            .status
-        {
+        if let Some(status) = house.registry.query(&room_name(), id).await.unwrap().unwrap().status {
             return status;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -184,20 +119,10 @@ async fn ended(house: &House, id: &QueryId) -> Status {
 async fn a_query_is_executed_under_the_active_policy_or_not_at_all() {
     let house = House::furnished().await;
     let registry = &house.registry;
-    registry
-        .put_policy(
-            &room_name(),
-            &policy(2, 30),
-            &policy_text(2, 30),
-            &Actor::operator(),
-        )
-        .await
-        .unwrap();
+    registry.put_policy(&room_name(), &policy(2, 30), &policy_text(2, 30), &Actor::operator()).await.unwrap();
     let id = QueryId::generate().unwrap();
     let outdated = registry.reserve(intent(&id)).await.map(drop);
-    assert!(
-        matches!(&outdated, Err(error @ RegistryError::PolicyChanged(_)) if error.code() == "CR4203")
-    );
+    assert!(matches!(&outdated, Err(error @ RegistryError::PolicyChanged(_)) if error.code() == "CR4203"));
     assert_eq!(registry.query(&room_name(), &id).await.unwrap(), None);
     assert_eq!(said_since(&house).await, ["policy.active"]);
 }
@@ -207,10 +132,7 @@ async fn a_query_id_is_used_once() {
     let house = House::furnished().await;
     let id = QueryId::generate().unwrap();
     let (_, pending) = house.registry.reserve(intent(&id)).await.unwrap();
-    assert!(matches!(
-        house.registry.reserve(intent(&id)).await,
-        Err(RegistryError::QueryExists { .. })
-    ));
+    assert!(matches!(house.registry.reserve(intent(&id)).await, Err(RegistryError::QueryExists { .. })));
     let refusal = house.registry.record_refusal(attempt(&id), refused()).await;
     assert!(matches!(refusal, Err(RegistryError::QueryExists { .. })));
     // The first one is none the worse for it.
@@ -221,25 +143,11 @@ async fn a_query_id_is_used_once() {
 #[tokio::test]
 async fn an_open_query_keeps_its_snapshot_in_use() {
     let house = House::furnished().await;
-    let (_, pending) = house
-        .registry
-        .reserve(intent(&QueryId::generate().unwrap()))
-        .await
-        .unwrap();
-    house
-        .registry
-        .put_table_version(&room_name(), &purchases(), data("b"), &Actor::operator())
-        .await
-        .unwrap();
-    assert_eq!(
-        house.registry.snapshots_in_use().await.unwrap(),
-        ["a".repeat(64), "b".repeat(64)]
-    );
+    let (_, pending) = house.registry.reserve(intent(&QueryId::generate().unwrap())).await.unwrap();
+    house.registry.put_table_version(&room_name(), &purchases(), data("b"), &Actor::operator()).await.unwrap();
+    assert_eq!(house.registry.snapshots_in_use().await.unwrap(), ["a".repeat(64), "b".repeat(64)]);
     house.registry.record(pending, failed()).await.unwrap();
-    assert_eq!(
-        house.registry.snapshots_in_use().await.unwrap(),
-        ["b".repeat(64)]
-    );
+    assert_eq!(house.registry.snapshots_in_use().await.unwrap(), ["b".repeat(64)]);
 }
 
 #[tokio::test]
@@ -247,47 +155,20 @@ async fn intents_count_against_the_day_and_refusals_do_not() {
     let house = House::furnished().await;
     let registry = &house.registry;
     for outcome in [released(), failed()] {
-        let (_, pending) = registry
-            .reserve(intent(&QueryId::generate().unwrap()))
-            .await
-            .unwrap();
+        let (_, pending) = registry.reserve(intent(&QueryId::generate().unwrap())).await.unwrap();
         registry.record(pending, outcome).await.unwrap();
     }
-    registry
-        .record_refusal(attempt(&QueryId::generate().unwrap()), refused())
-        .await
-        .unwrap();
-    assert_eq!(
-        registry
-            .queries_today(&room_name(), &agency(), &purchases())
-            .await
-            .unwrap(),
-        2
-    );
+    registry.record_refusal(attempt(&QueryId::generate().unwrap()), refused()).await.unwrap();
+    assert_eq!(registry.queries_today(&room_name(), &agency(), &purchases()).await.unwrap(), 2);
     let retailer = purchases().owner().clone();
-    assert_eq!(
-        registry
-            .queries_today(&room_name(), &retailer, &purchases())
-            .await
-            .unwrap(),
-        0
-    );
+    assert_eq!(registry.queries_today(&room_name(), &retailer, &purchases()).await.unwrap(), 0);
 
-    let listed = registry
-        .queries(&room_name(), Some(&agency()), 2)
-        .await
-        .unwrap();
+    let listed = registry.queries(&room_name(), Some(&agency()), 2).await.unwrap();
     assert_eq!(
         listed.iter().map(|query| query.status).collect::<Vec<_>>(),
         [Some(Status::Refused), Some(Status::Failed)]
     );
-    assert!(
-        registry
-            .queries(&room_name(), Some(&retailer), 9)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(registry.queries(&room_name(), Some(&retailer), 9).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -296,10 +177,7 @@ async fn of_questions_that_come_at_once_no_more_than_the_limit_are_reserved() {
     let tasks = (0..6).map(|_| {
         let registry = house.registry.clone();
         tokio::spawn(async move {
-            match registry
-                .reserve_within(intent(&QueryId::generate().unwrap()), &[(purchases(), 4)])
-                .await
-            {
+            match registry.reserve_within(intent(&QueryId::generate().unwrap()), &[(purchases(), 4)]).await {
                 Ok((_, pending)) => registry.record(pending, released()).await.map(drop),
                 Err(error) => Err(error),
             }
@@ -320,56 +198,24 @@ async fn of_questions_that_come_at_once_no_more_than_the_limit_are_reserved() {
 async fn an_idempotency_key_stands_for_one_request() {
     let house = House::furnished().await;
     let (first, second) = (QueryId::generate().unwrap(), QueryId::generate().unwrap());
-    let key = async |request, id| {
-        house
-            .registry
-            .reserve_key(&room_name(), &agency(), "k1", request, id)
-            .await
-            .unwrap()
-    };
+    let key = async |request, id| house.registry.reserve_key(&room_name(), &agency(), "k1", request, id).await.unwrap();
     assert_eq!(key("r1", &first).await, IdempotencyState::New);
-    assert_eq!(
-        key("r1", &second).await,
-        IdempotencyState::Same(first.clone())
-    );
+    assert_eq!(key("r1", &second).await, IdempotencyState::Same(first.clone()));
     assert_eq!(key("r2", &second).await, IdempotencyState::Conflict);
     let nowhere = RoomName::new("elsewhere").unwrap();
-    let unknown = house
-        .registry
-        .reserve_key(&nowhere, &agency(), "k1", "r1", &first)
-        .await;
+    let unknown = house.registry.reserve_key(&nowhere, &agency(), "k1", "r1", &first).await;
     assert!(matches!(unknown, Err(RegistryError::NoSuchRoom(_))));
 }
 
 #[tokio::test]
 async fn a_proof_needs_nothing_but_the_key() {
     let house = House::furnished().await;
-    let key = house
-        .registry
-        .log_vkey(&room_name())
-        .await
-        .unwrap()
-        .parse()
-        .unwrap();
-    for entry in house
-        .registry
-        .log_entries(&room_name(), 0, 10)
-        .await
-        .unwrap()
-    {
-        let proof: InclusionProof = house
-            .registry
-            .proof(&room_name(), entry.sequence)
-            .await
-            .unwrap()
-            .parse()
-            .unwrap();
+    let key = house.registry.log_vkey(&room_name()).await.unwrap().parse().unwrap();
+    for entry in house.registry.log_entries(&room_name(), 0, 10).await.unwrap() {
+        let proof: InclusionProof = house.registry.proof(&room_name(), entry.sequence).await.unwrap().parse().unwrap();
         assert_eq!(proof.verify(entry.json.as_bytes(), &key).unwrap().size, 3);
         assert!(proof.verify(b"another entry", &key).is_err());
     }
     let beyond = house.registry.proof(&room_name(), 3).await;
-    assert!(matches!(
-        beyond,
-        Err(RegistryError::NoSuchEntry { sequence: 3, .. })
-    ));
+    assert!(matches!(beyond, Err(RegistryError::NoSuchEntry { sequence: 3, .. })));
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use arrow::array::AsArray as _;
-use cleanroom_log::{VerifierKey, entries_path, verify_tree};
+use cleanroom_log::{Code, VerifierKey, entries_path, verify_tree};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
@@ -12,6 +12,9 @@ use super::stage::Stage;
 use crate::command::audit;
 use crate::embedded::Session;
 use crate::fault::{Fault, Result};
+
+/// Most findings that are shown.
+const FINDINGS: usize = 2;
 
 /// The address, or token, of the first row of a file.
 pub(super) fn first_email(folder: &Path, name: &str) -> Result<String> {
@@ -80,10 +83,19 @@ pub(super) fn verify(stage: &mut Stage, log: &Path, key: &str) -> Result<()> {
 
 /// Verifies and shows the report. Gives the number of entries.
 fn check(stage: &mut Stage, log: &Path, keys: &[VerifierKey], sound: bool) -> Result<u64> {
-    let reports = verify_tree(log, keys).map_err(|error| Fault::failure(error, ""))?;
+    let mut reports = verify_tree(log, keys).map_err(|error| Fault::failure(error, ""))?;
     let passed = reports.iter().all(|report| report.report.passed());
     stage.expect(passed == sound && !reports.is_empty(), "the log verifies, and a changed one does not");
-    stage.quote(audit::for_people(&reports).trim_end())?;
+    let mut more = 0;
+    for report in &mut reports {
+        let findings = &mut report.report.findings;
+        // What is said of an entry comes first: one changed entry is in many files.
+        findings.sort_by_key(|finding| finding.code == Code::TileMismatch);
+        more += findings.len().saturating_sub(FINDINGS);
+        findings.truncate(FINDINGS);
+    }
+    let more = if more > 0 { format!("  and {more} more findings") } else { String::new() };
+    stage.quote(format!("{}{more}", audit::for_people(&reports)).trim_end())?;
     Ok(reports.first().map_or(0, |report| report.report.size))
 }
 

@@ -39,14 +39,21 @@ impl Checker<'_> {
             (release.audience.is_some(), "release.audience", "the least audience"),
             (release.max_cells.is_some(), "release.max_cells", "a cap on released cells"),
             (release.small_groups == SmallGroups::Merge, "release.small_groups", "merging small groups"),
-            (release.dominance.is_some_and(|rule| rule.top > 1), "release.dominance", "dominance of more than one unit"),
+            (
+                release.dominance.is_some_and(|rule| rule.top > 1),
+                "release.dominance",
+                "dominance of more than one unit",
+            ),
             (access.templates.is_some(), "access.templates", "a list of templates"),
         ];
         for (asked, rule, what) in wanted {
             if asked {
                 return refuse(
                     Code::RuleNotEnforced,
-                    format!("the policy of `{}` asks for {what}, which this version cannot enforce; the table is closed", facts.name),
+                    format!(
+                        "the policy of `{}` asks for {what}, which this version cannot enforce; the table is closed",
+                        facts.name
+                    ),
                     rule,
                 );
             }
@@ -59,7 +66,8 @@ impl Checker<'_> {
         let all: BTreeSet<Instance> = rows.instances.clone();
         for instance in &all {
             let facts = self.facts(*instance)?;
-            let others = || all.iter().filter_map(|other| self.instances.get(*other)).filter(|other| other.name != facts.name);
+            let others =
+                || all.iter().filter_map(|other| self.instances.get(*other)).filter(|other| other.name != facts.name);
             let (met, what) = match facts.policy.joins.require {
                 Require::None => (true, ""),
                 Require::Any => (others().next().is_some(), "another protected table"),

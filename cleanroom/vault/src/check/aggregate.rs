@@ -147,13 +147,7 @@ impl Checker<'_> {
     }
 
     /// One aggregate of a release point.
-    fn cell(
-        &self,
-        expr: &Expr,
-        data_type: &DataType,
-        scope: &Scope<'_>,
-        rows: &Rows,
-    ) -> Result<Cell, Refusal> {
+    fn cell(&self, expr: &Expr, data_type: &DataType, scope: &Scope<'_>, rows: &Rows) -> Result<Cell, Refusal> {
         let call = called(expr)?;
         let name = call.func.name();
         let (argument, filter) = plain_call(call, scope)?;
@@ -313,7 +307,8 @@ impl Checker<'_> {
         for Derived { columns, output, label } in derived {
             let (qualifier, field) = names.next().ok_or_else(no_name)?;
             aggregates.extend(columns);
-            let typed = Expr::TryCast(datafusion::logical_expr::TryCast::new(Box::new(output), field.data_type().clone()));
+            let typed =
+                Expr::TryCast(datafusion::logical_expr::TryCast::new(Box::new(output), field.data_type().clone()));
             outputs.push(typed.alias_qualified(qualifier.cloned(), field.name()));
             labels.push(label);
         }
@@ -345,12 +340,20 @@ impl Checker<'_> {
         let (total, label) = expression::expression(argument, scope)?;
         match name {
             "count" => {
-                if call.params.distinct && !label.is_key() && !label.allows(Use::Dimension) && !label.allows(Use::Filter) {
+                if call.params.distinct
+                    && !label.is_key()
+                    && !label.allows(Use::Dimension)
+                    && !label.allows(Use::Filter)
+                {
                     return Err(expression::not_granted(argument, scope, Use::Dimension));
                 }
                 if let Some(measure) = &label.measure {
                     self.measure_granted(measure, MeasureFunction::Count, argument, &label, scope)?;
-                } else if !(label.is_key() || label.kind == Kind::Constant || label.allows(Use::Filter) || label.allows(Use::Dimension)) {
+                } else if !(label.is_key()
+                    || label.kind == Kind::Constant
+                    || label.allows(Use::Filter)
+                    || label.allows(Use::Dimension))
+                {
                     return Err(expression::not_granted(argument, scope, Use::Filter));
                 }
                 self.count_granted(rows)?;
@@ -476,8 +479,11 @@ fn under_case<'e>(
 }
 
 fn not_allowed(name: &str) -> Refusal {
-    Refusal::new(Code::Aggregate, format!("`{name}` is not allowed over protected rows; COUNT, COUNT(DISTINCT key), SUM and AVG are"))
-        .about(name)
+    Refusal::new(
+        Code::Aggregate,
+        format!("`{name}` is not allowed over protected rows; COUNT, COUNT(DISTINCT key), SUM and AVG are"),
+    )
+    .about(name)
 }
 
 fn not_a_measure(argument: &Expr, scope: &Scope<'_>) -> Refusal {

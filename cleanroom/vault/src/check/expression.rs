@@ -10,9 +10,7 @@ use arrow::datatypes::{DataType, IntervalUnit};
 use cleanroom_policy::{Policy, Use};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::functions::core::expr_fn::nullif;
-use datafusion::logical_expr::expr::{
-    Alias, Between, BinaryExpr, Case, InList, Like, ScalarFunction, TryCast,
-};
+use datafusion::logical_expr::expr::{Alias, Between, BinaryExpr, Case, InList, Like, ScalarFunction, TryCast};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
 
 use super::functions;
@@ -50,7 +48,8 @@ impl Scope<'_> {
     }
 
     pub(crate) fn data_type(&self, expr: &Expr) -> Result<DataType, Refusal> {
-        expr.get_type(self.schema).map_err(|_detail| Refusal::new(Code::Invalid, "the types of an expression do not fit"))
+        expr.get_type(self.schema)
+            .map_err(|_detail| Refusal::new(Code::Invalid, "the types of an expression do not fit"))
     }
 }
 
@@ -114,7 +113,9 @@ pub(crate) fn expression(expr: &Expr, scope: &Scope<'_>) -> Result<(Expr, Label)
         Expr::InList(list) => in_list(list, scope),
         Expr::Case(case) => case_expression(case, scope),
         Expr::ScalarFunction(call) => scalar_function(call, scope),
-        Expr::SimilarTo(_) => Err(Refusal::new(Code::Function, "SIMILAR TO is not allowed on protected rows").about("SIMILAR")),
+        Expr::SimilarTo(_) => {
+            Err(Refusal::new(Code::Function, "SIMILAR TO is not allowed on protected rows").about("SIMILAR"))
+        }
         Expr::AggregateFunction(call) => {
             Err(Refusal::new(Code::Aggregate, "an aggregate stands where none can").about(call.func.name()))
         }
@@ -216,8 +217,7 @@ fn compared<const N: usize>(parts: [&Expr; N], scope: &Scope<'_>) -> Result<([Ex
         labels.push(label);
     }
     let label = Label::computed(&labels);
-    let totals =
-        totals.try_into().map_err(|_more| Refusal::new(Code::Internal, "an expression changed its arity"))?;
+    let totals = totals.try_into().map_err(|_more| Refusal::new(Code::Internal, "an expression changed its arity"))?;
     Ok((totals, label))
 }
 
@@ -329,11 +329,10 @@ fn binary_expression(binary: &BinaryExpr, scope: &Scope<'_>) -> Result<(Expr, La
         | Operator::Question
         | Operator::QuestionAnd
         | Operator::QuestionPipe
-        | Operator::Colon => Err(Refusal::new(
-            Code::Function,
-            format!("the operator `{op}` is not allowed on protected rows"),
-        )
-        .about(op.to_string())),
+        | Operator::Colon => {
+            Err(Refusal::new(Code::Function, format!("the operator `{op}` is not allowed on protected rows"))
+                .about(op.to_string()))
+        }
     }
 }
 
@@ -397,7 +396,9 @@ fn safe_divisor(expr: &Expr) -> bool {
 }
 
 fn guarded(divisor: Expr, op: Operator, data_type: &DataType) -> Result<Expr, Refusal> {
-    if !matches!(op, Operator::Divide | Operator::Modulo) || functions::literal(&divisor).is_some_and(|value| !zero(value)) {
+    if !matches!(op, Operator::Divide | Operator::Modulo)
+        || functions::literal(&divisor).is_some_and(|value| !zero(value))
+    {
         return Ok(divisor);
     }
     let zero = ScalarValue::new_zero(data_type)
@@ -419,9 +420,11 @@ fn small_interval(expr: &Expr) -> bool {
                 && (-DAYS..=DAYS).contains(&interval.days)
                 && (-NANOS..=NANOS).contains(&interval.nanoseconds)
         }
-        Some(value) => matches!(value.data_type(), DataType::Interval(IntervalUnit::YearMonth)) && {
-            matches!(value, ScalarValue::IntervalYearMonth(Some(months)) if (-MONTHS..=MONTHS).contains(months))
-        },
+        Some(value) => {
+            matches!(value.data_type(), DataType::Interval(IntervalUnit::YearMonth)) && {
+                matches!(value, ScalarValue::IntervalYearMonth(Some(months)) if (-MONTHS..=MONTHS).contains(months))
+            }
+        }
         None => false,
     }
 }

@@ -55,21 +55,76 @@ const PROTECTED: &[(&str, Arguments)] = &[
 /// Further functions above the release, where errors can depend on released values only. Nothing that grows its input
 /// without bound, draws at random, tells the time, or reads files or settings.
 const RELEASED: &[&str] = &[
-    "abs", "acos", "asin", "atan", "atan2", "cbrt", "concat_ws", "cos", "cot", "degrees", "exp", "gcd", "isnan",
-    "iszero", "lcm", "ln", "log", "log10", "log2", "nanvl", "nvl2", "pi", "power", "radians", "replace", "reverse",
-    "signum", "sin", "split_part", "sqrt", "substr_index", "tan", "to_char", "to_date", "translate",
+    "abs",
+    "acos",
+    "asin",
+    "atan",
+    "atan2",
+    "cbrt",
+    "concat_ws",
+    "cos",
+    "cot",
+    "degrees",
+    "exp",
+    "gcd",
+    "isnan",
+    "iszero",
+    "lcm",
+    "ln",
+    "log",
+    "log10",
+    "log2",
+    "nanvl",
+    "nvl2",
+    "pi",
+    "power",
+    "radians",
+    "replace",
+    "reverse",
+    "signum",
+    "sin",
+    "split_part",
+    "sqrt",
+    "substr_index",
+    "tan",
+    "to_char",
+    "to_date",
+    "translate",
 ];
 
 /// Aggregates above the release.
 const RELEASED_AGGREGATES: &[&str] = &[
-    "avg", "bool_and", "bool_or", "corr", "count", "covar_pop", "covar_samp", "grouping", "max", "median", "min",
-    "stddev", "stddev_pop", "sum", "var", "var_pop",
+    "avg",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "covar_pop",
+    "covar_samp",
+    "grouping",
+    "max",
+    "median",
+    "min",
+    "stddev",
+    "stddev_pop",
+    "sum",
+    "var",
+    "var_pop",
 ];
 
 /// Window functions above the release, besides the aggregates.
 const RELEASED_WINDOWS: &[&str] = &[
-    "cume_dist", "dense_rank", "first_value", "lag", "last_value", "lead", "nth_value", "ntile", "percent_rank",
-    "rank", "row_number",
+    "cume_dist",
+    "dense_rank",
+    "first_value",
+    "lag",
+    "last_value",
+    "lead",
+    "nth_value",
+    "ntile",
+    "percent_rank",
+    "rank",
+    "row_number",
 ];
 
 fn refuse(name: &str, where_: &str) -> Refusal {
@@ -77,11 +132,7 @@ fn refuse(name: &str, where_: &str) -> Refusal {
 }
 
 /// A call on values of protected rows; `types` are those of the arguments.
-pub(crate) fn check_protected(
-    name: &str,
-    args: &[Expr],
-    first_is_float: bool,
-) -> Result<(), Refusal> {
+pub(crate) fn check_protected(name: &str, args: &[Expr], first_is_float: bool) -> Result<(), Refusal> {
     let Some((_name, rule)) = PROTECTED.iter().find(|(known, _rule)| *known == name) else {
         return Err(refuse(name, "on protected rows"));
     };

@@ -84,12 +84,11 @@ impl Checker<'_> {
         };
         let both: Vec<Label> = left.labels.iter().chain(&right.labels).cloned().collect();
         let schema = joined_schema(join)?;
-        let (on, filter) =
-            self.with_scope(&schema, &both, |scope| key_conditions(join, scope))?;
+        let (on, filter) = self.with_scope(&schema, &both, |scope| key_conditions(join, scope))?;
         self.check_partners(&left, &right)?;
 
-        let labels = output_labels(join.join_type, &left.labels, &right.labels)
-            .ok_or_else(|| not_available(join.join_type))?;
+        let labels =
+            output_labels(join.join_type, &left.labels, &right.labels).ok_or_else(|| not_available(join.join_type))?;
         let instances: BTreeSet<Instance> = left.instances.union(&right.instances).copied().collect();
         let (left_foreign, right_foreign) = (self.weighable(&left)?, self.weighable(&right)?);
         let keeps_left = join.join_type != JoinType::RightSemi;
@@ -176,8 +175,8 @@ impl Checker<'_> {
             .suggest("add the equality, for instance ON rows.product_id = products.product_id"));
         }
         self.check_reference_partners(&rows, &both)?;
-        let labels = output_labels(join.join_type, left_labels, right_labels)
-            .ok_or_else(|| not_available(join.join_type))?;
+        let labels =
+            output_labels(join.join_type, left_labels, right_labels).ok_or_else(|| not_available(join.join_type))?;
         let fanned_out = if unique || semi {
             rows.fanned_out
         } else {
@@ -188,15 +187,18 @@ impl Checker<'_> {
             Side::Right => (reference.plan, rows.plan),
         };
         let plan = rebuilt(join, left, right, on, filter)?;
-        Ok(Relation::Rows(Rows { plan, labels, unit: rows.unit, instances: rows.instances, fanned_out, per_unit: false }))
+        Ok(Relation::Rows(Rows {
+            plan,
+            labels,
+            unit: rows.unit,
+            instances: rows.instances,
+            fanned_out,
+            per_unit: false,
+        }))
     }
 
     /// The kind of a join, which every policy in it must list.
-    fn kind_of<'i>(
-        &self,
-        join: &Join,
-        instances: impl Iterator<Item = &'i Instance>,
-    ) -> Result<JoinKind, Refusal> {
+    fn kind_of<'i>(&self, join: &Join, instances: impl Iterator<Item = &'i Instance>) -> Result<JoinKind, Refusal> {
         let kind = match join.join_type {
             JoinType::Inner => JoinKind::Inner,
             JoinType::LeftSemi | JoinType::RightSemi => JoinKind::Semi,
@@ -290,6 +292,9 @@ impl Checker<'_> {
     }
 }
 
+/// The equalities of a join and what else it asks for.
+type Conditions = (Vec<(Expr, Expr)>, Option<Expr>);
+
 #[derive(Clone, Copy)]
 enum Side {
     Left,
@@ -297,7 +302,7 @@ enum Side {
 }
 
 /// A top-level AND-ed equality of keys of one space, one from each side; all else obeys the filter rule.
-fn key_conditions(join: &Join, scope: &Scope<'_>) -> Result<(Vec<(Expr, Expr)>, Option<Expr>), Refusal> {
+fn key_conditions(join: &Join, scope: &Scope<'_>) -> Result<Conditions, Refusal> {
     if join.null_equality != NullEquality::NullEqualsNothing {
         return Err(null_safe());
     }

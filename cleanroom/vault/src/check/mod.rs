@@ -18,9 +18,7 @@ use std::sync::Arc;
 
 use cleanroom_policy::{PartnerName, Policy, Use};
 use datafusion::common::Column;
-use datafusion::logical_expr::{
-    Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan,
-};
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan};
 
 pub(crate) use aggregate::{Cell, CellKind, ReleasePoint};
 pub(crate) use distinct::OwnDistinct;
@@ -62,7 +60,9 @@ pub(crate) fn check(
             tables.push(Arc::clone(facts));
         }
     }
-    if let Some(none) = room.tables.iter().find(|facts| facts.data.is_none() && tables.iter().any(|t| t.name == facts.name)) {
+    if let Some(none) =
+        room.tables.iter().find(|facts| facts.data.is_none() && tables.iter().any(|t| t.name == facts.name))
+    {
         return Err(Refusal::new(Code::NotAvailable, format!("the table `{}` has no data yet", none.name)));
     }
     let notes = checker.notes();
@@ -115,9 +115,7 @@ fn internal(_detail: datafusion::error::DataFusionError) -> Refusal {
 
 impl Checker<'_> {
     fn facts(&self, instance: Instance) -> Result<&Arc<TableFacts>, Refusal> {
-        self.instances
-            .get(instance)
-            .ok_or_else(|| Refusal::new(Code::Internal, "a place of the plan has no table"))
+        self.instances.get(instance).ok_or_else(|| Refusal::new(Code::Internal, "a place of the plan has no table"))
     }
 
     fn with_scope<T>(
@@ -166,9 +164,7 @@ impl Checker<'_> {
             | LogicalPlan::Dml(_)
             | LogicalPlan::Ddl(_)
             | LogicalPlan::Copy(_)
-            | LogicalPlan::DescribeTable(_) => {
-                Err(Refusal::new(Code::NotOneSelect, "the statement is not a SELECT"))
-            }
+            | LogicalPlan::DescribeTable(_) => Err(Refusal::new(Code::NotOneSelect, "the statement is not a SELECT")),
         }
     }
 
@@ -223,7 +219,9 @@ impl Checker<'_> {
                 unit: Column::new(Some(alias.alias.clone()), rows.unit.name),
                 ..rows
             }),
-            Relation::Reference(reference) => Relation::Reference(Reference { plan: renamed(reference.plan)?, ..reference }),
+            Relation::Reference(reference) => {
+                Relation::Reference(Reference { plan: renamed(reference.plan)?, ..reference })
+            }
             Relation::Open(plan) => Relation::Open(renamed(plan)?),
         })
     }
@@ -320,20 +318,26 @@ impl Checker<'_> {
         if rows.per_unit {
             return Refusal::new(
                 Code::GroupedByKey,
-                format!("the result would hold a row for each unit of {}; units themselves are never shown", tables.join(", ")),
+                format!(
+                    "the result would hold a row for each unit of {}; units themselves are never shown",
+                    tables.join(", ")
+                ),
             )
             .about("GROUP")
             .suggest("aggregate once more without the key, or group by a dimension");
         }
         let refusal = Refusal::new(
             Code::RowsWouldLeave,
-            format!("the result would hold rows of {}; only aggregates over groups of units are answered", tables.join(", ")),
+            format!(
+                "the result would hold rows of {}; only aggregates over groups of units are answered",
+                tables.join(", ")
+            ),
         )
         .suggest("aggregate: SELECT <dimension>, COUNT(DISTINCT <key>) ... GROUP BY <dimension>");
         match rows.instances.iter().next().and_then(|instance| self.instances.get(*instance)) {
-            Some(facts) => refusal
-                .about(facts.name.table())
-                .rule(crate::refusal::Rule::of(&facts.policy, "release.min_units")),
+            Some(facts) => {
+                refusal.about(facts.name.table()).rule(crate::refusal::Rule::of(&facts.policy, "release.min_units"))
+            }
             None => refusal,
         }
     }
@@ -344,7 +348,9 @@ impl Checker<'_> {
             notes.push("groups below the floor are not shown".to_owned());
         }
         for table in &self.own_distinct {
-            notes.push(format!("your own table {table} was joined as its distinct rows over the unit and the columns used"));
+            notes.push(format!(
+                "your own table {table} was joined as its distinct rows over the unit and the columns used"
+            ));
         }
         notes
     }
@@ -370,9 +376,7 @@ fn refused_clause(clause: &str) -> Refusal {
 }
 
 fn column_label(facts: &TableFacts, instance: Instance, name: &str) -> Result<Label, Refusal> {
-    let rule = facts
-        .column(name)
-        .ok_or_else(|| Refusal::new(Code::Internal, "a hidden column reached the plan"))?;
+    let rule = facts.column(name).ok_or_else(|| Refusal::new(Code::Internal, "a hidden column reached the plan"))?;
     let origin = Some(Origin { instance, column: name.to_owned() });
     if let Some((unit, space)) = facts.unit()
         && unit == name

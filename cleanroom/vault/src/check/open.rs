@@ -4,9 +4,7 @@ use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::functions::core::expr_fn::nullif;
 use datafusion::logical_expr::expr::{BinaryExpr, Exists, InSubquery};
-use datafusion::logical_expr::{
-    Expr, ExprSchemable, LogicalPlan, Operator, Subquery, WindowFunctionDefinition,
-};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, Subquery, WindowFunctionDefinition};
 use std::sync::Arc;
 
 use super::{Checker, Reference, Relation, functions, internal, under_name};
@@ -75,11 +73,9 @@ impl Checker<'_> {
                 .suggest("join the two results instead"));
         }
         match self.node(&subquery.subquery)? {
-            Relation::Open(plan) | Relation::Reference(Reference { plan, .. }) => Ok(Subquery {
-                subquery: Arc::new(plan),
-                outer_ref_columns: Vec::new(),
-                spans: subquery.spans.clone(),
-            }),
+            Relation::Open(plan) | Relation::Reference(Reference { plan, .. }) => {
+                Ok(Subquery { subquery: Arc::new(plan), outer_ref_columns: Vec::new(), spans: subquery.spans.clone() })
+            }
             Relation::Rows(rows) => Err(self.rows_would_leave(&rows)),
         }
     }

@@ -54,7 +54,7 @@ fn target(data_type: &DataType) -> Option<DataType> {
         D::UInt8 | D::UInt16 | D::UInt32 | D::UInt64 => Some(D::Int64),
         D::Float16 | D::Float32 | D::Float64 => Some(D::Float64),
         D::Decimal32(precision, scale) | D::Decimal64(precision, scale) | D::Decimal128(precision, scale) => {
-            u8::try_from(*scale).is_ok_and(|scale| scale <= *precision).then(|| D::Decimal128(*precision, *scale))
+            u8::try_from(*scale).is_ok_and(|scale| scale <= *precision).then_some(D::Decimal128(*precision, *scale))
         }
         D::Utf8 | D::LargeUtf8 | D::Utf8View | D::Null => Some(D::Utf8),
         D::Dictionary(_, values) if matches!(**values, D::Utf8 | D::LargeUtf8 | D::Utf8View) => Some(D::Utf8),

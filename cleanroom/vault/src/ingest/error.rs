@@ -61,6 +61,12 @@ pub enum IngestError {
     /// The key of the room.
     #[error("the key of the room: {0}")]
     Key(#[from] KeyError),
+    /// The key of the room is gone, and identities were numbered under it.
+    #[error("`{}`, the key of the room, is missing; restore it from its backup, since no other key matches the identities taken in before", path.display())]
+    KeyMissing {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// The identity space holds as many identities as can be told apart.
     #[error("identity space `{space}` is full; start a new room")]
     SpaceFull {

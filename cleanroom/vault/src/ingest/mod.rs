@@ -31,7 +31,7 @@ use self::workspace::RoomLock;
 
 pub use self::error::{IngestError, Place};
 pub use self::source::Format;
-pub(crate) use self::workspace::{clean_temporary, snapshot_path};
+pub(crate) use self::workspace::{Workspace, clean_temporary, snapshot_path, temporary_dir};
 
 /// A table's rows are to be taken in.
 pub struct IngestRequest<'a> {

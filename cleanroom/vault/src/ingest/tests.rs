@@ -407,13 +407,13 @@ async fn join_columns_of_a_reference_table_are_known_to_be_unique_or_not() {
 async fn rows_beyond_the_memory_limit_are_sorted_on_disk_into_the_same_snapshot() {
     let policy = parse_policy("policy.yaml", SALES).unwrap();
     let bench = Bench::new().await;
-    let lines: String = (0..30_000_u64).map(|n| format!("{},{n},{}\n", n * 7919 % 7_001, "x".repeat(100))).collect();
+    let lines: String = (0..60_000_u64).map(|n| format!("{},{n},{}\n", n * 7919 % 7_001, "x".repeat(150))).collect();
     let path = bench.file("sales.csv", format!("id,amount,text\n{lines}"));
     bench.take_with(&policy, path.clone(), false, 64 << 20).await.unwrap();
     let units = bench.units("shop.sales").await;
-    assert!(units.is_sorted() && units.len() == 30_000);
-    let taken = bench.take_with(&policy, path, true, 2 << 20).await.unwrap();
-    assert_eq!((taken.changed, taken.rows), (false, 30_000));
+    assert!(units.is_sorted() && units.len() == 60_000);
+    let taken = bench.take_with(&policy, path, true, 6 << 20).await.unwrap();
+    assert_eq!((taken.changed, taken.rows), (false, 60_000));
 }
 
 #[tokio::test]
@@ -422,7 +422,7 @@ async fn what_a_crash_left_is_removed_and_what_lives_stays() {
     let state = bench.state();
     let lock = RoomLock::acquire(&state, &bench.room).unwrap();
     let living = lock.workspace().unwrap();
-    let dead = state.join("tmp/ingest-dead");
+    let dead = state.join("tmp/work-dead");
     fs::create_dir(&dead).unwrap();
     fs::write(dead.join("rows"), "x").unwrap();
     fs::write(state.join("tmp/other"), "x").unwrap();
@@ -431,4 +431,28 @@ async fn what_a_crash_left_is_removed_and_what_lives_stays() {
     let path = living.path().to_owned();
     drop(living);
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_policy_that_lists_more_columns_reads_the_source_once_more() {
+    let bench = Bench::new().await;
+    let path = bench.file("sales.csv", "id,amount,kind\n1,2,x\n");
+    bench.take(SALES, path.clone()).await.unwrap();
+    let wider = SALES.replace("amount:", "kind: {use: [dimension]}\n  amount:");
+    let first = bench.take(&wider, path.clone()).await.unwrap();
+    assert_eq!((first.version, first.changed), (2, true));
+    let second = bench.take(&wider, path).await.unwrap();
+    assert_eq!((second.version, second.changed), (2, false));
+}
+
+#[tokio::test]
+async fn a_lost_room_key_is_not_replaced() {
+    let bench = Bench::new().await;
+    let path = bench.file("sales.csv", "id,amount\n1,2\n");
+    bench.take(SALES, path.clone()).await.unwrap();
+    let key = bench.state().join("rooms/market/room.key");
+    fs::remove_file(&key).unwrap();
+    let error = bench.take(SALES, path).await.unwrap_err();
+    assert!(matches!(error, IngestError::KeyMissing { .. }), "{error}");
+    assert!(!key.exists());
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::error::IngestError;
 
-const PREFIX: &str = "ingest-";
+const PREFIX: &str = "work-";
 
 /// Where the snapshot of that content address is, whether it exists or not.
 pub(crate) fn snapshot_path(data_dir: &Path, room: &RoomName, snapshot: &str) -> PathBuf {
@@ -52,6 +52,15 @@ impl RoomLock {
         self.folder("spaces")
     }
 
+    /// Whether identities of the room were numbered before.
+    pub(crate) fn has_identities(&self) -> Result<bool, IngestError> {
+        let dir = self.spaces_dir()?;
+        let any = |mut entries: fs::ReadDir| {
+            entries.try_fold(false, |found, entry| Ok(found || entry?.metadata()?.len() > 0))
+        };
+        fs::read_dir(&dir).and_then(any).map_err(IngestError::storage("list", &dir))
+    }
+
     /// The folder of the room's snapshots; created.
     pub(crate) fn snapshots_dir(&self) -> Result<PathBuf, IngestError> {
         self.folder("snapshots")
@@ -79,7 +88,8 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    fn create(tmp: &Path) -> io::Result<Self> {
+    /// Makes one in `tmp`, which exists.
+    pub(crate) fn create(tmp: &Path) -> io::Result<Self> {
         let gate = lock_file(&tmp.join(".lock"))?;
         gate.lock_shared()?;
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(tmp)?;
@@ -93,7 +103,7 @@ impl Workspace {
     }
 }
 
-/// Removes the folders of ingestions that crashed; those of living ones are locked and stay.
+/// Removes the folders of ingestions and queries that crashed; those of living processes are locked and stay.
 pub(crate) fn clean_temporary(data_dir: &Path) -> io::Result<()> {
     let tmp = data_dir.join("tmp");
     if !tmp.is_dir() {
@@ -127,12 +137,23 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<(), IngestError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(IngestError::storage("write", dir))
 }
 
+/// The folder for what does not outlive the process; created, for its owner alone.
+pub(crate) fn temporary_dir(data_dir: &Path) -> io::Result<PathBuf> {
+    let tmp = data_dir.join("tmp");
+    private_dir(&tmp)?;
+    Ok(tmp)
+}
+
 fn create_dir(dir: &Path) -> Result<(), IngestError> {
+    private_dir(dir).map_err(IngestError::storage("create", dir))
+}
+
+fn private_dir(dir: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(IngestError::storage("create", dir))
+    builder.create(dir)
 }
 
 fn lock_file(path: &Path) -> io::Result<File> {

@@ -61,7 +61,7 @@ impl CsvRecords {
             let fed = position.byte() < self.length || self.meter.fed.load(Ordering::Relaxed);
             let inside = self.record.as_slice().iter().filter(|byte| **byte == b'\n').count();
             let line = position.line() - u64::from(fed) - inside as u64;
-            if self.meter.quotes.load(Ordering::Relaxed) % 2 != 0 && position.byte() >= self.length {
+            if !self.meter.quotes.load(Ordering::Relaxed).is_multiple_of(2) && position.byte() >= self.length {
                 // The last line feed, if any, is inside the field and ends no record.
                 let line = line + u64::from(fed);
                 return Err(bad_record(&self.label, line, "a quoted field is not closed before the end of the file"));

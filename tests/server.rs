@@ -1,0 +1,356 @@
+//! The server: REST as partners use it, and what is left when it is killed.
+
+use std::fs;
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::cleanroom;
+
+/// A running server on a free port of this machine.
+struct Server {
+    process: Child,
+    address: String,
+    data: PathBuf,
+}
+
+struct Reply {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("no JSON with status {}: {}", self.status, String::from_utf8_lossy(&self.body)))
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+}
+
+impl Server {
+    fn start(data: &Path) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let process = cleanroom()
+            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir", data.to_str().unwrap()])
+            .stdout(Stdio::null())
+            .stderr(fs::File::options().append(true).create(true).open(data.with_extension("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let server = Self { process, address: format!("http://127.0.0.1:{port}"), data: data.to_owned() };
+        let end = Instant::now() + Duration::from_secs(30);
+        while server.try_call("GET", "/readyz", "", &[], b"").is_none_or(|reply| reply.status != 200) {
+            assert!(Instant::now() < end, "the server does not get ready");
+            thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    fn admin(&self) -> String {
+        fs::read_to_string(self.data.join("admin.token")).unwrap().trim().to_owned()
+    }
+
+    fn try_call(&self, method: &str, path: &str, token: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Reply> {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(30)))
+            .allow_non_standard_methods(true)
+            .build()
+            .into();
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.address));
+        if !token.is_empty() {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = agent.run(request.body(body.to_vec()).unwrap()).ok()?;
+        let status = response.status().as_u16();
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("").to_owned()))
+            .collect();
+        let mut body = Vec::new();
+        response.into_body().into_reader().read_to_end(&mut body).ok()?;
+        Some(Reply { status, headers, body })
+    }
+
+    fn call(&self, method: &str, path: &str, token: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        self.try_call(method, path, token, headers, body).unwrap_or_else(|| panic!("no answer to {method} {path}"))
+    }
+
+    fn token(&self, partner: &str) -> String {
+        let reply = self.call("POST", &format!("/v1/partners/{partner}/tokens"), &self.admin(), &[], b"");
+        assert_eq!(reply.status, 201, "{}", String::from_utf8_lossy(&reply.body));
+        reply.json()["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Sets the room up as its operator and owners would; gives the tokens of retailer and agency.
+    fn room(&self) -> (String, String) {
+        let put = |path: &str, token: &str, kind: &str, body: &str| {
+            let reply = self.call("PUT", path, token, &[("content-type", kind)], body.as_bytes());
+            assert!(
+                (200..300).contains(&reply.status),
+                "{path}: {} {}",
+                reply.status,
+                String::from_utf8_lossy(&reply.body)
+            );
+        };
+        put("/v1/rooms/spring", &self.admin(), "application/yaml", ROOM);
+        let (retailer, agency) = (self.token("retailer"), self.token("agency"));
+        for (table, token, policy, data) in [
+            ("retailer.purchases", &retailer, purchases_policy(), purchases()),
+            ("agency.exposures", &agency, exposures_policy(), exposures()),
+        ] {
+            put(&format!("/v1/rooms/spring/tables/{table}/policy"), token, "application/yaml", &policy);
+            put(&format!("/v1/rooms/spring/tables/{table}/data"), token, "text/csv", &data);
+        }
+        (retailer, agency)
+    }
+
+    fn ask(&self, token: &str, sql: &str) -> Reply {
+        let body = json!({ "sql": sql }).to_string();
+        self.call("POST", "/v1/rooms/spring/queries", token, &[("content-type", "application/json")], body.as_bytes())
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A server that was killed already is not there to kill.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+const ROOM: &str = "\
+apiVersion: cleanroom/v1
+kind: Room
+name: spring
+description: Did the spring campaign sell?
+partners:
+  - name: retailer
+    abilities: [contribute]
+    tables:
+      - {name: purchases, source: {upload: true}}
+  - name: agency
+    abilities: [contribute, query, receive]
+    tables:
+      - {name: exposures, source: {upload: true}}
+";
+
+fn purchases_policy() -> String {
+    "apiVersion: cleanroom/v1\nkind: Policy\ntable: retailer.purchases\nversion: 1\nunit: {column: person, space: email}\n\
+     columns:\n  person: {use: [join, count]}\n  department: {use: [dimension, filter]}\n  \
+     amount: {use: [measure], bounds: [0, 500], step: 0.01}\n\
+     release: {min_units: 25}\naccess: {analysts: [agency]}\n"
+        .to_owned()
+}
+
+fn exposures_policy() -> String {
+    "apiVersion: cleanroom/v1\nkind: Policy\ntable: agency.exposures\nversion: 1\nunit: {column: person, space: email}\n\
+     columns:\n  person: {use: [join, count]}\n  campaign: {use: [dimension, filter]}\n\
+     release: {min_units: 25}\naccess: {analysts: [agency]}\n"
+        .to_owned()
+}
+
+fn purchases() -> String {
+    let mut csv = "person,department,amount,card\n".to_owned();
+    for person in 0..400 {
+        let department = if person < 10 { "rare" } else { ["grocery", "dairy"][person % 2] };
+        csv.push_str(&format!("P{person}@Example.org ,{department},{}.50,4111-{person}\n", person % 40));
+    }
+    csv
+}
+
+fn exposures() -> String {
+    let mut csv = "person,campaign\n".to_owned();
+    for person in 200..600 {
+        csv.push_str(&format!("p{person}@example.org,c{}\n", person % 3));
+    }
+    csv
+}
+
+fn data_dir() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    (folder, data)
+}
+
+const OVERLAP: &str = "SELECT COUNT(DISTINCT p.person) AS people FROM retailer.purchases p JOIN agency.exposures e ON p.person = e.person";
+
+#[test]
+fn partners_set_a_room_up_and_ask() {
+    let (_folder, data) = data_dir();
+    let server = Server::start(&data);
+    let (retailer, agency) = server.room();
+
+    let answer = server.ask(&agency, OVERLAP);
+    assert_eq!(answer.status, 200);
+    let answer = answer.json();
+    assert_eq!(answer["outcome"], "released");
+    assert_eq!(answer["rows"], json!([[200]]));
+    let id = answer["query_id"].as_str().unwrap().to_owned();
+
+    let groups =
+        server.ask(&agency, "SELECT department, SUM(amount) AS s FROM retailer.purchases GROUP BY department").json();
+    let labels: Vec<&str> = groups["rows"].as_array().unwrap().iter().map(|row| row[0].as_str().unwrap()).collect();
+    assert_eq!(labels, ["dairy", "grocery"]);
+
+    // Every form of a result, from what is kept of it.
+    let result = |accept: &str, token: &str| {
+        server.call("GET", &format!("/v1/rooms/spring/queries/{id}/result"), token, &[("accept", accept)], b"")
+    };
+    assert_eq!(result("text/csv", &agency).body, b"people\n200\n");
+    assert!(result("application/vnd.apache.parquet", &agency).body.starts_with(b"PAR1"));
+    let stream = result("application/vnd.apache.arrow.stream", &agency).body;
+    let batches: Vec<_> = datafusion::arrow::ipc::reader::StreamReader::try_new(stream.as_slice(), None)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(batches[0].num_rows(), 1);
+    assert_eq!(result("image/png", &agency).status, 406);
+
+    // A refusal is a problem document with the contract's object in it.
+    let refused = server.ask(&agency, "SELECT * FROM retailer.purchases");
+    assert!((400..500).contains(&refused.status));
+    assert_eq!(refused.header("content-type"), "application/problem+json");
+    assert_eq!(refused.json()["error"]["code"], "CR2101");
+
+    // The owner may not ask here, and sees neither the agency's queries nor its results.
+    assert_eq!(server.ask(&retailer, OVERLAP).json()["error"]["code"], "CR4101");
+    assert_eq!(result("text/csv", &retailer).status, 404);
+    // A room somebody is not in looks like none.
+    let stranger = server.token("stranger");
+    let none = server.call("GET", "/v1/rooms/nonesuch", &stranger, &[], b"");
+    let other = server.call("GET", "/v1/rooms/spring", &stranger, &[], b"");
+    assert_eq!((none.status, other.status), (404, 404));
+    // Without a token, or with a wrong one, all is the same 401.
+    for token in ["", "crs_wrong", "x"] {
+        let reply = server.call("GET", "/v1/rooms/spring", token, &[], b"");
+        assert_eq!(reply.status, 401);
+        assert_eq!(reply.header("www-authenticate"), "Bearer");
+    }
+    // The operator sets rooms up; rows and policies are their owners' own.
+    let policy = server.call(
+        "PUT",
+        "/v1/rooms/spring/tables/retailer.purchases/policy",
+        &server.admin(),
+        &[("content-type", "application/yaml")],
+        purchases_policy().replace("version: 1", "version: 2").replace("25", "2").as_bytes(),
+    );
+    assert_eq!(policy.status, 403);
+    assert!((400..500).contains(&server.ask(&server.admin(), OVERLAP).status));
+}
+
+#[test]
+fn requests_are_read_strictly() {
+    let (_folder, data) = data_dir();
+    let server = Server::start(&data);
+    let (_retailer, agency) = server.room();
+    let post = |kind: &str, body: &[u8]| {
+        server.call("POST", "/v1/rooms/spring/queries", &agency, &[("content-type", kind)], body)
+    };
+    let json_type = "application/json";
+    for (kind, body) in [
+        (json_type, br#"{"sql":"SELECT 1","sql":"SELECT 2"}"#.as_slice()),
+        (json_type, br#"{"SQL":"SELECT 1"}"#),
+        (json_type, br#"{"sql":"SELECT 1","more":1}"#),
+        (json_type, br#"{"sql":1}"#),
+        (json_type, br#"[]"#),
+        (json_type, b"\xff\xfe{\x00"),
+        (json_type, b""),
+        ("text/plain", br#"{"sql":"SELECT 1"}"#),
+    ] {
+        let reply = post(kind, body);
+        assert!((400..500).contains(&reply.status), "{} for {}", reply.status, String::from_utf8_lossy(body));
+        assert_eq!(reply.json()["error"]["code"], "CR1006");
+    }
+    let deep = format!("{{\"sql\":\"SELECT 1\",\"params\":{}1{}}}", "[".repeat(5000), "]".repeat(5000));
+    assert!((400..500).contains(&post(json_type, deep.as_bytes()).status));
+
+    // The same key and body: the same answer, and one entry; another body under the key is refused.
+    let again = |sql: &str| {
+        let body = json!({ "sql": sql }).to_string();
+        let headers = [("content-type", json_type), ("idempotency-key", "k-1")];
+        server.call("POST", "/v1/rooms/spring/queries", &agency, &headers, body.as_bytes())
+    };
+    let first = again(OVERLAP).json();
+    assert_eq!(first["query_id"], again(OVERLAP).json()["query_id"]);
+    assert!((400..500).contains(&again("SELECT COUNT(*) FROM agency.exposures").status));
+
+    // Bad data is told by line and leaves the version before it.
+    let reply = server.call(
+        "PUT",
+        "/v1/rooms/spring/tables/agency.exposures/data",
+        &agency,
+        &[("content-type", "text/csv")],
+        b"person,campaign\nnot an address,c1\n",
+    );
+    assert!((400..500).contains(&reply.status));
+    let text = String::from_utf8_lossy(&reply.body).into_owned();
+    assert!(text.contains('2') && !text.contains("not an address"), "{text}");
+    assert_eq!(server.ask(&agency, OVERLAP).json()["rows"], json!([[200]]));
+
+    // What an operator and a developer look at.
+    assert_eq!(server.call("GET", "/healthz", "", &[], b"").status, 200);
+    let openapi = server.call("GET", "/openapi.json", "", &[], b"").json();
+    assert!(openapi["paths"]["/v1/rooms/{room}/queries"]["post"].is_object());
+    let metrics = String::from_utf8(server.call("GET", "/metrics", "", &[], b"").body).unwrap();
+    assert!(metrics.contains("# TYPE"), "{metrics}");
+    // Nothing that anyone wrote or owns is in the operator's log or the metrics.
+    let log = fs::read_to_string(data.with_extension("log")).unwrap() + &metrics;
+    for secret in ["example.org", "dairy", "SELECT", "4111", agency.as_str(), server.admin().as_str()] {
+        assert!(!log.contains(secret), "`{secret}` stands in the operator's log");
+    }
+}
+
+#[test]
+fn a_killed_server_leaves_records_that_verify() {
+    let (_folder, data) = data_dir();
+    let mut server = Server::start(&data);
+    let (_retailer, agency) = server.room();
+    for round in 0..6_u64 {
+        thread::scope(|scope| {
+            for client in 0..3 {
+                let (server, agency) = (&server, &agency);
+                scope.spawn(move || {
+                    let end = Instant::now() + Duration::from_millis(400);
+                    while Instant::now() < end {
+                        let sql = if client == 0 { "SELECT * FROM retailer.purchases" } else { OVERLAP };
+                        let body = json!({ "sql": sql }).to_string();
+                        let headers = [("content-type", "application/json")];
+                        // The server dies meanwhile; what it did not answer is nobody's answer.
+                        drop(server.try_call("POST", "/v1/rooms/spring/queries", agency, &headers, body.as_bytes()));
+                    }
+                });
+            }
+            thread::sleep(Duration::from_millis(90 + round * 47));
+            let process = i32::try_from(server.process.id()).unwrap();
+            let killed = std::process::Command::new("kill").args(["-9", &process.to_string()]).status().unwrap();
+            assert!(killed.success());
+        });
+        server.kill();
+        // As it lies there, before anything repairs it.
+        let verified = cleanroom().args(["audit", "verify", data.to_str().unwrap()]).output().unwrap();
+        assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+        server = Server::start(&data);
+        assert_eq!(server.ask(&agency, OVERLAP).json()["rows"], json!([[200]]));
+        let verified = cleanroom().args(["audit", "verify", data.to_str().unwrap()]).output().unwrap();
+        assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+    }
+}
