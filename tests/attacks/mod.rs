@@ -8,6 +8,7 @@ mod f_subqueries;
 mod i_names;
 mod l_statements;
 mod p_honest;
+mod z_laundering;
 
 use crate::support::{Answer, Room, shared};
 

@@ -80,7 +80,11 @@ impl Normaliser {
         if plain.is_empty() {
             return Ok(None);
         }
-        if plain.chars().any(char::is_control) {
+        let controls = match plain.is_ascii() {
+            true => plain.bytes().any(|byte| byte.is_ascii_control()),
+            false => plain.chars().any(char::is_control),
+        };
+        if controls {
             return Err(NormaliseError::Control);
         }
         let normal = match (hashed(&plain), self.kind) {
@@ -107,12 +111,16 @@ fn email(text: Cow<'_, str>) -> Result<Cow<'_, str>, NormaliseError> {
         // Lower case can undo the composition.
         Cow::Owned(text.to_lowercase().nfkc().collect())
     };
-    let mut parts = lower.split('@');
-    let whole = match (parts.next(), parts.next(), parts.next()) {
-        (Some(local), Some(domain), None) => !local.is_empty() && !domain.is_empty(),
+    let mut signs = lower.bytes().enumerate().filter(|(_, byte)| *byte == b'@').map(|(position, _)| position);
+    let whole = match (signs.next(), signs.next()) {
+        (Some(sign), None) => sign > 0 && sign + 1 < lower.len(),
         _ => false,
     };
-    if whole && !lower.chars().any(char::is_whitespace) { Ok(lower) } else { Err(NormaliseError::Email) }
+    let spaced = match lower.is_ascii() {
+        true => lower.bytes().any(|byte| byte.is_ascii_whitespace()),
+        false => lower.chars().any(char::is_whitespace),
+    };
+    if whole && !spaced { Ok(lower) } else { Err(NormaliseError::Email) }
 }
 
 #[cfg(test)]

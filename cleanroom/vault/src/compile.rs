@@ -18,6 +18,7 @@ use datafusion::functions_aggregate::expr_fn::{count, max, sum};
 use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, lit, when};
 use datafusion::optimizer::Optimizer;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::push_down_filter::PushDownFilter;
 
 use arrow::datatypes::DataType;
 
@@ -148,8 +149,8 @@ pub(crate) fn scale(cell: &check::Cell, release: &ReleasePoint) -> Result<i8> {
 
 /// Unused columns cut off, own tables made distinct over the rest, and snapshots in the place of scans.
 fn with_snapshots(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
-    let plan =
-        Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]).optimize(plan, state, |_plan, _rule| {})?;
+    let plan = Optimizer::with_rules(vec![Arc::new(PushDownFilter::new()), Arc::new(OptimizeProjections::new())])
+        .optimize(plan, state, |_plan, _rule| {})?;
     plan.transform_up_with_subqueries(|node| {
         if let LogicalPlan::Extension(extension) = &node
             && let Some(own) = extension.node.as_any().downcast_ref::<OwnDistinct>()
@@ -170,6 +171,9 @@ fn with_snapshots(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan
         let LogicalPlan::TableScan(scan) = &node else {
             return Ok(Transformed::no(node));
         };
+        if !scan.filters.is_empty() || scan.fetch.is_some() {
+            return Err(plan_datafusion_err!("a condition was moved into a scan, where it would be lost"));
+        }
         snapshot_scan(state, &checked.facts, &scan.table_name, &scan.projected_schema).map(Transformed::yes)
     })
     .map(|transformed| transformed.data)
@@ -187,6 +191,10 @@ fn snapshot_scan(
     let mut plan = LogicalPlanBuilder::scan(name.clone(), provider_as_source(provider), None)?;
     if let Some(filter) = snapshot::row_filter(state, facts, name)? {
         plan = plan.filter(filter)?;
+    }
+    if let Some((unit, _space)) = facts.unit() {
+        // Rows of nobody are under no floor.
+        plan = plan.filter(Expr::Column(Column::new(Some(name.clone()), unit)).is_not_null())?;
     }
     let seen = columns
         .fields()

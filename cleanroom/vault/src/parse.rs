@@ -225,8 +225,7 @@ fn check_query(query: &Query) -> Result<(), Refusal> {
         refuse_if(with.recursive, "RECURSIVE")?;
         for cte in &with.cte_tables {
             refuse_if(cte.from.is_some(), "FROM after a CTE")?;
-            check_ident(&cte.alias.name)?;
-            refuse_if(cte.alias.at.is_some(), "AT")?;
+            check_alias(Some(&cte.alias))?;
         }
     }
     if let Some(order_by) = order_by {
@@ -268,7 +267,7 @@ fn check_select(select: &Select) -> Result<(), Refusal> {
         select_modifiers,
         top,
         top_before_distinct: _,
-        projection: _,
+        projection,
         exclude,
         into,
         from,
@@ -300,6 +299,14 @@ fn check_select(select: &Select) -> Result<(), Refusal> {
     refuse_if(!distribute_by.is_empty(), "DISTRIBUTE BY")?;
     refuse_if(!sort_by.is_empty(), "SORT BY")?;
     refuse_if(value_table_mode.is_some(), "AS VALUE")?;
+    for item in projection {
+        match item {
+            ast::SelectItem::ExprWithAlias { alias, .. } => check_ident(alias)?,
+            ast::SelectItem::ExprWithAliases { .. } => return Err(unsupported("list of aliases")),
+            ast::SelectItem::UnnamedExpr(_) | ast::SelectItem::QualifiedWildcard(..) | ast::SelectItem::Wildcard(_) => {
+            }
+        }
+    }
     match flavor {
         SelectFlavor::Standard => {}
         SelectFlavor::FromFirst | SelectFlavor::FromFirstNoSelect => {

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use cleanroom_policy::{MeasureFunction, Step, Use};
+use cleanroom_policy::{AnalystTables, MeasureFunction, Step, Use};
 use datafusion::common::{Column, DFSchemaRef};
 use datafusion::functions_aggregate::expr_fn::{count, count_distinct, max, min, sum};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Case, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, lit};
 
 use super::expression::{self, Scope};
-use super::label::{Kind, Label, Measure};
+use super::label::{Kind, Label, Measure, Own};
 use super::{Checker, Reference, Relation, Rows, functions, internal, under_name};
 use crate::fixed;
 use crate::refusal::{Code, Refusal, Rule};
@@ -90,7 +90,7 @@ impl Checker<'_> {
                     .and_then(LogicalPlanBuilder::build)
                     .map_err(internal)?;
                 let labels = labels.into_iter().map(|label| Label { origin: None, ..label }).collect();
-                Ok(Relation::Reference(Reference { plan, labels }))
+                Ok(Relation::Reference(Reference { plan, labels, instances: reference.instances }))
             }
             _ => self.open(plan, vec![reference.plan]).map(Relation::Open),
         }
@@ -108,6 +108,9 @@ impl Checker<'_> {
             for (group, (_total, label)) in aggregate.group_expr.iter().zip(&groups) {
                 if label.kind != Kind::Constant && !label.allows(Use::Dimension) {
                     return Err(expression::not_granted(group, scope, Use::Dimension));
+                }
+                if label.own == Own::Computed && !aggregate.aggr_expr.iter().all(counts_units) {
+                    return Err(expression::weighs(group, scope));
                 }
             }
             let types = plan.schema().fields().iter().skip(groups.len());
@@ -150,11 +153,12 @@ impl Checker<'_> {
     fn cell(&self, expr: &Expr, data_type: &DataType, scope: &Scope<'_>, rows: &Rows) -> Result<Cell, Refusal> {
         let call = called(expr)?;
         let name = call.func.name();
-        let (argument, filter) = plain_call(call, scope)?;
+        let units = name == "count" && call.params.distinct;
+        let (argument, filter) = plain_call(call, scope, units)?;
         let cell = |kind, argument, filter| Cell { kind, argument, filter, data_type: data_type.clone() };
         let found = match name {
             "count" if call.params.distinct => {
-                let (argument, filter) = under_case(argument, filter, scope, false)?;
+                let (argument, filter) = under_case(argument, filter, scope, Zero::Counts, true)?;
                 self.count_granted(rows)?;
                 match argument {
                     Expr::Column(column) if scope.label(column)?.is_key() => {
@@ -172,10 +176,21 @@ impl Checker<'_> {
                 }
             }
             "count" => {
-                let (argument, filter) = under_case(argument, filter, scope, false)?;
+                let (argument, filter) = under_case(argument, filter, scope, Zero::Counts, false)?;
                 let (total, label) = expression::expression(argument, scope)?;
+                if label.own != Own::No && !label.is_key() {
+                    return Err(expression::weighs(argument, scope));
+                }
                 if let Some(measure) = &label.measure {
                     self.measure_granted(measure, MeasureFunction::Count, argument, &label, scope)?;
+                    if measure.zero_else {
+                        return Err(Refusal::new(
+                            Code::NotAMeasure,
+                            "a count over CASE ... ELSE 0 counts rows that are not in the case",
+                        )
+                        .about("ELSE")
+                        .suggest("leave ELSE out, or use COUNT(*)"));
+                    }
                 } else {
                     self.count_granted(rows)?;
                     let null = functions::literal(argument).is_some_and(datafusion::common::ScalarValue::is_null);
@@ -191,8 +206,13 @@ impl Checker<'_> {
                     _ => (CellKind::Average, MeasureFunction::Avg),
                 };
                 // CASE WHEN c THEN 1 ELSE 0 END: a count under a filter.
-                if let Ok((constant, filter)) = under_case(argument, filter.clone(), scope, kind == CellKind::Sum)
-                    && functions::literal(constant).is_some_and(|value| !value.is_null())
+                if let Ok((constant, filter)) = under_case(
+                    argument,
+                    filter.clone(),
+                    scope,
+                    if kind == CellKind::Sum { Zero::AddsNothing } else { Zero::Counts },
+                    false,
+                ) && functions::literal(constant).is_some_and(|value| !value.is_null())
                 {
                     self.count_granted(rows)?;
                     Ok(cell(kind, constant.clone(), filter))
@@ -202,6 +222,7 @@ impl Checker<'_> {
                         return Err(not_a_measure(argument, scope));
                     };
                     self.measure_granted(measure, function, argument, &label, scope)?;
+                    self.not_combined(measure, rows, argument, scope)?;
                     if measure.zero_else && kind == CellKind::Average {
                         return Err(Refusal::new(
                             Code::NotAMeasure,
@@ -219,6 +240,35 @@ impl Checker<'_> {
             return Err(fan_out(table));
         }
         Ok(found)
+    }
+
+    /// Sums of several measures would let one that is suppressed for its dominance be had from the sum and the others.
+    fn not_combined(&self, measure: &Measure, rows: &Rows, argument: &Expr, scope: &Scope<'_>) -> Result<(), Refusal> {
+        if !measure.combined {
+            return Ok(());
+        }
+        for instance in &rows.instances {
+            let facts = self.facts(*instance)?;
+            if facts.policy.release.dominance.is_some() {
+                let refusal = Refusal::new(
+                    Code::NotAMeasure,
+                    format!("under the dominance rule of `{}` measures are aggregated one by one", facts.name),
+                )
+                .rule(Rule::of(&facts.policy, "release.dominance"))
+                .suggest("aggregate each measure, and calculate with the released sums");
+                return Err(scope.about(refusal, argument, &Label::constant(), "use"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of the analyst's own stand together with those of an owner who lets nobody weigh its units.
+    fn mixed_with_own(&self, rows: &Rows) -> bool {
+        let tables = || rows.instances.iter().filter_map(|instance| self.instances.get(*instance));
+        tables().any(|facts| facts.owner() == self.analyst)
+            && tables().any(|facts| {
+                facts.owner() != self.analyst && facts.policy.joins.analyst_tables == AnalystTables::Distinct
+            })
     }
 
     /// Every owner lets its units be counted.
@@ -278,6 +328,9 @@ impl Checker<'_> {
         rows: Rows,
         groups: Vec<(Expr, Label)>,
     ) -> Result<Relation, Refusal> {
+        // Grouped by the unit alone a row is a unit, however often it stood there; with anything beside it, it is not.
+        let key_only = groups.iter().all(|(_total, label)| label.is_key());
+        let fanned_out = if key_only { None } else { rows.fanned_out.clone() };
         let mut names = plan.schema().iter();
         let mut group_exprs = Vec::with_capacity(groups.len() + 1);
         let mut outputs = Vec::new();
@@ -320,7 +373,7 @@ impl Checker<'_> {
             .and_then(|plan| plan.project(outputs))
             .and_then(LogicalPlanBuilder::build)
             .map_err(internal)?;
-        Ok(Relation::Rows(Rows { plan, labels, unit, instances: rows.instances, fanned_out: None, per_unit: true }))
+        Ok(Relation::Rows(Rows { plan, labels, unit, instances: rows.instances, fanned_out, per_unit: true }))
     }
 
     /// One aggregate per unit: what to aggregate, how its value follows, and what may be done with it.
@@ -330,7 +383,7 @@ impl Checker<'_> {
         if let Some(table) = &rows.fanned_out {
             return Err(fan_out(table));
         }
-        let (argument, filter) = plain_call(call, scope)?;
+        let (argument, filter) = plain_call(call, scope, false)?;
         let (first, second) = (format!("__cr_a_{index}"), format!("__cr_b_{index}"));
         let filtered = |aggregate: Expr, name: &str| match &filter {
             Some(filter) => aggregate.filter(filter.clone()).build().map(|expr| expr.alias(name)).map_err(internal),
@@ -358,11 +411,19 @@ impl Checker<'_> {
                 }
                 self.count_granted(rows)?;
                 let counted = if call.params.distinct { count_distinct(total) } else { count(total) };
-                let measure = rows.instances.iter().next().map(|instance| Measure {
+                // A count that can be 0 is a flag of who has such rows: added up over people who have none, it would tell of
+                // the one who has. A count of all of a unit's rows is at least 1.
+                let never_zero = filter.is_none()
+                    && !call.params.distinct
+                    && (label.is_key() || (label.kind == Kind::Constant && functions::literal(argument).is_some()));
+                let measure = never_zero.then(|| rows.instances.iter().next()).flatten().map(|instance| Measure {
                     instance: *instance,
                     functions: BTreeSet::from([MeasureFunction::Sum, MeasureFunction::Avg, MeasureFunction::Count]),
                     zero_else: false,
-                    own: false,
+                    combined: false,
+                    degree: 2,
+                    magnitude: 0,
+                    own: self.mixed_with_own(rows),
                 });
                 let label = Label { measure, ..Label::value(BTreeSet::from([Use::Dimension, Use::Filter])) };
                 Ok(Derived { columns: vec![filtered(counted, &first)?], output: column(&first), label })
@@ -380,9 +441,10 @@ impl Checker<'_> {
                 let data_type = scope.data_type(argument)?;
                 let summed = filtered(sum(fixed::ticks(total.clone(), &data_type)), &first)?;
                 let label = Label {
-                    measure: Some(Measure { zero_else: false, ..measure }),
+                    measure: Some(Measure { zero_else: false, degree: 2, ..measure.clone() }),
                     ..Label::value(label.uses.clone())
                 };
+                self.not_combined(&measure, rows, argument, scope)?;
                 if average {
                     let counted = filtered(count(total), &second)?;
                     let output = fixed::float(column(&first))
@@ -411,6 +473,11 @@ struct Derived {
     label: Label,
 }
 
+/// Whether an aggregate counts each unit once, whatever its rows.
+fn counts_units(expr: &Expr) -> bool {
+    called(expr).is_ok_and(|call| call.func.name() == "count" && call.params.distinct)
+}
+
 fn no_name() -> Refusal {
     Refusal::new(Code::Internal, "an aggregate has fewer columns than expressions")
 }
@@ -424,12 +491,17 @@ fn called(expr: &Expr) -> Result<&AggregateFunction, Refusal> {
 }
 
 /// The one argument and the total filter of a call without clauses of its own.
-fn plain_call<'e>(call: &'e AggregateFunction, scope: &Scope<'_>) -> Result<(&'e Expr, Option<Expr>), Refusal> {
+fn plain_call<'e>(
+    call: &'e AggregateFunction,
+    scope: &Scope<'_>,
+    units: bool,
+) -> Result<(&'e Expr, Option<Expr>), Refusal> {
     let params = &call.params;
     if !params.order_by.is_empty() || params.null_treatment.is_some() {
         return Err(not_allowed(call.func.name()));
     }
-    let filter = params.filter.as_ref().map(|filter| expression::condition(filter, scope)).transpose()?;
+    let condition = if units { expression::condition } else { expression::aggregate_condition };
+    let filter = params.filter.as_ref().map(|filter| condition(filter, scope)).transpose()?;
     match params.args.as_slice() {
         [argument] => Ok((argument, filter)),
         _ => Err(Refusal::new(Code::NotAMeasure, "an aggregate over protected rows takes one argument")
@@ -437,12 +509,22 @@ fn plain_call<'e>(call: &'e AggregateFunction, scope: &Scope<'_>) -> Result<(&'e
     }
 }
 
-/// What a `CASE WHEN c THEN x [ELSE NULL] END` counts or adds: x where c holds. With `zero`, ELSE 0 is the same.
+/// What ELSE 0 means to an aggregate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Zero {
+    /// As much as no value.
+    AddsNothing,
+    /// One value more.
+    Counts,
+}
+
+/// What a `CASE WHEN c THEN x [ELSE NULL] END` counts or adds: x where c holds. Where zeros add nothing, ELSE 0 is the same.
 fn under_case<'e>(
     argument: &'e Expr,
     filter: Option<Expr>,
     scope: &Scope<'_>,
-    zero: bool,
+    zero: Zero,
+    units: bool,
 ) -> Result<(&'e Expr, Option<Expr>), Refusal> {
     let mut bare = argument;
     loop {
@@ -460,14 +542,15 @@ fn under_case<'e>(
         None => true,
         Some(Some(value)) => {
             value.is_null()
-                || (zero
+                || (zero == Zero::AddsNothing
                     && datafusion::common::ScalarValue::new_zero(&value.data_type()).is_ok_and(|zero| zero == *value))
         }
         Some(None) => false,
     };
     match when_then_expr.as_slice() {
         [(when, then)] if base.is_none() && otherwise_nothing => {
-            let when = expression::condition(when, scope)?;
+            let condition = if units { expression::condition } else { expression::aggregate_condition };
+            let when = condition(when, scope)?;
             let filter = match filter {
                 Some(filter) => filter.and(when),
                 None => when,

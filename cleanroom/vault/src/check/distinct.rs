@@ -70,6 +70,12 @@ impl UserDefinedLogicalNodeCore for OwnDistinct {
         }
     }
 
+    /// A condition on the rows' own columns may be met before or after they become distinct; met before, its columns are
+    /// used no more, and do not make rows distinct that are otherwise the same.
+    fn prevent_predicate_push_down_columns(&self) -> std::collections::HashSet<String> {
+        std::collections::HashSet::new()
+    }
+
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
         Some(vec![output_columns.to_vec()])
     }

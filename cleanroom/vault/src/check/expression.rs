@@ -14,7 +14,7 @@ use datafusion::logical_expr::expr::{Alias, Between, BinaryExpr, Case, InList, L
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
 
 use super::functions;
-use super::label::{Kind, Label, Measure};
+use super::label::{Kind, Label, Measure, Own};
 use crate::refusal::{Code, Refusal, Rule, Span};
 
 /// The columns an expression can name.
@@ -82,6 +82,10 @@ pub(crate) fn expression(expr: &Expr, scope: &Scope<'_>) -> Result<(Expr, Label)
         Expr::BinaryExpr(binary) => binary_expression(binary, scope),
         Expr::Not(inner) => unary(inner, scope, |inner| Expr::Not(Box::new(inner))),
         Expr::IsNull(inner) => unary(inner, scope, |inner| Expr::IsNull(Box::new(inner))),
+        // Rows without a unit are left out of every answer anyway; saying so is no test of anybody.
+        Expr::IsNotNull(inner) if is_key(inner, scope) => {
+            Ok((expr.clone(), Label::value(BTreeSet::from([Use::Filter]))))
+        }
         Expr::IsNotNull(inner) => unary(inner, scope, |inner| Expr::IsNotNull(Box::new(inner))),
         Expr::IsTrue(inner) => unary(inner, scope, |inner| Expr::IsTrue(Box::new(inner))),
         Expr::IsFalse(inner) => unary(inner, scope, |inner| Expr::IsFalse(Box::new(inner))),
@@ -104,9 +108,7 @@ pub(crate) fn expression(expr: &Expr, scope: &Scope<'_>) -> Result<(Expr, Label)
             Ok((Expr::Between(between), label))
         }
         Expr::Like(like) => {
-            if functions::literal(&like.pattern).is_none() {
-                return Err(Refusal::new(Code::Function, "the pattern of LIKE is a literal").about("LIKE"));
-            }
+            functions::check_pattern(&like.pattern)?;
             let ([inner], label) = compared([like.expr.as_ref()], scope)?;
             Ok((Expr::Like(Like { expr: Box::new(inner), ..like.clone() }), label))
         }
@@ -154,6 +156,11 @@ pub(crate) fn expression(expr: &Expr, scope: &Scope<'_>) -> Result<(Expr, Label)
 
 /// A condition: every column of it is granted as a filter.
 pub(crate) fn condition(expr: &Expr, scope: &Scope<'_>) -> Result<Expr, Refusal> {
+    labelled_condition(expr, scope).map(|(total, _own)| total)
+}
+
+/// The same, and whether it looks at the analyst's own distinct rows.
+fn labelled_condition(expr: &Expr, scope: &Scope<'_>) -> Result<(Expr, Own), Refusal> {
     let (total, label) = expression(expr, scope)?;
     if label.is_key() {
         return Err(key_misused(expr, &label, scope));
@@ -161,7 +168,24 @@ pub(crate) fn condition(expr: &Expr, scope: &Scope<'_>) -> Result<Expr, Refusal>
     if !label.allows(Use::Filter) {
         return Err(not_granted(expr, scope, Use::Filter));
     }
-    Ok(total)
+    Ok((total, label.own))
+}
+
+/// A condition inside an aggregate, which the analyst's own distinct rows have no part in.
+pub(crate) fn aggregate_condition(expr: &Expr, scope: &Scope<'_>) -> Result<Expr, Refusal> {
+    let (total, own) = labelled_condition(expr, scope)?;
+    if own == Own::No { Ok(total) } else { Err(weighs(expr, scope)) }
+}
+
+/// The refusal for an aggregate in which the analyst's own distinct rows could weigh people.
+pub(crate) fn weighs(expr: &Expr, scope: &Scope<'_>) -> Refusal {
+    let refusal = Refusal::new(
+        Code::OwnMeasure,
+        "columns of your own table stand in a join with another owner's as groups, as they are, or as conditions of the query",
+    )
+    .suggest("compute the column in a subquery over your own table, group by it as it is, or put the condition into WHERE");
+    let label = Label::constant();
+    scope.about(refusal, expr, &label, "use")
 }
 
 /// The refusal for an expression that lacks a use: about the first column that lacks it.
@@ -194,6 +218,10 @@ fn key_misused(expr: &Expr, label: &Label, scope: &Scope<'_>) -> Refusal {
         "a key column stands only in a join of keys, in COUNT(DISTINCT key), and in GROUP BY below a further aggregate",
     );
     scope.about(refusal, expr, label, "use")
+}
+
+fn is_key(expr: &Expr, scope: &Scope<'_>) -> bool {
+    matches!(expr, Expr::Column(column) if scope.label(column).is_ok_and(Label::is_key))
 }
 
 fn refuse_key(expr: &Expr, label: &Label, scope: &Scope<'_>) -> Result<(), Refusal> {
@@ -247,35 +275,47 @@ fn refuse_compared_key(part: &Expr, scope: &Scope<'_>) -> Result<(), Refusal> {
 fn try_cast(inner: &Expr, to: &DataType, scope: &Scope<'_>) -> Result<(Expr, Label), Refusal> {
     let (total, label) = expression(inner, scope)?;
     refuse_key(inner, &label, scope)?;
-    let numeric = matches!(to, DataType::Float64 | DataType::Float32) || to.is_integer() || to.is_decimal();
-    let listed = numeric
-        || matches!(
-            to,
-            DataType::Boolean
-                | DataType::Utf8
-                | DataType::LargeUtf8
-                | DataType::Utf8View
-                | DataType::Date32
-                | DataType::Timestamp(..)
-                | DataType::Interval(_)
-                | DataType::Null
-        );
+    let from = scope.data_type(inner)?;
+    let text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let time = |data_type: &DataType| matches!(data_type, DataType::Date32 | DataType::Timestamp(_, None));
+    let listed = match to {
+        DataType::Boolean | DataType::Float64 | DataType::Float32 | DataType::Null | DataType::Decimal128(..) => true,
+        to if to.is_integer() || text(to) => true,
+        // From a number a time could be one that no arithmetic holds; from data they lie in the years 1 to 9999.
+        to if time(to) => text(&from) || time(&from) || from == DataType::Null,
+        DataType::Interval(_) => functions::literal(inner).is_some(),
+        _ => false,
+    };
     if !listed {
         return Err(Refusal::new(Code::Function, "a cast to this type is not allowed on protected rows").about("CAST"));
     }
-    // A cast that only widens the number a measure is keeps it a measure; one that cuts it off makes another value.
-    let widens = matches!(to, DataType::Float64)
-        || (to.is_integer() && scope.data_type(inner)?.is_integer())
-        || (to.is_decimal() && !scope.data_type(inner)?.is_floating());
+    // A cast that holds every value of the type it comes from keeps a measure one; any other would be a filter on it.
+    let whole_digits = |data_type: &DataType| match data_type {
+        DataType::Decimal128(precision, scale) => i32::from(*precision) - i32::from(*scale),
+        data_type if data_type.is_integer() => 19,
+        _ => i32::MAX,
+    };
+    let widens = match to {
+        DataType::Float64 => true,
+        DataType::Int64 => from == DataType::Int64,
+        DataType::Decimal128(_, to_scale) => {
+            let scale = match &from {
+                DataType::Decimal128(_, scale) => *scale,
+                _ => 0,
+            };
+            whole_digits(to) >= whole_digits(&from) && *to_scale >= scale
+        }
+        _ => false,
+    };
     let measure = label.measure.clone().filter(|_measure| widens);
-    let label = Label { kind: label.kind.clone(), uses: label.uses.clone(), measure, origin: None };
+    let label = Label { measure, ..Label::computed([&label]) };
     Ok((Expr::TryCast(TryCast::new(Box::new(total), to.clone())), label))
 }
 
 fn binary_expression(binary: &BinaryExpr, scope: &Scope<'_>) -> Result<(Expr, Label), Refusal> {
     let BinaryExpr { left, op, right } = binary;
     match op {
-        Operator::And | Operator::Or => {
+        Operator::And | Operator::Or | Operator::StringConcat => {
             let (left_total, left_label) = expression(left, scope)?;
             refuse_key(left, &left_label, scope)?;
             let (right_total, right_label) = expression(right, scope)?;
@@ -295,13 +335,6 @@ fn binary_expression(binary: &BinaryExpr, scope: &Scope<'_>) -> Result<(Expr, La
         }
         Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo => {
             arithmetic(binary, scope)
-        }
-        Operator::StringConcat => {
-            let (left_total, left_label) = expression(left, scope)?;
-            refuse_key(left, &left_label, scope)?;
-            let (right_total, right_label) = expression(right, scope)?;
-            refuse_key(right, &right_label, scope)?;
-            Ok((rebuilt(left_total, *op, right_total), Label::computed([&left_label, &right_label])))
         }
         Operator::RegexMatch
         | Operator::RegexIMatch
@@ -352,12 +385,14 @@ fn arithmetic(binary: &BinaryExpr, scope: &Scope<'_>) -> Result<(Expr, Label), R
     let result_type = scope.data_type(&Expr::BinaryExpr(binary.clone()))?;
 
     let mut label = Label::computed([&left_label, &right_label]);
-    label.measure = combined_measure(&left_label, &right_label);
+    label.measure = combined_measure(*op, (left, &left_label, &left_type), (right, &right_label, &right_type));
 
     let number = |data_type: &DataType| data_type.is_numeric() || *data_type == DataType::Null;
     if number(&left_type) && number(&right_type) {
         let through_float = result_type.is_decimal()
-            || (result_type.is_integer() && matches!(op, Operator::Divide | Operator::Modulo) && !safe_divisor(right));
+            || (result_type.is_integer() && matches!(op, Operator::Divide | Operator::Modulo) && !safe_divisor(right))
+            // Whole numbers wrap; a measure that does would tell one value's bits.
+            || (result_type.is_integer() && label.measure.is_some());
         let total = if through_float {
             let float = |expr: Expr| Expr::TryCast(TryCast::new(Box::new(expr), DataType::Float64));
             let quotient = rebuilt(float(left_total), *op, guarded(float(right_total), *op, &DataType::Float64)?);
@@ -366,7 +401,7 @@ fn arithmetic(binary: &BinaryExpr, scope: &Scope<'_>) -> Result<(Expr, Label), R
             } else {
                 quotient
             };
-            Expr::TryCast(TryCast::new(Box::new(quotient), result_type))
+            saturated(quotient, &result_type)
         } else {
             rebuilt(left_total, *op, guarded(right_total, *op, &right_type)?)
         };
@@ -388,6 +423,23 @@ fn arithmetic(binary: &BinaryExpr, scope: &Scope<'_>) -> Result<(Expr, Label), R
         format!("`{op}` on protected rows takes numbers, dates, and literal intervals of at most 100 years"),
     )
     .about(op.to_string()))
+}
+
+/// A floating point number as another numeric type, cut off at the type's ends instead of lost there: a NULL that depends
+/// on a value would be a filter on it.
+fn saturated(value: Expr, to: &DataType) -> Expr {
+    let most = match to {
+        DataType::Decimal128(precision, scale) => 10_f64.powi(i32::from(*precision) - i32::from(*scale)) * 0.999_999,
+        _ => 9.2e18,
+    };
+    let cut = datafusion::logical_expr::when(
+        value.clone().gt(datafusion::logical_expr::lit(most)),
+        datafusion::logical_expr::lit(most),
+    )
+    .when(value.clone().lt(datafusion::logical_expr::lit(-most)), datafusion::logical_expr::lit(-most))
+    .otherwise(value.clone())
+    .unwrap_or(value);
+    Expr::TryCast(TryCast::new(Box::new(cut), to.clone()))
 }
 
 /// A divisor that makes integer division raise for no value: a literal other than 0 and -1.
@@ -429,22 +481,59 @@ fn small_interval(expr: &Expr) -> bool {
     }
 }
 
-/// A measure of one table stays one under arithmetic with constants and with measures of the same table.
-fn combined_measure(left: &Label, right: &Label) -> Option<Measure> {
-    let constant = |label: &Label| label.kind == Kind::Constant;
-    match (&left.measure, &right.measure) {
-        (Some(one), Some(other)) if one.instance == other.instance && !one.zero_else && !other.zero_else => {
-            Some(Measure {
-                instance: one.instance,
-                functions: one.functions.intersection(&other.functions).copied().collect(),
-                zero_else: false,
-                own: one.own || other.own,
-            })
-        }
-        (Some(one), None) if constant(right) && !one.zero_else => Some(one.clone()),
-        (None, Some(other)) if constant(left) && !other.zero_else => Some(other.clone()),
+/// Most powers of ten that constants may move a measure by.
+const MAX_MAGNITUDE: i32 = 6;
+
+/// Arithmetic under which measures of one table stay one: sums and differences of them, a product of two columns, and
+/// multiples by moderate constants. Anything else could turn a SUM into a test of one value: a power lets the largest
+/// stand out, a remainder or an integer quotient is a step, a constant added hides who dominates, and one that is large
+/// pushes values to where sums are cut off.
+fn combined_measure(
+    op: Operator,
+    (left, left_label, left_type): (&Expr, &Label, &DataType),
+    (right, right_label, right_type): (&Expr, &Label, &DataType),
+) -> Option<Measure> {
+    let both = |one: &Measure, other: &Measure, degree: u8| Measure {
+        instance: one.instance,
+        functions: one.functions.intersection(&other.functions).copied().collect(),
+        zero_else: false,
+        combined: true,
+        degree,
+        magnitude: one.magnitude.max(other.magnitude),
+        own: one.own || other.own,
+    };
+    match (&left_label.measure, &right_label.measure) {
+        (Some(one), Some(other)) if one.instance == other.instance && !one.zero_else && !other.zero_else => match op {
+            Operator::Plus | Operator::Minus => Some(both(one, other, one.degree.max(other.degree))),
+            Operator::Multiply => {
+                let columns = left_label.origin.is_some() && right_label.origin.is_some();
+                (columns && left_label.origin != right_label.origin && one.degree == 1 && other.degree == 1)
+                    .then(|| both(one, other, 2))
+            }
+            _ => None,
+        },
+        (Some(one), None) if !one.zero_else => match op {
+            Operator::Multiply => scaled(one, right, false),
+            Operator::Divide if left_type.is_floating() || right_type.is_floating() => scaled(one, right, true),
+            _ => None,
+        },
+        (None, Some(other)) if !other.zero_else && op == Operator::Multiply => scaled(other, left, false),
         _ => None,
     }
+}
+
+/// A measure multiplied or divided by a literal.
+fn scaled(measure: &Measure, constant: &Expr, divided: bool) -> Option<Measure> {
+    let value = functions::literal(constant)?.cast_to(&DataType::Float64).ok()?;
+    let ScalarValue::Float64(Some(value)) = value else { return None };
+    if value == 0.0 || !value.is_finite() {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "a power of ten of a finite number is below 400")]
+    let power = value.abs().log10().ceil() as i32;
+    let magnitude = measure.magnitude + if divided { -power } else { power };
+    ((-MAX_MAGNITUDE..=MAX_MAGNITUDE).contains(&magnitude) && (-MAX_MAGNITUDE..=MAX_MAGNITUDE).contains(&power))
+        .then(|| Measure { magnitude, ..measure.clone() })
 }
 
 fn in_list(list: &InList, scope: &Scope<'_>) -> Result<(Expr, Label), Refusal> {
@@ -462,10 +551,13 @@ fn in_list(list: &InList, scope: &Scope<'_>) -> Result<(Expr, Label), Refusal> {
 
 fn case_expression(case: &Case, scope: &Scope<'_>) -> Result<(Expr, Label), Refusal> {
     let mut conditions = Vec::new();
+    let mut own = Own::No;
     let base = match &case.expr {
         Some(base) => {
             refuse_compared_key(base, scope)?;
-            conditions.push(condition(base, scope)?);
+            let (total, base_own) = labelled_condition(base, scope)?;
+            own = own.max(base_own);
+            conditions.push(total);
             conditions.first().cloned().map(Box::new)
         }
         None => None,
@@ -473,7 +565,8 @@ fn case_expression(case: &Case, scope: &Scope<'_>) -> Result<(Expr, Label), Refu
     let mut branches = Vec::with_capacity(case.when_then_expr.len());
     let mut results = Vec::with_capacity(case.when_then_expr.len() + 1);
     for (when, then) in &case.when_then_expr {
-        let when = condition(when, scope)?;
+        let (when, when_own) = labelled_condition(when, scope)?;
+        own = own.max(when_own);
         let (total, label) = expression(then, scope)?;
         results.push((then.as_ref(), label));
         branches.push((Box::new(when), Box::new(total)));
@@ -493,6 +586,9 @@ fn case_expression(case: &Case, scope: &Scope<'_>) -> Result<(Expr, Label), Refu
     // A CASE over constants still tells rows apart: as much as its conditions do, and those are granted as filters.
     if label.kind == Kind::Constant {
         label = Label::value(BTreeSet::from([Use::Dimension, Use::Filter]));
+    }
+    if own != Own::No {
+        label.own = Own::Computed;
     }
     if let [(_then, only), rest @ ..] = results.as_slice()
         && let Some(measure) = &only.measure
@@ -536,6 +632,17 @@ fn scalar_function(call: &ScalarFunction, scope: &Scope<'_>) -> Result<(Expr, La
     };
     functions::check_protected(call.func.name(), &call.args, first_is_float)?;
     let label = Label::computed(&labels);
+    if matches!(call.func.name(), "date_trunc" | "date_part")
+        && let [_unit, moment] = args.as_mut_slice()
+    {
+        // In microseconds no year that data can hold overflows; in nanoseconds the first and last do.
+        let from = scope.data_type(&Expr::ScalarFunction(call.clone()))?;
+        let coarse = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None);
+        let given = std::mem::take(moment);
+        *moment = Expr::TryCast(TryCast::new(Box::new(given), coarse));
+        let total = Expr::ScalarFunction(ScalarFunction::new_udf(call.func.clone(), args));
+        return Ok((Expr::TryCast(TryCast::new(Box::new(total), from)), label));
+    }
     // Without a column a function is as constant as its arguments: all listed functions are deterministic.
     Ok((Expr::ScalarFunction(ScalarFunction::new_udf(call.func.clone(), args)), label))
 }

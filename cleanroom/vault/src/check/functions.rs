@@ -10,8 +10,8 @@ use crate::refusal::{Code, Refusal};
 enum Arguments {
     /// Nothing.
     Any,
-    /// The first is a literal (a unit of time).
-    FirstLiteral,
+    /// The first is a literal that names a unit of time, the second a time.
+    Unit,
     /// All but the first are literals; integers among them in 0..=1000.
     RestSmallLiterals,
     /// All but the first are literals; integers among them in 1..=1000.
@@ -29,8 +29,8 @@ const PROTECTED: &[(&str, Arguments)] = &[
     ("coalesce", Arguments::Any),
     ("concat", Arguments::Any),
     ("contains", Arguments::Any),
-    ("date_part", Arguments::FirstLiteral),
-    ("date_trunc", Arguments::FirstLiteral),
+    ("date_part", Arguments::Unit),
+    ("date_trunc", Arguments::Unit),
     ("ends_with", Arguments::Any),
     ("floor", Arguments::Float),
     ("greatest", Arguments::Any),
@@ -89,7 +89,6 @@ const RELEASED: &[&str] = &[
     "tan",
     "to_char",
     "to_date",
-    "translate",
 ];
 
 /// Aggregates above the release.
@@ -145,7 +144,10 @@ pub(crate) fn check_protected(name: &str, args: &[Expr], first_is_float: bool) -
     };
     let fits = match rule {
         Arguments::Any => true,
-        Arguments::FirstLiteral => args.first().is_some_and(|arg| literal(arg).is_some()),
+        Arguments::Unit => match args {
+            [unit, _moment] => matches!(literal(unit), Some(ScalarValue::Utf8(Some(unit))) if is_unit(name, unit)),
+            _ => false,
+        },
         Arguments::RestSmallLiterals => bounded(0..=1000),
         Arguments::RestPositiveLiterals => bounded(1..=1000),
         Arguments::Float => first_is_float && args.iter().skip(1).all(|arg| literal(arg).is_some()),
@@ -158,6 +160,39 @@ pub(crate) fn check_protected(name: &str, args: &[Expr], first_is_float: bool) -
             format!("`{name}` on protected rows takes small literals, and numbers with a fraction where it rounds"),
         )
         .about(name))
+    }
+}
+
+/// Units of time that the function knows; another raises an error when the first row reaches it.
+fn is_unit(function: &str, unit: &str) -> bool {
+    let unit = unit.to_ascii_lowercase();
+    let both = ["year", "quarter", "month", "week", "day", "hour", "minute", "second"];
+    both.contains(&unit.as_str()) || (function == "date_part" && ["dow", "doy"].contains(&unit.as_str()))
+}
+
+/// Longest pattern of LIKE, and most wildcards in it: patterns are compiled when the first row reaches them.
+const MAX_PATTERN: usize = 256;
+const MAX_WILDCARDS: usize = 32;
+
+/// The pattern of a LIKE is a short literal.
+pub(crate) fn check_pattern(pattern: &Expr) -> Result<(), Refusal> {
+    let fits = match literal(pattern) {
+        Some(ScalarValue::Utf8(Some(text))) => {
+            text.len() <= MAX_PATTERN && text.matches(['%', '_']).count() <= MAX_WILDCARDS
+        }
+        Some(value) => value.is_null(),
+        None => false,
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(Refusal::new(
+            Code::Function,
+            format!(
+                "the pattern of LIKE is a literal of at most {MAX_PATTERN} bytes with at most {MAX_WILDCARDS} wildcards"
+            ),
+        )
+        .about("LIKE"))
     }
 }
 

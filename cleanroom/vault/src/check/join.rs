@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cleanroom_policy::{AnalystTables, JoinKind, Policy, TableName, TablePattern, Use};
+use cleanroom_policy::{JoinKind, Policy, TableName, TablePattern, Use};
 use datafusion::common::{DFSchema, JoinType, NullEquality};
 use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 
 use super::distinct::OwnDistinct;
 use super::expression::{self, Scope};
-use super::label::{Instance, Kind, Label};
+use super::label::{Instance, Kind, Label, Own};
 use super::{Checker, Reference, Relation, Rows, internal};
 use crate::facts::TableFacts;
 use crate::refusal::{Code, Refusal, Rule};
@@ -65,9 +65,10 @@ impl Checker<'_> {
         });
         match (total, labels) {
             (Ok((on, filter)), Some(labels)) if !on.is_empty() => {
+                let instances = left.instances.union(&right.instances).copied().collect();
                 let plan = rebuilt(join, left.plan, right.plan, on, filter)?;
                 let labels = labels.into_iter().map(|label| Label { origin: None, ..label }).collect();
-                Ok(Relation::Reference(Reference { plan, labels }))
+                Ok(Relation::Reference(Reference { plan, labels, instances }))
             }
             _ => self.open(plan, vec![left.plan, right.plan]).map(Relation::Open),
         }
@@ -87,8 +88,6 @@ impl Checker<'_> {
         let (on, filter) = self.with_scope(&schema, &both, |scope| key_conditions(join, scope))?;
         self.check_partners(&left, &right)?;
 
-        let labels =
-            output_labels(join.join_type, &left.labels, &right.labels).ok_or_else(|| not_available(join.join_type))?;
         let instances: BTreeSet<Instance> = left.instances.union(&right.instances).copied().collect();
         let (left_foreign, right_foreign) = (self.weighable(&left)?, self.weighable(&right)?);
         let keeps_left = join.join_type != JoinType::RightSemi;
@@ -96,7 +95,13 @@ impl Checker<'_> {
         let (left, left_own) = self.own_rows(left, keeps_left && right_foreign)?;
         let (right, right_own) = self.own_rows(right, keeps_right && left_foreign)?;
         let own: BTreeSet<Instance> = left_own.union(&right_own).copied().collect();
-        let labels = labels.into_iter().map(|label| disowned(label, &own)).collect();
+        let side = |labels: Vec<Label>, side_is_own: bool| -> Vec<Label> {
+            labels.into_iter().map(|label| disowned(label, &own, side_is_own)).collect()
+        };
+        let left = Rows { labels: side(left.labels, !left_own.is_empty()), ..left };
+        let right = Rows { labels: side(right.labels, !right_own.is_empty()), ..right };
+        let labels =
+            output_labels(join.join_type, &left.labels, &right.labels).ok_or_else(|| not_available(join.join_type))?;
 
         let unit = if keeps_left { left.unit.clone() } else { right.unit.clone() };
         let fanned_out = match (semi, keeps_left) {
@@ -160,7 +165,11 @@ impl Checker<'_> {
                     && let Some(facts) = self.instances.get(origin.instance)
                 {
                     reference_table = Some(facts.name.to_string());
-                    unique |= facts.data.as_ref().is_some_and(|data| data.unique.contains(&origin.column));
+                    // Made coarser, what was unique as stored no longer is.
+                    let as_stored = facts
+                        .column(&origin.column)
+                        .is_some_and(|rule| rule.grain.is_none() && rule.bounds.is_none() && rule.step.is_none());
+                    unique |= as_stored && facts.data.as_ref().is_some_and(|data| data.unique.contains(&origin.column));
                 }
             }
             let filter = join.filter.as_ref().map(|filter| expression::condition(filter, scope)).transpose()?;
@@ -174,7 +183,7 @@ impl Checker<'_> {
             .about("JOIN")
             .suggest("add the equality, for instance ON rows.product_id = products.product_id"));
         }
-        self.check_reference_partners(&rows, &both)?;
+        self.check_reference_partners(&rows, &reference)?;
         let labels =
             output_labels(join.join_type, left_labels, right_labels).ok_or_else(|| not_available(join.join_type))?;
         let fanned_out = if unique || semi {
@@ -240,29 +249,25 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn check_reference_partners(&self, rows: &Rows, labels: &[Label]) -> Result<(), Refusal> {
-        let references: BTreeSet<Instance> = labels
-            .iter()
-            .filter_map(|label| label.origin.as_ref().map(|origin| origin.instance))
-            .filter(|instance| !rows.instances.contains(instance))
-            .collect();
-        for reference in &references {
-            let reference = self.facts(*reference)?;
-            if reference.unit().is_some() {
-                continue;
-            }
-            for instance in &rows.instances {
-                check_partner(reference, &self.facts(*instance)?.name)?;
+    fn check_reference_partners(&self, rows: &Rows, reference: &Reference) -> Result<(), Refusal> {
+        for one in &reference.instances {
+            for other in &rows.instances {
+                let (one, other) = (self.facts(*one)?, self.facts(*other)?);
+                check_partner(one, &other.name)?;
+                check_partner(other, &one.name)?;
             }
         }
         Ok(())
     }
 
-    /// Whether rows hold a table of another owner than the analyst who lets nobody weigh its units.
+    /// Whether rows hold a table of another owner while one of the statement's owners lets nobody weigh its units: the
+    /// strictest owner wins, in whatever order the tables are joined.
     fn weighable(&self, rows: &Rows) -> Result<bool, Refusal> {
+        if !self.distinct {
+            return Ok(false);
+        }
         for instance in &rows.instances {
-            let facts = self.facts(*instance)?;
-            if facts.owner() != self.analyst && facts.policy.joins.analyst_tables == AnalystTables::Distinct {
+            if self.facts(*instance)?.owner() != self.analyst {
                 return Ok(true);
             }
         }
@@ -318,6 +323,16 @@ fn key_conditions(join: &Join, scope: &Scope<'_>) -> Result<Conditions, Refusal>
         };
         match (key(left)?, key(right)?) {
             (Some(one), Some(other)) if one == other => {
+                for side in [left, right] {
+                    if let Expr::Column(column) = side
+                        && let label = scope.label(column)?
+                        && !label.allows(Use::Join)
+                    {
+                        let refusal =
+                            Refusal::new(Code::KeyMisused, format!("`{}` is not granted for joins", column.name));
+                        return Err(scope.about(refusal, side, label, "use"));
+                    }
+                }
                 keyed = true;
                 on.push((left.clone(), right.clone()));
             }
@@ -408,7 +423,9 @@ fn word_of(kind: JoinKind) -> &'static str {
     }
 }
 
-fn disowned(label: Label, own: &BTreeSet<Instance>) -> Label {
+fn disowned(label: Label, own: &BTreeSet<Instance>, side_is_own: bool) -> Label {
+    let own_label = if side_is_own { label.own.max(Own::AsIs) } else { label.own };
+    let label = Label { own: own_label, ..label };
     let measure = label.measure.map(|mut measure| {
         measure.own |= own.contains(&measure.instance);
         measure

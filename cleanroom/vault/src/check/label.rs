@@ -16,6 +16,20 @@ pub(crate) struct Label {
     pub(crate) measure: Option<Measure>,
     /// The policy column it is, unchanged; `None` for anything computed.
     pub(crate) origin: Option<Origin>,
+    /// Whether it comes from the asking partner's rows, where they stand as their distinct rows beside another owner's.
+    pub(crate) own: Own,
+}
+
+/// A column of the analyst's own distinct rows. A person may have many of these rows, one for each of the column's values,
+/// so what takes several values together would count that person several times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Own {
+    /// Not of them.
+    No,
+    /// As it stands there.
+    AsIs,
+    /// Computed from some of them.
+    Computed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +57,12 @@ pub(crate) struct Measure {
     pub(crate) functions: BTreeSet<MeasureFunction>,
     /// It was `CASE WHEN .. THEN m ELSE 0 END`: NULL stands for the zeros, so only a SUM of it is what was asked for.
     pub(crate) zero_else: bool,
+    /// It is more than one column's own values: a sum, a difference or a product of measures.
+    pub(crate) combined: bool,
+    /// Columns multiplied together in one term; more than two would be a power that singles the largest value out.
+    pub(crate) degree: u8,
+    /// What constants have multiplied it by, as a power of ten; kept small, so that no value is pushed to where sums are cut.
+    pub(crate) magnitude: i32,
     /// It belongs to the asking partner, whose rows were joined with another owner's: amounts could weigh people.
     pub(crate) own: bool,
 }
@@ -54,11 +74,12 @@ impl Label {
             uses: BTreeSet::from([Use::Dimension, Use::Filter, Use::Join]),
             measure: None,
             origin: None,
+            own: Own::No,
         }
     }
 
     pub(crate) fn value(uses: BTreeSet<Use>) -> Self {
-        Self { kind: Kind::Value, uses, measure: None, origin: None }
+        Self { kind: Kind::Value, uses, measure: None, origin: None, own: Own::No }
     }
 
     pub(crate) fn is_key(&self) -> bool {
@@ -77,6 +98,9 @@ impl Label {
                 all.kind = Kind::Value;
             }
             all.uses = all.uses.intersection(&part.uses).copied().collect();
+            if part.own != Own::No {
+                all.own = Own::Computed;
+            }
         }
         all
     }

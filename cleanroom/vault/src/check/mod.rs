@@ -12,12 +12,14 @@ mod functions;
 mod join;
 mod label;
 mod open;
+mod size;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cleanroom_policy::{PartnerName, Policy, Use};
+use cleanroom_policy::{AnalystTables, PartnerName, Policy, Use};
 use datafusion::common::Column;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan};
 
 pub(crate) use aggregate::{Cell, CellKind, ReleasePoint};
@@ -28,7 +30,11 @@ use crate::facts::{RoomFacts, TableFacts};
 use crate::refusal::{Code, Refusal};
 use crate::source::{CheckedScan, PolicyTable};
 use expression::Scope;
-use label::{Kind, Label, Measure, Origin};
+use label::{Kind, Label, Measure, Origin, Own};
+
+/// Most places of one protected table in a statement: joined with itself again and again, the rows of one unit multiply
+/// until they can be seen in the time an answer takes.
+const MAX_PLACES: usize = 4;
 
 /// A plan that may be executed: release points over protected rows, and what is made of their results.
 pub(crate) struct CheckedQuery {
@@ -48,8 +54,15 @@ pub(crate) fn check(
     receiver: &PartnerName,
     plan: &LogicalPlan,
 ) -> Result<CheckedQuery, Refusal> {
-    let mut checker =
-        Checker { analyst, receiver, instances: Vec::new(), releases: Vec::new(), own_distinct: BTreeSet::new() };
+    size::check_size(plan)?;
+    let mut checker = Checker {
+        analyst,
+        receiver,
+        instances: Vec::new(),
+        releases: Vec::new(),
+        own_distinct: BTreeSet::new(),
+        distinct: asks_distinct(plan, analyst)?,
+    };
     let above = match checker.node(plan)? {
         Relation::Open(plan) | Relation::Reference(Reference { plan, .. }) => plan,
         Relation::Rows(rows) => return Err(checker.rows_would_leave(&rows)),
@@ -67,6 +80,22 @@ pub(crate) fn check(
     }
     let notes = checker.notes();
     Ok(CheckedQuery { releases: checker.releases, above, tables, notes })
+}
+
+fn asks_distinct(plan: &LogicalPlan, analyst: &PartnerName) -> Result<bool, Refusal> {
+    let mut asked = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(facts) = PolicyTable::facts_of(scan)
+            && facts.unit().is_some()
+            && facts.owner() != analyst
+        {
+            asked |= facts.policy.joins.analyst_tables == AnalystTables::Distinct;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map_err(internal)?;
+    Ok(asked)
 }
 
 /// What a node of the plan yields.
@@ -97,6 +126,8 @@ pub(crate) struct Rows {
 struct Reference {
     plan: LogicalPlan,
     labels: Vec<Label>,
+    /// The tables it is made of.
+    instances: BTreeSet<Instance>,
 }
 
 struct Checker<'a> {
@@ -107,6 +138,8 @@ struct Checker<'a> {
     releases: Vec<ReleasePoint>,
     /// Own tables that stand as their distinct rows.
     own_distinct: BTreeSet<String>,
+    /// Some other owner of the statement lets the analyst's tables join as their distinct rows only.
+    distinct: bool,
 }
 
 fn internal(_detail: datafusion::error::DataFusionError) -> Refusal {
@@ -178,6 +211,14 @@ impl Checker<'_> {
             return Err(Refusal::new(Code::Internal, "a scan was narrowed before the check"));
         }
         let instance = self.instances.len();
+        let places = self.instances.iter().filter(|other| other.name == facts.name).count();
+        if facts.unit().is_some() && places >= MAX_PLACES {
+            return Err(Refusal::new(
+                Code::TooLarge,
+                format!("`{}` stands in more than {MAX_PLACES} places of the statement", facts.name),
+            )
+            .about(facts.name.table()));
+        }
         self.instances.push(Arc::clone(&facts));
         let labels = projected_schema
             .fields()
@@ -188,7 +229,7 @@ impl Checker<'_> {
         let scan = LogicalPlanBuilder::scan(table_name.clone(), source, None).map_err(internal)?;
         let Some((unit, _space)) = facts.unit() else {
             let plan = scan.build().map_err(internal)?;
-            return Ok(Relation::Reference(Reference { plan, labels }));
+            return Ok(Relation::Reference(Reference { plan, labels, instances: BTreeSet::from([instance]) }));
         };
         let hidden = format!("__cr_unit_{instance}");
         let mut exprs: Vec<Expr> = projected_schema
@@ -229,11 +270,11 @@ impl Checker<'_> {
     fn projection(&mut self, projection: &Projection, plan: &LogicalPlan) -> Result<Relation, Refusal> {
         match self.node(&projection.input)? {
             Relation::Open(input) => self.open(plan, vec![input]).map(Relation::Open),
-            Relation::Reference(Reference { plan: input, labels }) => {
+            Relation::Reference(Reference { plan: input, labels, instances }) => {
                 match self.named(plan, &projection.expr, projection.input.schema(), &labels) {
                     Ok((exprs, labels)) => {
                         let plan = LogicalPlanBuilder::from(input).project(exprs).and_then(LogicalPlanBuilder::build);
-                        Ok(Relation::Reference(Reference { plan: plan.map_err(internal)?, labels }))
+                        Ok(Relation::Reference(Reference { plan: plan.map_err(internal)?, labels, instances }))
                     }
                     // Not total or not listed: it may still stand above the release.
                     Err(_protected) => self.open(plan, vec![input]).map(Relation::Open),
@@ -276,12 +317,14 @@ impl Checker<'_> {
     fn filter(&mut self, filter: &Filter, plan: &LogicalPlan) -> Result<Relation, Refusal> {
         match self.node(&filter.input)? {
             Relation::Open(input) => self.open(plan, vec![input]).map(Relation::Open),
-            Relation::Reference(Reference { plan: input, labels }) => {
+            Relation::Reference(Reference { plan: input, labels, instances }) => {
                 let predicate = self.with_scope(filter.input.schema(), &labels, |scope| {
                     expression::expression(&filter.predicate, scope).map(|(total, _label)| total)
                 });
                 match predicate {
-                    Ok(predicate) => Ok(Relation::Reference(Reference { plan: filtered(input, predicate)?, labels })),
+                    Ok(predicate) => {
+                        Ok(Relation::Reference(Reference { plan: filtered(input, predicate)?, labels, instances }))
+                    }
                     Err(_protected) => self.open(plan, vec![input]).map(Relation::Open),
                 }
             }
@@ -381,7 +424,8 @@ fn column_label(facts: &TableFacts, instance: Instance, name: &str) -> Result<La
     if let Some((unit, space)) = facts.unit()
         && unit == name
     {
-        return Ok(Label { kind: Kind::Key(space.clone()), uses: BTreeSet::new(), measure: None, origin });
+        let uses = rule.uses.iter().copied().filter(|what| *what == Use::Join).collect();
+        return Ok(Label { kind: Kind::Key(space.clone()), uses, measure: None, origin, own: Own::No });
     }
     let uses = rule
         .uses
@@ -396,9 +440,12 @@ fn column_label(facts: &TableFacts, instance: Instance, name: &str) -> Result<La
         instance,
         functions: rule.functions.clone(),
         zero_else: false,
+        combined: false,
+        degree: 1,
+        magnitude: 0,
         own: false,
     });
-    Ok(Label { kind: Kind::Value, uses, measure, origin })
+    Ok(Label { kind: Kind::Value, uses, measure, origin, own: Own::No })
 }
 
 /// An owner's condition on its own rows, in its total form: every column may be named.

@@ -16,6 +16,7 @@ impl Checker<'_> {
         let mut exprs = Vec::new();
         for expr in plan.expressions() {
             check_functions(&expr)?;
+            check_subqueries(plan, &expr)?;
             let expr = self.released_subqueries(expr)?;
             exprs.push(expr);
         }
@@ -79,6 +80,24 @@ impl Checker<'_> {
             Relation::Rows(rows) => Err(self.rows_would_leave(&rows)),
         }
     }
+}
+
+/// IN and EXISTS stand in conditions, and no subquery in a LIMIT: the engine executes them nowhere else.
+fn check_subqueries(plan: &LogicalPlan, expr: &Expr) -> Result<(), Refusal> {
+    let found = expr
+        .exists(|expr| {
+            Ok(match (plan, expr) {
+                (LogicalPlan::Limit(_), expr) => !matches!(expr, Expr::Literal(..)),
+                (LogicalPlan::Filter(_), _) => false,
+                (_, expr) => matches!(expr, Expr::Exists(_) | Expr::InSubquery(_)),
+            })
+        })
+        .map_err(internal)?;
+    if found {
+        return Err(Refusal::new(Code::Subquery, "a subquery is not answered in this place")
+            .suggest("put IN and EXISTS into WHERE or HAVING, and a number into LIMIT"));
+    }
+    Ok(())
 }
 
 /// Functions and forms of an expression above the release. Errors there depend on released values only, so more is listed
