@@ -243,7 +243,7 @@ fn partners_set_a_room_up_and_ask() {
     for token in ["", "crs_wrong", "x"] {
         let reply = server.call("GET", "/v1/rooms/spring", token, &[], b"");
         assert_eq!(reply.status, 401);
-        assert_eq!(reply.header("www-authenticate"), "Bearer");
+        assert!(reply.header("www-authenticate").starts_with("Bearer"));
     }
     // The operator sets rooms up; rows and policies are their owners' own.
     let policy = server.call(

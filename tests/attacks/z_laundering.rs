@@ -151,7 +151,7 @@ fn three() -> Room {
     let reference = "apiVersion: cleanroom/v1\nkind: Policy\ntable: publisher.ref\nversion: 1\npublic: true\ncolumns:\n  \
                      cat: {use: [join]}\n  w: {use: [dimension, filter]}\naccess: {analysts: [publisher]}\n";
     let days = "apiVersion: cleanroom/v1\nkind: Policy\ntable: publisher.days\nversion: 1\npublic: true\ncolumns:\n  \
-                at: {use: [join], grain: month}\naccess: {analysts: [publisher]}\n";
+                at: {use: [join, dimension], grain: month}\naccess: {analysts: [publisher]}\n";
     let room = Room::new(
         THREE,
         &[

@@ -20,4 +20,4 @@ pub use room_key::RoomKey;
 pub use secret_file::KeyError;
 pub use signing::SigningKey;
 pub use token::{Token, parse_token_text};
-pub use tokenize::{Place, TokenizeError, TokenizeOptions, TokenizeReport, tokenize};
+pub use tokenize::{Place, TEXT_OF_CSV, TokenizeError, TokenizeOptions, TokenizeReport, tokenize};

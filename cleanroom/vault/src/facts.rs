@@ -28,7 +28,7 @@ pub(crate) struct DataFacts {
     pub(crate) snapshot: PathBuf,
     /// All columns of the snapshot, hidden ones too.
     pub(crate) stored: SchemaRef,
-    /// Columns of a reference table in which no value stands twice.
+    /// Columns in which no value stands twice, of those that were looked at: a reference table's that join, and the unit.
     pub(crate) unique: BTreeSet<String>,
     /// When it was taken in.
     pub(crate) at: time::OffsetDateTime,
@@ -44,6 +44,14 @@ impl TableFacts {
         match &self.policy.subject {
             Subject::Unit { column, space } => Some((column.as_str(), space)),
             Subject::Public => None,
+        }
+    }
+
+    /// Whether each unit has at most one row.
+    pub(crate) fn one_row_a_unit(&self) -> bool {
+        match (self.unit(), &self.data) {
+            (Some((unit, _space)), Some(data)) => data.unique.contains(unit),
+            _ => false,
         }
     }
 

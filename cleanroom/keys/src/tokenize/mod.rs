@@ -24,6 +24,9 @@ use crate::room_key::RoomKey;
 
 pub use error::{Place, TokenizeError};
 
+/// The metadata entry, key and value, of a Parquet file whose text columns are the fields of a CSV file.
+pub const TEXT_OF_CSV: (&str, &str) = ("cleanroom.text", "csv");
+
 /// What is to be tokenised.
 #[derive(Debug)]
 pub struct TokenizeOptions {
@@ -63,7 +66,7 @@ pub struct TokenizeReport {
 /// Writes the input anew, the named columns as tokens (`crt1_` and 64 hexadecimal digits).
 ///
 /// The rows keep their order. Parquet's other columns keep their types. CSV's other columns become text, whose types are found
-/// when the file is ingested; a field with nothing in it becomes NULL. The output appears under its name when it is whole; a
+/// when the file is ingested, as [`TEXT_OF_CSV`] says in it; a field with nothing in it becomes NULL. The output appears under its name when it is whole; a
 /// run that is interrupted leaves at most a hidden file beside it.
 ///
 /// # Errors
@@ -93,7 +96,7 @@ fn tokenize_with(
     let input_schema = source.schema();
     let columns = columns::columns(options, &input_schema)?;
     let output_schema = columns::output_schema(&input_schema, &columns);
-    let (mut output, encoder) = output::Output::create(&options.output, &output_schema)?;
+    let (mut output, encoder) = output::Output::create(&options.output, &output_schema, source.is_csv())?;
     let (_, bytes_in) = source.progress();
     let work = pipeline::Work { options, columns, input_schema, output_schema, encoder };
     let done = pipeline::run(scale.threads, source, &work, &mut output, progress);

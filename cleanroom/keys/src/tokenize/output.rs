@@ -10,10 +10,12 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use tempfile::NamedTempFile;
 
+use super::TEXT_OF_CSV;
 use super::error::TokenizeError;
 
 /// A Parquet file in the making. Dropped before [`Output::finish`], it leaves nothing.
@@ -34,12 +36,14 @@ pub(super) struct Encoder {
 pub(super) struct RowGroup(Vec<ArrowColumnChunk>);
 
 impl Output {
-    pub(super) fn create(path: &Path, schema: &SchemaRef) -> Result<(Self, Encoder), TokenizeError> {
+    pub(super) fn create(path: &Path, schema: &SchemaRef, text_of_csv: bool) -> Result<(Self, Encoder), TokenizeError> {
         let failed = |error| TokenizeError::unwritable(path, &error);
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
         let temporary = temporary(&folder).map_err(failed)?;
         let file = BufWriter::with_capacity(1 << 20, temporary.reopen().map_err(failed)?);
+        let (key, value) = TEXT_OF_CSV;
         let properties = WriterProperties::builder()
+            .set_key_value_metadata(text_of_csv.then(|| vec![KeyValue::new(key.to_owned(), value.to_owned())]))
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             // Of single pages they would have to be held until the end of the file, however long.
             .set_statistics_enabled(EnabledStatistics::Chunk)

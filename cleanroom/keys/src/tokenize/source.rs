@@ -51,6 +51,10 @@ impl Source {
         }
     }
 
+    pub(super) fn is_csv(&self) -> bool {
+        matches!(self, Self::Csv(_))
+    }
+
     /// The next rows; `None` after the last.
     pub(super) fn next(&mut self) -> Result<Option<Chunk>, TokenizeError> {
         match self {

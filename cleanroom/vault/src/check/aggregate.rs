@@ -218,6 +218,9 @@ impl Checker<'_> {
                     Ok(cell(kind, constant.clone(), filter))
                 } else {
                     let (total, label) = expression::expression(argument, scope)?;
+                    if label.own == Own::Computed {
+                        return Err(expression::weighs(argument, scope));
+                    }
                     let Some(measure) = &label.measure else {
                         return Err(not_a_measure(argument, scope));
                     };
@@ -373,7 +376,15 @@ impl Checker<'_> {
             .and_then(|plan| plan.project(outputs))
             .and_then(LogicalPlanBuilder::build)
             .map_err(internal)?;
-        Ok(Relation::Rows(Rows { plan, labels, unit, instances: rows.instances, fanned_out, per_unit: true }))
+        Ok(Relation::Rows(Rows {
+            plan,
+            labels,
+            unit,
+            instances: rows.instances,
+            fanned_out,
+            per_unit: true,
+            single: key_only || rows.single,
+        }))
     }
 
     /// One aggregate per unit: what to aggregate, how its value follows, and what may be done with it.
@@ -391,6 +402,9 @@ impl Checker<'_> {
         };
         let column = |name: &str| Expr::Column(Column::new_unqualified(name));
         let (total, label) = expression::expression(argument, scope)?;
+        if label.own == Own::Computed {
+            return Err(expression::weighs(argument, scope));
+        }
         match name {
             "count" => {
                 if call.params.distinct

@@ -94,12 +94,12 @@ impl Checker<'_> {
         let keeps_right = join.join_type != JoinType::LeftSemi;
         let (left, left_own) = self.own_rows(left, keeps_left && right_foreign)?;
         let (right, right_own) = self.own_rows(right, keeps_right && left_foreign)?;
-        let own: BTreeSet<Instance> = left_own.union(&right_own).copied().collect();
+        let own: BTreeSet<Instance> = left_own.instances.union(&right_own.instances).copied().collect();
         let side = |labels: Vec<Label>, side_is_own: bool| -> Vec<Label> {
             labels.into_iter().map(|label| disowned(label, &own, side_is_own)).collect()
         };
-        let left = Rows { labels: side(left.labels, !left_own.is_empty()), ..left };
-        let right = Rows { labels: side(right.labels, !right_own.is_empty()), ..right };
+        let left = Rows { labels: side(left.labels, left_own.repeat), ..left };
+        let right = Rows { labels: side(right.labels, right_own.repeat), ..right };
         let labels =
             output_labels(join.join_type, &left.labels, &right.labels).ok_or_else(|| not_available(join.join_type))?;
 
@@ -109,8 +109,13 @@ impl Checker<'_> {
             (true, false) => right.fanned_out.clone(),
             (false, _) => left.fanned_out.clone().or_else(|| right.fanned_out.clone()),
         };
+        let single = match (semi, keeps_left) {
+            (true, true) => left.single,
+            (true, false) => right.single,
+            (false, _) => left.single && right.single,
+        };
         let plan = rebuilt(join, left.plan, right.plan, on, filter)?;
-        Ok(Relation::Rows(Rows { plan, labels, unit, instances, fanned_out, per_unit: false }))
+        Ok(Relation::Rows(Rows { plan, labels, unit, instances, fanned_out, per_unit: false, single }))
     }
 
     fn reference_join(
@@ -191,6 +196,7 @@ impl Checker<'_> {
         } else {
             rows.fanned_out.or(Some(reference_table.unwrap_or_else(|| "the reference table".to_owned())))
         };
+        let single = rows.single && (unique || semi);
         let (left, right) = match rows_are {
             Side::Left => (rows.plan, reference.plan),
             Side::Right => (reference.plan, rows.plan),
@@ -203,6 +209,7 @@ impl Checker<'_> {
             instances: rows.instances,
             fanned_out,
             per_unit: false,
+            single,
         }))
     }
 
@@ -277,7 +284,7 @@ impl Checker<'_> {
     /// Rows of the analyst's own tables alone, about to meet another owner's: they stand as their distinct rows, since an
     /// analyst who repeats person k's row 2^k times reads everyone's membership out of one sum. Their measures are
     /// amounts the analyst chose, so they go too.
-    fn own_rows(&mut self, rows: Rows, meets_others: bool) -> Result<(Rows, BTreeSet<Instance>), Refusal> {
+    fn own_rows(&mut self, rows: Rows, meets_others: bool) -> Result<(Rows, OwnRows), Refusal> {
         let own = rows
             .instances
             .iter()
@@ -286,15 +293,26 @@ impl Checker<'_> {
             .into_iter()
             .all(|own| own);
         if !own || !meets_others {
-            return Ok((rows, BTreeSet::new()));
+            return Ok((rows, OwnRows { instances: BTreeSet::new(), repeat: false }));
         }
-        for instance in &rows.instances {
+        let instances = rows.instances.clone();
+        // With one row for each unit there is nothing to repeat; the amounts in it are the analyst's all the same.
+        if rows.single {
+            return Ok((rows, OwnRows { instances, repeat: false }));
+        }
+        for instance in &instances {
             let name = self.facts(*instance)?.name.to_string();
             self.own_distinct.insert(name);
         }
-        let instances = rows.instances.clone();
-        Ok((Rows { plan: OwnDistinct::over(rows.plan), ..rows }, instances))
+        Ok((Rows { plan: OwnDistinct::over(rows.plan), ..rows }, OwnRows { instances, repeat: true }))
     }
+}
+
+/// Own tables in a join with another owner's.
+struct OwnRows {
+    instances: BTreeSet<Instance>,
+    /// A unit may have several rows of them, which stand as distinct rows then.
+    repeat: bool,
 }
 
 /// The equalities of a join and what else it asks for.

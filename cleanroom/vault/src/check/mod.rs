@@ -120,6 +120,8 @@ pub(crate) struct Rows {
     fanned_out: Option<String>,
     /// One row stands for one unit (and further columns), and holds its key.
     per_unit: bool,
+    /// A unit has at most one row.
+    single: bool,
 }
 
 /// Rows of reference tables.
@@ -245,6 +247,7 @@ impl Checker<'_> {
             instances: BTreeSet::from([instance]),
             fanned_out: None,
             per_unit: false,
+            single: facts.one_row_a_unit(),
         }))
     }
 

@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
+use cleanroom_keys::TEXT_OF_CSV;
 use cleanroom_policy::Policy;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -19,16 +21,22 @@ use parquet::file::metadata::{ParquetMetaData, ParquetStatisticsPolicy};
 
 use super::arrays::{convert, identities, source_column};
 use super::error::IngestError;
-use super::layout::{Chunk, Chunks, Layout, LayoutColumn, Places, Want};
+use super::layout::{Chunk, Chunks, Layout, LayoutColumn, MAX_COLUMNS, Places, SourceColumn, Want};
 use super::source::SourceFile;
+use super::text::{TextColumn, typed};
 
 const ROWS: usize = 8192;
 
 /// The end marker of an Arrow stream.
 const END_OF_STREAM: [u8; 8] = [0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0];
 
-/// Opens a Parquet file. Its statistics and its embedded metadata are not read; its row counts are checked.
-pub(crate) fn parquet(source: &SourceFile, policy: &Policy) -> Result<(Layout, Box<dyn Chunks>), IngestError> {
+/// Opens a Parquet file. Its statistics are not read, nor its embedded metadata but for [`TEXT_OF_CSV`]; its row counts are
+/// checked.
+pub(crate) fn parquet(
+    source: &SourceFile,
+    policy: &Policy,
+    stop: &AtomicBool,
+) -> Result<(Layout, Box<dyn Chunks>), IngestError> {
     let label = &source.label;
     let damaged = |error: ParquetError| damaged_parquet(label, &error);
     let file = source.rewound()?;
@@ -46,12 +54,18 @@ pub(crate) fn parquet(source: &SourceFile, policy: &Policy) -> Result<(Layout, B
     let Some(declared) = declared_rows(metadata.metadata()) else {
         return Err(IngestError::source(label, MISCOUNTED, REWRITE));
     };
-    let layout = layout(label, policy, metadata.schema())?;
+    let text_of_csv = is_text_of_csv(metadata.metadata());
+    let mut columns = source_columns(metadata.schema());
+    if text_of_csv && columns.len() <= MAX_COLUMNS {
+        survey(source, policy, &metadata, stop, &mut columns)?;
+    }
+    let layout = Layout::choose(label, policy, columns)?;
+    let file = source.rewound()?;
     let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata).with_batch_size(ROWS);
     let roots = layout.columns.iter().map(|column| column.source);
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
     let reader = builder.with_projection(mask).build().map_err(damaged)?;
-    let rows = Rows { label: label.clone(), layout: layout.clone(), done: 0 };
+    let rows = Rows { label: label.clone(), layout: layout.clone(), text_of_csv, done: 0 };
     Ok((layout, Box::new(Parquet { rows, reader, declared })))
 }
 
@@ -77,14 +91,65 @@ pub(crate) fn arrow_stream(source: &SourceFile, policy: &Policy) -> Result<(Layo
     let file = source.rewound()?;
     let reader = StreamReader::try_new(BufReader::with_capacity(1 << 20, file), None)
         .map_err(|error| damaged_arrow(label, &error))?;
-    let layout = layout(label, policy, &reader.schema())?;
-    let rows = Rows { label: label.clone(), layout: layout.clone(), done: 0 };
+    let layout = Layout::choose(label, policy, source_columns(&reader.schema()))?;
+    let rows = Rows { label: label.clone(), layout: layout.clone(), text_of_csv: false, done: 0 };
     Ok((layout, Box::new(ArrowStream { rows, reader, length: source.len() })))
 }
 
-fn layout(label: &str, policy: &Policy, schema: &Schema) -> Result<Layout, IngestError> {
-    let columns = schema.fields().iter().map(|field| source_column(field.name(), field.data_type()));
-    Layout::choose(label, policy, columns.collect())
+fn source_columns(schema: &Schema) -> Vec<SourceColumn> {
+    schema.fields().iter().map(|field| source_column(field.name(), field.data_type())).collect()
+}
+
+fn is_text_of_csv(metadata: &ParquetMetaData) -> bool {
+    let (key, value) = TEXT_OF_CSV;
+    let entries = metadata.file_metadata().key_value_metadata();
+    entries.is_some_and(|entries| entries.iter().any(|entry| entry.key == key && entry.value.as_deref() == Some(value)))
+}
+
+/// Reads the columns of text, but for the unit, to give them the types that they would have in a CSV file.
+fn survey(
+    source: &SourceFile,
+    policy: &Policy,
+    metadata: &ArrowReaderMetadata,
+    stop: &AtomicBool,
+    columns: &mut [SourceColumn],
+) -> Result<(), IngestError> {
+    let label = &source.label;
+    let is_text =
+        |position: &usize| metadata.schema().fields().get(*position).is_some_and(|field| is_text(field.data_type()));
+    let mut texts: Vec<(&mut SourceColumn, TextColumn)> = Vec::new();
+    let mut roots = Vec::new();
+    for (position, column) in columns.iter_mut().enumerate() {
+        let want = Want::of(policy, &column.name);
+        if want != Want::Identity && is_text(&position) {
+            texts.push((column, TextColumn::new(want)));
+            roots.push(position);
+        }
+    }
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(source.rewound()?, metadata.clone());
+    let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+    let reader = builder.with_batch_size(ROWS).with_projection(mask).build();
+    let mut first = 1;
+    for batch in reader.map_err(|error| damaged_parquet(label, &error))? {
+        if stop.load(Ordering::Relaxed) {
+            return Err(IngestError::Interrupted);
+        }
+        let batch = batch.map_err(|error| damaged_rows(label, &error))?;
+        for ((column, text), fields) in texts.iter_mut().zip(batch.columns()) {
+            text.observe(fields.as_string::<i32>()).map_err(|bad| IngestError::Value {
+                file: label.clone(),
+                place: Places::Rows(first).of(bad.row),
+                column: Some(column.name.clone()),
+                what: bad.what.to_owned(),
+                remedy: "correct the row in the CSV file (the header is not counted) and tokenise it again",
+            })?;
+        }
+        first += batch.num_rows() as u64;
+    }
+    for (column, text) in texts {
+        *column = text.finish(&column.name);
+    }
+    Ok(())
 }
 
 /// The schema with microseconds for the old 96-bit timestamps, whose years would not fit into nanoseconds; `None` where
@@ -121,10 +186,17 @@ fn declared_rows(metadata: &ParquetMetaData) -> Option<u64> {
     (sum == metadata.file_metadata().num_rows()).then(|| u64::try_from(sum).ok()).flatten()
 }
 
+/// The only type of text that a Parquet file has without its embedded metadata.
+fn is_text(data_type: &DataType) -> bool {
+    *data_type == DataType::Utf8
+}
+
 /// What both formats share: decoded rows to chunks.
 struct Rows {
     label: String,
     layout: Layout,
+    /// Whether columns of text hold the fields of a CSV file.
+    text_of_csv: bool,
     done: u64,
 }
 
@@ -143,6 +215,9 @@ impl Rows {
             };
             let array = match wanted.want {
                 Want::Identity => identities(array).map(|texts| Arc::new(texts) as ArrayRef),
+                want if self.text_of_csv && is_text(array.data_type()) => {
+                    typed(array.as_string::<i32>(), want, &wanted.data_type).ok_or_else(|| self.internal())?
+                }
                 Want::Number | Want::Time | Want::Any => convert(array, &wanted.data_type),
             };
             arrays.push(array.map_err(|bad| IngestError::Value {
@@ -173,10 +248,7 @@ impl Chunks for Parquet {
     fn next(&mut self) -> Result<Option<Chunk>, IngestError> {
         match self.reader.next() {
             Some(Ok(batch)) => self.rows.chunk(&batch, |position, _column| position).map(Some),
-            Some(Err(ArrowError::ParquetError(_) | ArrowError::ExternalError(_))) => {
-                Err(IngestError::source(&self.rows.label, "a page of the Parquet file is damaged", REWRITE))
-            }
-            Some(Err(error)) => Err(damaged_arrow(&self.rows.label, &error)),
+            Some(Err(error)) => Err(damaged_rows(&self.rows.label, &error)),
             None if self.rows.done == self.declared => Ok(None),
             None => Err(IngestError::source(&self.rows.label, MISCOUNTED, REWRITE)),
         }
@@ -217,6 +289,15 @@ fn damaged_parquet(label: &str, error: &ParquetError) -> IngestError {
         _ => "not a Parquet file, or damaged",
     };
     IngestError::source(label, what, REWRITE)
+}
+
+fn damaged_rows(label: &str, error: &ArrowError) -> IngestError {
+    match error {
+        ArrowError::ParquetError(_) | ArrowError::ExternalError(_) => {
+            IngestError::source(label, "a page of the Parquet file is damaged", REWRITE)
+        }
+        _ => damaged_arrow(label, error),
+    }
 }
 
 fn damaged_arrow(label: &str, error: &ArrowError) -> IngestError {

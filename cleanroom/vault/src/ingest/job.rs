@@ -133,7 +133,7 @@ impl Job {
     fn decoder(&self, source: &SourceFile) -> Result<(Layout, Box<dyn Chunks>), IngestError> {
         let opened = thread::scope(|scope| {
             let open = || match source.format {
-                Format::Parquet => binary::parquet(source, &self.policy),
+                Format::Parquet => binary::parquet(source, &self.policy, &self.stop),
                 Format::ArrowStream => binary::arrow_stream(source, &self.policy),
                 Format::Csv => text::csv(source, &self.policy, &self.stop),
                 Format::JsonLines => text::json_lines(source, &self.policy, &self.stop),
@@ -246,7 +246,7 @@ impl Job {
         writer.finish()
     }
 
-    /// Which join columns of a reference table hold no value twice.
+    /// Which join columns of a reference table hold no value twice, and whether a protected table has one row a unit.
     fn unique(
         &self,
         handle: &Handle,
@@ -255,7 +255,16 @@ impl Job {
         written: &Written,
     ) -> Result<Map<String, Value>, IngestError> {
         let mut unique = Map::new();
-        if self.policy.subject != Subject::Public {
+        if let Subject::Unit { column: unit, .. } = &self.policy.subject {
+            if let Some(position) = layout.columns.iter().position(|column| column.name == unit.as_str()) {
+                // The rows lie sorted by it.
+                let mut repeats = Repeats::default();
+                for batch in written.column(position)? {
+                    let batch = batch.map_err(|error| self.engine(&error.into()))?;
+                    batch.columns().iter().for_each(|values| repeats.see(values));
+                }
+                unique.insert(unit.to_string(), Value::Bool(!repeats.found()));
+            }
             return Ok(unique);
         }
         let joined = self.policy.columns.iter().filter(|(_name, rule)| rule.uses.contains(&Use::Join));

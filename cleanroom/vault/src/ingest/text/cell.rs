@@ -7,7 +7,7 @@ use arrow::compute::kernels::cast_utils::{Parser as _, string_to_datetime};
 use arrow::datatypes::{DataType, Date32Type};
 
 use super::super::arrays::{MAX_TEXT, day, finite, instant, integral};
-use super::super::layout::{TIMESTAMP, Want};
+use super::super::layout::{SourceColumn, TIMESTAMP, Want};
 
 /// One value as the file spells it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -93,6 +93,13 @@ impl Seen {
             (Self::Date, _) => Some(DataType::Date32),
             (Self::Nested, _) => None,
         }
+    }
+
+    /// The column `name`, once all its values were seen.
+    pub(crate) fn column(self, name: &str, want: Want) -> SourceColumn {
+        let target = self.data_type(want);
+        let type_name = target.as_ref().map_or_else(|| "nested data".to_owned(), DataType::to_string);
+        SourceColumn { name: name.to_owned(), target, identity: self != Self::Nested, type_name }
     }
 }
 

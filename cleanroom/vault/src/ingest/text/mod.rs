@@ -1,5 +1,6 @@
 //! Text files, read twice: once for the type of every column over all rows, once for the rows.
 
+mod arrays;
 mod cell;
 mod delimited;
 mod json;
@@ -15,12 +16,13 @@ use arrow::array::{
 use arrow::datatypes::DataType;
 use cleanroom_policy::Policy;
 
+pub(crate) use self::arrays::{TextColumn, typed};
 use self::cell::{Cell, Seen};
 use self::delimited::CsvRecords;
 use self::json::JsonRecords;
 use super::arrays::finite;
 use super::error::{IngestError, Place};
-use super::layout::{Chunk, Chunks, Layout, Places, SourceColumn, Want};
+use super::layout::{Chunk, Chunks, Layout, Places, Want};
 use super::source::SourceFile;
 
 /// Most rows of a chunk.
@@ -91,12 +93,7 @@ fn survey(
             return Err(IngestError::Interrupted);
         }
     }
-    let columns = records.names().iter().zip(columns).map(|(name, (want, seen))| SourceColumn {
-        name: name.clone(),
-        target: seen.data_type(want),
-        identity: seen != Seen::Nested,
-        type_name: seen.data_type(want).map_or_else(|| "nested data".to_owned(), |known| known.to_string()),
-    });
+    let columns = records.names().iter().zip(columns).map(|(name, (want, seen))| seen.column(name, want));
     Layout::choose(&source.label, policy, columns.collect())
 }
 
