@@ -66,8 +66,8 @@ pub struct TokenizeReport {
 /// Writes the input anew, the named columns as tokens (`crt1_` and 64 hexadecimal digits).
 ///
 /// The rows keep their order. Parquet's other columns keep their types. CSV's other columns become text, whose types are found
-/// when the file is ingested, as [`TEXT_OF_CSV`] says in it; a field with nothing in it becomes NULL. The output appears under its name when it is whole; a
-/// run that is interrupted leaves at most a hidden file beside it.
+/// when the file is ingested, as [`TEXT_OF_CSV`] says in it; a field with nothing in it becomes NULL. The output appears
+/// under its name when it is whole; a run that is interrupted leaves at most a hidden file beside it.
 ///
 /// # Errors
 /// Where the options contradict each other or the files, the input is damaged, an identifier is not valid (unless skipped)

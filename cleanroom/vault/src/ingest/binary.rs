@@ -115,15 +115,13 @@ fn survey(
     columns: &mut [SourceColumn],
 ) -> Result<(), IngestError> {
     let label = &source.label;
-    let is_text =
-        |position: &usize| metadata.schema().fields().get(*position).is_some_and(|field| is_text(field.data_type()));
     let mut texts: Vec<(&mut SourceColumn, TextColumn)> = Vec::new();
     let mut roots = Vec::new();
-    for (position, column) in columns.iter_mut().enumerate() {
-        let want = Want::of(policy, &column.name);
-        if want != Want::Identity && is_text(&position) {
+    for ((root, field), column) in metadata.schema().fields().iter().enumerate().zip(columns) {
+        let want = Want::of(policy, field.name());
+        if want != Want::Identity && is_text(field.data_type()) {
             texts.push((column, TextColumn::new(want)));
-            roots.push(position);
+            roots.push(root);
         }
     }
     let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(source.rewound()?, metadata.clone());
