@@ -4,8 +4,6 @@
 //! A release point becomes two aggregates: first per group and unit, then per group. The first is where a unit's share of
 //! each cell stands in one row; the second counts units, adds shares, and keeps the largest.
 
-use std::sync::Arc;
-
 use cleanroom_policy::{Bounds, ColumnRule, Grain, Step, Use};
 use cleanroom_registry::Reservation;
 use datafusion::common::tree_node::Transformed;
@@ -16,9 +14,6 @@ use datafusion::functions::datetime::expr_fn::date_trunc;
 use datafusion::functions::math::expr_fn::{abs, round};
 use datafusion::functions_aggregate::expr_fn::{count, max, sum};
 use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, lit, when};
-use datafusion::optimizer::Optimizer;
-use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::push_down_filter::PushDownFilter;
 
 use arrow::datatypes::DataType;
 
@@ -149,8 +144,7 @@ pub(crate) fn scale(cell: &check::Cell, release: &ReleasePoint) -> Result<i8> {
 
 /// Unused columns cut off, own tables made distinct over the rest, and snapshots in the place of scans.
 fn with_snapshots(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
-    let plan = Optimizer::with_rules(vec![Arc::new(PushDownFilter::new()), Arc::new(OptimizeProjections::new())])
-        .optimize(plan, state, |_plan, _rule| {})?;
+    let plan = check::narrowing().optimize(plan, state, |_plan, _rule| {})?;
     plan.transform_up_with_subqueries(|node| {
         if let LogicalPlan::Extension(extension) = &node
             && let Some(own) = extension.node.as_any().downcast_ref::<OwnDistinct>()

@@ -55,6 +55,12 @@ impl TableFacts {
         }
     }
 
+    /// Whether no value of a column stands twice, as the column is seen: made coarser, what was unique as stored need not be.
+    pub(crate) fn is_unique(&self, name: &str) -> bool {
+        self.column(name).is_some_and(|rule| rule.grain.is_none() && rule.bounds.is_none() && rule.step.is_none())
+            && self.data.as_ref().is_some_and(|data| data.unique.contains(name))
+    }
+
     pub(crate) fn column(&self, name: &str) -> Option<&ColumnRule> {
         self.policy.columns.iter().find(|(column, _rule)| column.as_str() == name).map(|(_column, rule)| rule)
     }

@@ -416,6 +416,9 @@ impl Checker<'_> {
                 }
                 if let Some(measure) = &label.measure {
                     self.measure_granted(measure, MeasureFunction::Count, argument, &label, scope)?;
+                    if measure.zero_else {
+                        return Err(not_a_measure(argument, scope));
+                    }
                 } else if !(label.is_key()
                     || label.kind == Kind::Constant
                     || label.allows(Use::Filter)
@@ -436,7 +439,7 @@ impl Checker<'_> {
                     zero_else: false,
                     combined: false,
                     degree: 2,
-                    magnitude: 0,
+                    factors: (1.0, 1.0),
                     own: self.mixed_with_own(rows),
                 });
                 let label = Label { measure, ..Label::value(BTreeSet::from([Use::Dimension, Use::Filter])) };
@@ -455,7 +458,7 @@ impl Checker<'_> {
                 let data_type = scope.data_type(argument)?;
                 let summed = filtered(sum(fixed::ticks(total.clone(), &data_type)), &first)?;
                 let label = Label {
-                    measure: Some(Measure { zero_else: false, degree: 2, ..measure.clone() }),
+                    measure: Some(Measure { degree: 2, ..measure.clone() }),
                     ..Label::value(label.uses.clone())
                 };
                 self.not_combined(&measure, rows, argument, scope)?;

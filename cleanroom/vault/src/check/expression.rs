@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use arrow::datatypes::{DataType, IntervalUnit};
+use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use cleanroom_policy::{Policy, Use};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::functions::core::expr_fn::nullif;
@@ -309,7 +309,24 @@ fn try_cast(inner: &Expr, to: &DataType, scope: &Scope<'_>) -> Result<(Expr, Lab
     };
     let measure = label.measure.clone().filter(|_measure| widens);
     let label = Label { measure, ..Label::computed([&label]) };
-    Ok((Expr::TryCast(TryCast::new(Box::new(total), to.clone())), label))
+    let cast = Expr::TryCast(TryCast::new(Box::new(total), to.clone()));
+    Ok((if time(to) && text(&from) { in_years(cast, to) } else { cast }, label))
+}
+
+/// A date or time that a text gave, if it lies in the years 1 to 9999, as those of data do; else NULL.
+fn in_years(time: Expr, data_type: &DataType) -> Expr {
+    const FIRST_DAY: i32 = -719_162;
+    const LAST_DAY: i32 = 2_932_896;
+    let day = |day: i32| Expr::Literal(ScalarValue::Date32(Some(day)), None);
+    let date = match data_type {
+        DataType::Date32 => time.clone(),
+        _ => Expr::TryCast(TryCast::new(Box::new(time.clone()), DataType::Date32)),
+    };
+    let within = date.clone().gt_eq(day(FIRST_DAY)).and(date.lt_eq(day(LAST_DAY)));
+    let null = ScalarValue::try_from(data_type).unwrap_or(ScalarValue::Null);
+    datafusion::logical_expr::when(within, time)
+        .otherwise(Expr::Literal(null.clone(), None))
+        .unwrap_or(Expr::Literal(null, None))
 }
 
 fn binary_expression(binary: &BinaryExpr, scope: &Scope<'_>) -> Result<(Expr, Label), Refusal> {
@@ -387,6 +404,10 @@ fn arithmetic(binary: &BinaryExpr, scope: &Scope<'_>) -> Result<(Expr, Label), R
     let mut label = Label::computed([&left_label, &right_label]);
     label.measure = combined_measure(*op, (left, &left_label, &left_type), (right, &right_label, &right_type));
 
+    if !holds(*op, &left_type, &right_type, &result_type) {
+        label.measure = None;
+    }
+
     let number = |data_type: &DataType| data_type.is_numeric() || *data_type == DataType::Null;
     if number(&left_type) && number(&right_type) {
         let through_float = result_type.is_decimal()
@@ -409,13 +430,24 @@ fn arithmetic(binary: &BinaryExpr, scope: &Scope<'_>) -> Result<(Expr, Label), R
     }
     let temporal = |data_type: &DataType| matches!(data_type, DataType::Date32 | DataType::Timestamp(..));
     let moves = matches!(op, Operator::Plus | Operator::Minus);
+    // In microseconds a hundred years from any year that data can hold is a time; in nanoseconds it need not be.
+    let coarse = |expr: Expr, data_type: &DataType| match data_type {
+        DataType::Timestamp(..) => {
+            Expr::TryCast(TryCast::new(Box::new(expr), DataType::Timestamp(TimeUnit::Microsecond, None)))
+        }
+        _ => expr,
+    };
+    let moved =
+        |left: Expr, right: Expr| Expr::TryCast(TryCast::new(Box::new(rebuilt(left, *op, right)), result_type.clone()));
     if moves && temporal(&left_type) && small_interval(right) {
-        return Ok((rebuilt(left_total, *op, right_total), label));
+        return Ok((moved(coarse(left_total, &left_type), right_total), label));
     }
     if *op == Operator::Plus && temporal(&right_type) && small_interval(left) {
-        return Ok((rebuilt(left_total, *op, right_total), label));
+        return Ok((moved(left_total, coarse(right_total, &right_type)), label));
     }
-    if *op == Operator::Minus && temporal(&left_type) && temporal(&right_type) {
+    let exact =
+        |data_type: &DataType| matches!(data_type, DataType::Date32 | DataType::Timestamp(TimeUnit::Microsecond, None));
+    if *op == Operator::Minus && left_type == right_type && exact(&left_type) {
         return Ok((rebuilt(left_total, *op, right_total), label));
     }
     Err(Refusal::new(
@@ -423,6 +455,21 @@ fn arithmetic(binary: &BinaryExpr, scope: &Scope<'_>) -> Result<(Expr, Label), R
         format!("`{op}` on protected rows takes numbers, dates, and literal intervals of at most 100 years"),
     )
     .about(op.to_string()))
+}
+
+/// Whether a decimal type holds every result of an operation: one that is too narrow would cut a measure off at a value
+/// that the question chooses.
+fn holds(op: Operator, left: &DataType, right: &DataType, result: &DataType) -> bool {
+    let digits = |data_type: &DataType| match data_type {
+        DataType::Decimal128(precision, scale) => i32::from(*precision) - i32::from(*scale),
+        _ => 19,
+    };
+    let DataType::Decimal128(..) = result else { return !result.is_decimal() };
+    let needed = match op {
+        Operator::Multiply => digits(left) + digits(right),
+        _ => digits(left).max(digits(right)) + 1,
+    };
+    digits(result) >= needed
 }
 
 /// A floating point number as another numeric type, cut off at the type's ends instead of lost there: a NULL that depends
@@ -481,8 +528,8 @@ fn small_interval(expr: &Expr) -> bool {
     }
 }
 
-/// Most powers of ten that constants may move a measure by.
-const MAX_MAGNITUDE: i32 = 6;
+/// Most that constants may multiply or divide a measure by.
+const MAX_FACTOR: f64 = 1e6;
 
 /// Arithmetic under which measures of one table stay one: sums and differences of them, a product of two columns, and
 /// multiples by moderate constants. Anything else could turn a SUM into a test of one value: a power lets the largest
@@ -499,7 +546,11 @@ fn combined_measure(
         zero_else: false,
         combined: true,
         degree,
-        magnitude: one.magnitude.max(other.magnitude),
+        factors: if degree > one.degree.max(other.degree) {
+            (one.factors.0 * other.factors.0, one.factors.1 * other.factors.1)
+        } else {
+            (one.factors.0.min(other.factors.0), one.factors.1.max(other.factors.1))
+        },
         own: one.own || other.own,
     };
     match (&left_label.measure, &right_label.measure) {
@@ -529,11 +580,10 @@ fn scaled(measure: &Measure, constant: &Expr, divided: bool) -> Option<Measure> 
     if value == 0.0 || !value.is_finite() {
         return None;
     }
-    #[expect(clippy::cast_possible_truncation, reason = "a power of ten of a finite number is below 400")]
-    let power = value.abs().log10().ceil() as i32;
-    let magnitude = measure.magnitude + if divided { -power } else { power };
-    ((-MAX_MAGNITUDE..=MAX_MAGNITUDE).contains(&magnitude) && (-MAX_MAGNITUDE..=MAX_MAGNITUDE).contains(&power))
-        .then(|| Measure { magnitude, ..measure.clone() })
+    let moderate = |factor: f64| (1.0 / MAX_FACTOR..=MAX_FACTOR).contains(&factor);
+    let factor = if divided { 1.0 / value.abs() } else { value.abs() };
+    let factors = (measure.factors.0 * factor, measure.factors.1 * factor);
+    (moderate(factor) && moderate(factors.0) && moderate(factors.1)).then(|| Measure { factors, ..measure.clone() })
 }
 
 fn in_list(list: &InList, scope: &Scope<'_>) -> Result<(Expr, Label), Refusal> {
@@ -637,7 +687,7 @@ fn scalar_function(call: &ScalarFunction, scope: &Scope<'_>) -> Result<(Expr, La
     {
         // In microseconds no year that data can hold overflows; in nanoseconds the first and last do.
         let from = scope.data_type(&Expr::ScalarFunction(call.clone()))?;
-        let coarse = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None);
+        let coarse = DataType::Timestamp(TimeUnit::Microsecond, None);
         let given = std::mem::take(moment);
         *moment = Expr::TryCast(TryCast::new(Box::new(given), coarse));
         let total = Expr::ScalarFunction(ScalarFunction::new_udf(call.func.clone(), args));

@@ -170,11 +170,7 @@ impl Checker<'_> {
                     && let Some(facts) = self.instances.get(origin.instance)
                 {
                     reference_table = Some(facts.name.to_string());
-                    // Made coarser, what was unique as stored no longer is.
-                    let as_stored = facts
-                        .column(&origin.column)
-                        .is_some_and(|rule| rule.grain.is_none() && rule.bounds.is_none() && rule.step.is_none());
-                    unique |= as_stored && facts.data.as_ref().is_some_and(|data| data.unique.contains(&origin.column));
+                    unique |= facts.is_unique(&origin.column);
                 }
             }
             let filter = join.filter.as_ref().map(|filter| expression::condition(filter, scope)).transpose()?;

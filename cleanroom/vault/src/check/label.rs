@@ -61,8 +61,9 @@ pub(crate) struct Measure {
     pub(crate) combined: bool,
     /// Columns multiplied together in one term; more than two would be a power that singles the largest value out.
     pub(crate) degree: u8,
-    /// What constants have multiplied it by, as a power of ten; kept small, so that no value is pushed to where sums are cut.
-    pub(crate) magnitude: i32,
+    /// Least and greatest factor that constants have multiplied a part of it by; kept moderate, so that no value is pushed
+    /// to where sums are cut off.
+    pub(crate) factors: (f64, f64),
     /// It belongs to the asking partner, whose rows were joined with another owner's: amounts could weigh people.
     pub(crate) own: bool,
 }

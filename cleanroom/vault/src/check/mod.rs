@@ -11,6 +11,7 @@ mod expression;
 mod functions;
 mod join;
 mod label;
+mod lineage;
 mod open;
 mod size;
 
@@ -24,13 +25,13 @@ use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Pr
 
 pub(crate) use aggregate::{Cell, CellKind, ReleasePoint};
 pub(crate) use distinct::OwnDistinct;
-pub(crate) use label::Instance;
+pub(crate) use lineage::narrowing;
 
 use crate::facts::{RoomFacts, TableFacts};
 use crate::refusal::{Code, Refusal};
 use crate::source::{CheckedScan, PolicyTable};
 use expression::Scope;
-use label::{Kind, Label, Measure, Origin, Own};
+use label::{Instance, Kind, Label, Measure, Origin, Own};
 
 /// Most places of one protected table in a statement: joined with itself again and again, the rows of one unit multiply
 /// until they can be seen in the time an answer takes.
@@ -77,6 +78,9 @@ pub(crate) fn check(
         room.tables.iter().find(|facts| facts.data.is_none() && tables.iter().any(|t| t.name == facts.name))
     {
         return Err(Refusal::new(Code::NotAvailable, format!("the table `{}` has no data yet", none.name)));
+    }
+    for release in &checker.releases {
+        lineage::check_own_rows(release)?;
     }
     let notes = checker.notes();
     Ok(CheckedQuery { releases: checker.releases, above, tables, notes })
@@ -445,7 +449,7 @@ fn column_label(facts: &TableFacts, instance: Instance, name: &str) -> Result<La
         zero_else: false,
         combined: false,
         degree: 1,
-        magnitude: 0,
+        factors: (1.0, 1.0),
         own: false,
     });
     Ok(Label { kind: Kind::Value, uses, measure, origin, own: Own::No })

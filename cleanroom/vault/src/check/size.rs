@@ -40,12 +40,10 @@ fn weights(plan: &LogicalPlan) -> Result<Vec<Weight>, Refusal> {
     let width = plan.schema().fields().len();
     let mut out = match plan {
         LogicalPlan::Projection(_) => computed,
-        // What is aggregated or numbered is computed once and then a plain column.
-        LogicalPlan::Aggregate(_)
-        | LogicalPlan::TableScan(_)
-        | LogicalPlan::Values(_)
-        | LogicalPlan::EmptyRelation(_) => Vec::new(),
-        LogicalPlan::Window(_) => columns,
+        LogicalPlan::TableScan(_) | LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => Vec::new(),
+        // What is aggregated or numbered is computed once and then a plain column; a long text stays long.
+        LogicalPlan::Aggregate(_) => once(computed),
+        LogicalPlan::Window(_) => columns.into_iter().chain(once(computed)).collect(),
         LogicalPlan::Union(_) => (0..width)
             .map(|position| {
                 inputs.iter().filter_map(|input| input.get(position)).fold(PLAIN, |most, weight| Weight {
@@ -63,6 +61,10 @@ fn weights(plan: &LogicalPlan) -> Result<Vec<Weight>, Refusal> {
     out.truncate(width);
     out.resize(width, PLAIN);
     Ok(out)
+}
+
+fn once(computed: Vec<Weight>) -> Vec<Weight> {
+    computed.into_iter().map(|weight| Weight { terms: 1, ..weight }).collect()
 }
 
 fn weight(expr: &Expr, schema: &DFSchema, columns: &[Weight]) -> Result<Weight, Refusal> {
