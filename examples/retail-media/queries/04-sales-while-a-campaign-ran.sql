@@ -4,5 +4,5 @@ FROM agency.exposures e
 JOIN agency.campaigns c ON c.campaign_id = e.campaign_id
 JOIN retailer.transactions t
   ON t.household_id = e.household_id AND t.bought_on BETWEEN c.start_date AND c.end_date
-GROUP BY c.name
+GROUP BY c.campaign_id, c.name
 ORDER BY sales DESC
