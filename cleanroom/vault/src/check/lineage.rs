@@ -180,12 +180,12 @@ fn source_at(plan: &LogicalPlan, position: usize) -> Option<Source> {
     Some(Source { scan: std::ptr::from_ref(scan), column })
 }
 
-/// Whether the groups leave a column one value: it is a reference table's, which has one row for each value of a column
+/// Whether the groups leave a column one value: it equals one of them by a join, or it is a reference table's, which has one row for each value of a column
 /// that is grouped, or that is joined with one that is.
 fn determined(input: &LogicalPlan, position: usize, groups: &[usize]) -> bool {
     let grouped: Vec<Source> = groups.iter().filter_map(|group| source_at(input, *group)).collect();
     let (qualifier, field) = input.schema().qualified_field(position);
-    let Some((scan, _column)) = source(input, &Column::new(qualifier.cloned(), field.name())) else { return false };
+    let Some((scan, column)) = source(input, &Column::new(qualifier.cloned(), field.name())) else { return false };
     let unique = |column: &str| {
         CheckedScan::of(scan).is_some_and(|checked| checked.facts.unit().is_none() && checked.facts.is_unique(column))
     };
@@ -205,8 +205,9 @@ fn determined(input: &LogicalPlan, position: usize, groups: &[usize]) -> bool {
                 };
                 for ((one, one_column), (other, other_column)) in [(&left, &right), (&right, &left)] {
                     let group = Source { scan: std::ptr::from_ref(*other), column: other_column.clone() };
-                    determined |=
-                        std::ptr::from_ref(*one) == reference && unique(one_column) && grouped.contains(&group);
+                    // The column itself, equal to a group, or one that a group finds the row of.
+                    let here = std::ptr::from_ref(*one) == reference && (*one_column == column || unique(one_column));
+                    determined |= here && grouped.contains(&group);
                 }
             }
         }
