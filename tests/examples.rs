@@ -35,3 +35,10 @@ fn retail_media_answers_as_it_says() {
         assert!(!answer["rows"].as_array().unwrap().is_empty(), "{name}");
     }
 }
+
+#[test]
+fn the_demo_goes_as_told() {
+    // It checks itself, and ends with an error where anything is not as its text says.
+    let output = cleanroom().arg("demo").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}

@@ -152,7 +152,7 @@ SELECT c.campaign, COUNT(DISTINCT p.email) AS buyers, SUM(p.amount) AS sales
 FROM agency.exposures e
 JOIN agency.campaigns c ON c.campaign_id = e.campaign_id
 JOIN retailer.purchases p ON p.email = e.email AND p.bought_on BETWEEN c.starts AND c.ends
-GROUP BY c.campaign
+GROUP BY c.campaign_id, c.campaign
 ORDER BY sales DESC";
     let rows = stage.answered(session, sales).await?;
     stage.expect(rows.len() == 4, "all four campaigns are shown");
