@@ -45,6 +45,12 @@ fn a_sum_is_not_made_a_test_of_one_value() {
             ("SELECT COUNT(amount / (amount - 7919.13)) FROM retailer.purchases", &["CR2106", "CR2108"]),
         ],
     );
+    // Doubled again and again, with an aggregate between so that no statement is long.
+    let doubled = (0..6).fold(
+        "SELECT email_hash, SUM(amount) AS x FROM retailer.purchases GROUP BY email_hash".to_owned(),
+        |inner, _| format!("SELECT email_hash, SUM(x+x+x+x+x+x+x+x+x+x+x+x) AS x FROM ({inner}) t GROUP BY email_hash"),
+    );
+    all_refused(&room, "publisher", &[(&format!("SELECT SUM(x) FROM ({doubled}) t"), &["CR2108", "CR2105"])]);
     // What stays: multiples by moderate constants, and arithmetic with what is released.
     let answer = room.ask(
         "publisher",
@@ -258,6 +264,11 @@ fn own_rows_and_reference_rows_weigh_nobody() {
             (
                 "SELECT COUNT(*) FROM publisher.own o WHERE EXISTS (SELECT 1 FROM retailer.sales s WHERE s.email = o.email AND (o.rid >= 0 OR s.cat = 'nope'))",
                 &["CR2207"],
+            ),
+            // A column made to look like a key.
+            (
+                "SELECT COUNT(*) FROM retailer.sales s JOIN (SELECT email, CAST(rid AS INT UNSIGNED) AS r FROM publisher.own) o ON s.email = o.email WHERE o.r >= 0 OR s.cat = 'nope'",
+                &["CR2301"],
             ),
             // A reference table whose rows repeat, directly or per unit.
             ("SELECT COUNT(*) FROM retailer.sales s JOIN publisher.ref r ON s.cat = r.cat", &["CR2208"]),

@@ -280,7 +280,8 @@ fn try_cast(inner: &Expr, to: &DataType, scope: &Scope<'_>) -> Result<(Expr, Lab
     let time = |data_type: &DataType| matches!(data_type, DataType::Date32 | DataType::Timestamp(_, None));
     let listed = match to {
         DataType::Boolean | DataType::Float64 | DataType::Float32 | DataType::Null | DataType::Decimal128(..) => true,
-        to if to.is_integer() || text(to) => true,
+        // Unsigned numbers are the units' own: a column made one would pass for a key.
+        to if to.is_signed_integer() || text(to) => true,
         // From a number a time could be one that no arithmetic holds; from data they lie in the years 1 to 9999.
         to if time(to) => text(&from) || time(&from) || from == DataType::Null,
         DataType::Interval(_) => functions::literal(inner).is_some(),
@@ -549,11 +550,12 @@ fn combined_measure(
         factors: if degree > one.degree.max(other.degree) {
             (one.factors.0 * other.factors.0, one.factors.1 * other.factors.1)
         } else {
-            (one.factors.0.min(other.factors.0), one.factors.1.max(other.factors.1))
+            // A sum of a measure with itself is a multiple of it.
+            (one.factors.0.min(other.factors.0), one.factors.1 + other.factors.1)
         },
         own: one.own || other.own,
     };
-    match (&left_label.measure, &right_label.measure) {
+    let measure = match (&left_label.measure, &right_label.measure) {
         (Some(one), Some(other)) if one.instance == other.instance && !one.zero_else && !other.zero_else => match op {
             Operator::Plus | Operator::Minus => Some(both(one, other, one.degree.max(other.degree))),
             Operator::Multiply => {
@@ -570,7 +572,8 @@ fn combined_measure(
         },
         (None, Some(other)) if !other.zero_else && op == Operator::Multiply => scaled(other, left, false),
         _ => None,
-    }
+    };
+    measure.filter(|measure| measure.factors.0 >= 1.0 / MAX_FACTOR && measure.factors.1 <= MAX_FACTOR)
 }
 
 /// A measure multiplied or divided by a literal.
