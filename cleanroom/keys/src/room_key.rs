@@ -67,6 +67,11 @@ impl RoomKey {
         short("cleanroom 2026-11 room key id v1", &self.bytes)
     }
 
+    /// The key under which the vault numbers rows; no token follows from it.
+    pub fn row_key(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(blake3::derive_key("cleanroom 2026-11 row number v1", self.bytes.as_slice()))
+    }
+
     pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
         let token_key = Zeroizing::new(blake3::derive_key("cleanroom 2026-11 identifier token v1", &bytes));
         Self { bytes: Zeroizing::new(bytes), token_key }

@@ -4,6 +4,8 @@
 //! A release point becomes two aggregates: first per group and unit, then per group. The first is where a unit's share of
 //! each cell stands in one row; the second counts units, adds shares, and keeps the largest.
 
+use std::sync::Arc;
+
 use cleanroom_policy::{Bounds, ColumnRule, Grain, Step, Use};
 use cleanroom_registry::Reservation;
 use datafusion::common::tree_node::Transformed;
@@ -12,14 +14,20 @@ use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::SessionState;
 use datafusion::functions::datetime::expr_fn::date_trunc;
 use datafusion::functions::math::expr_fn::{abs, round};
-use datafusion::functions_aggregate::expr_fn::{count, max, sum};
-use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, lit, when};
+use datafusion::functions_aggregate::expr_fn::{count, count_distinct, max, sum};
+use datafusion::logical_expr::{
+    Aggregate, Expr, ExprFunctionExt, GroupingSet, LogicalPlan, LogicalPlanBuilder, lit, when,
+};
+use datafusion::optimizer::Optimizer;
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::push_down_filter::PushDownFilter;
 
 use arrow::datatypes::DataType;
 
-use crate::check::{self, CellKind, CheckedQuery, OwnDistinct, ReleasePoint};
+use crate::check::{self, CellKind, CheckedQuery, Floor, FloorKind, MatchCheck, ReleasePoint};
 use crate::facts::TableFacts;
 use crate::fixed;
+use crate::ingest::ROW_ID;
 use crate::snapshot;
 use crate::source::CheckedScan;
 
@@ -27,8 +35,16 @@ use crate::source::CheckedScan;
 pub(crate) struct PrivatePlan {
     /// The right to run this once.
     reservation: Reservation,
-    releases: Vec<(ReleasePoint, LogicalPlan)>,
+    releases: Vec<PrivateRelease>,
     above: LogicalPlan,
+}
+
+/// What is read for one release point.
+pub(crate) struct PrivateRelease {
+    pub(crate) release: ReleasePoint,
+    pub(crate) plan: LogicalPlan,
+    /// One for each check of the release point, then one for each floor that has a check of its own.
+    pub(crate) checks: Vec<LogicalPlan>,
 }
 
 impl PrivatePlan {
@@ -41,16 +57,25 @@ impl PrivatePlan {
             .releases
             .into_iter()
             .map(|release| {
-                let plan = release_plan(&release)?;
-                let plan = with_snapshots(state, plan)?;
-                Ok((release, plan))
+                let plan = with_snapshots(state, release_plan(&release)?)?;
+                let of_floors = release.floors.iter().filter_map(|floor| match &floor.kind {
+                    FloorKind::Flagged(check) => Some(check.as_ref()),
+                    FloorKind::Matched | FloorKind::Branch | FloorKind::Tagged => None,
+                });
+                let checks = release
+                    .checks
+                    .iter()
+                    .chain(of_floors)
+                    .map(|check| with_snapshots(state, check_plan(check)?))
+                    .collect::<Result<Vec<_>>>()?;
+                Ok(PrivateRelease { release, plan, checks })
             })
             .collect::<Result<Vec<_>>>()?;
         let above = with_snapshots(state, checked.above)?;
         Ok(Self { reservation, releases, above })
     }
 
-    pub(crate) fn into_parts(self) -> (Reservation, Vec<(ReleasePoint, LogicalPlan)>, LogicalPlan) {
+    pub(crate) fn into_parts(self) -> (Reservation, Vec<PrivateRelease>, LogicalPlan) {
         (self.reservation, self.releases, self.above)
     }
 }
@@ -60,8 +85,18 @@ pub(crate) fn group_name(index: usize) -> String {
     format!("__cr_g_{index}")
 }
 pub(crate) const UNITS: &str = "__cr_units";
+/// The unit, in the plan per unit.
+pub(crate) const UNIT: &str = "__cr_u";
+/// Units of a floor's tables.
+pub(crate) fn floor_name(floor: usize) -> String {
+    format!("__cr_f_{floor}")
+}
 pub(crate) fn contributors_name(index: usize) -> String {
     format!("__cr_c_{index}")
+}
+/// Contributors to a cell from a floor's tables.
+pub(crate) fn contributors_of_name(index: usize, floor: usize) -> String {
+    format!("__cr_c_{index}_{floor}")
 }
 pub(crate) fn count_name(index: usize) -> String {
     format!("__cr_n_{index}")
@@ -75,6 +110,11 @@ pub(crate) fn largest_name(index: usize) -> String {
 pub(crate) fn mass_name(index: usize) -> String {
     format!("__cr_m_{index}")
 }
+fn value_name(index: usize) -> String {
+    format!("__cr_v_{index}")
+}
+/// The engine's name for the column that tells grouping sets apart.
+pub(crate) const GROUPING_ID: &str = Aggregate::INTERNAL_GROUPING_ID;
 
 fn column(name: impl Into<String>) -> Expr {
     Expr::Column(Column::new_unqualified(name))
@@ -82,36 +122,20 @@ fn column(name: impl Into<String>) -> Expr {
 
 /// The exact aggregate of a release point, over scans that still stand for tables.
 pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
-    const UNIT: &str = "__cr_u";
-    let mut groups: Vec<Expr> = release
-        .groups
-        .iter()
-        .enumerate()
-        .map(|(index, group)| group.clone().unalias().alias(group_name(index)))
-        .collect();
-    groups.push(Expr::Column(release.rows.unit.clone()).alias(UNIT));
-    let mut shares = Vec::new();
-    for (index, cell) in release.cells.iter().enumerate() {
-        let filtered = |aggregate: Expr, name: String| match &cell.filter {
-            Some(filter) => aggregate.filter(filter.clone()).build().map(|expr| expr.alias(name)),
-            None => Ok(aggregate.alias(name)),
-        };
-        shares.push(filtered(count(cell.argument.clone()), count_name(index))?);
-        match cell.kind {
-            CellKind::Rows | CellKind::Units => {}
-            CellKind::Sum | CellKind::Average => {
-                let data_type = expr_type(&cell.argument, release)?;
-                shares.push(filtered(sum(fixed::ticks(cell.argument.clone(), &data_type)), sum_name(index))?);
-            }
-        }
-    }
-    let per_unit = LogicalPlanBuilder::from(release.rows.plan.clone()).aggregate(groups, shares)?;
-
-    let groups: Vec<Expr> = (0..release.groups.len()).map(|index| column(group_name(index))).collect();
+    let per_unit = unit_plan(release)?;
     let mut totals = vec![count(column(UNIT)).alias(UNITS)];
+    for floor in 0..release.floors.len() {
+        totals.push(count(column(floor_name(floor))).alias(floor_name(floor)));
+    }
     for (index, cell) in release.cells.iter().enumerate() {
-        let contributes = column(count_name(index)).gt(lit(0_i64));
-        totals.push(count(column(UNIT)).filter(contributes).build()?.alias(contributors_name(index)));
+        let contributing = |counted: String, name: String| {
+            let contributes = column(counted).gt(lit(0_i64));
+            count(column(UNIT)).filter(contributes).build().map(|expr| expr.alias(name))
+        };
+        totals.push(contributing(count_name(index), contributors_name(index))?);
+        for floor in branches(release) {
+            totals.push(contributing(contributors_of_name(index, floor), contributors_of_name(index, floor))?);
+        }
         totals.push(sum(column(count_name(index))).alias(count_name(index)));
         match cell.kind {
             CellKind::Units => {}
@@ -129,7 +153,133 @@ pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
             }
         }
     }
-    per_unit.aggregate(groups, totals)?.build()
+    LogicalPlanBuilder::from(per_unit).aggregate(group_columns(release), totals)?.build()
+}
+
+/// Each unit's share of each group of a release point: the groups, the unit, whether rows of each floor's tables are among
+/// its own, and of each cell the number of its values and their sum.
+pub(crate) fn unit_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
+    let rows = &release.rows;
+    let mut inputs: Vec<Expr> = release
+        .groups
+        .iter()
+        .enumerate()
+        .map(|(index, group)| group.clone().unalias().alias(group_name(index)))
+        .collect();
+    inputs.push(Expr::Column(rows.unit.clone()).alias(UNIT));
+    for (index, floor) in release.floors.iter().enumerate() {
+        inputs.push(Expr::Column(floor.marker.clone()).alias(floor_name(index)));
+    }
+    for (index, cell) in release.cells.iter().enumerate() {
+        let value = match cell.kind {
+            CellKind::Rows | CellKind::Units => cell.argument.clone(),
+            CellKind::Sum | CellKind::Average => {
+                fixed::ticks(cell.argument.clone(), &expr_type(&cell.argument, release)?)
+            }
+        };
+        let value = match &cell.filter {
+            Some(filter) => when(filter.clone(), value).end()?,
+            None => value,
+        };
+        inputs.push(value.alias(value_name(index)));
+    }
+    let others: Vec<&Column> = rows.row_ids.iter().filter(|id| !id.own).map(|id| &id.column).collect();
+    let id_name = |index: usize| format!("__cr_r_{index}");
+    if rows.repeated {
+        inputs.extend(others.iter().enumerate().map(|(index, id)| Expr::Column((*id).clone()).alias(id_name(index))));
+    }
+    let mut plan = LogicalPlanBuilder::from(rows.plan.clone()).project(inputs)?;
+    let mut grouped = false;
+    if rows.repeated {
+        // Another owner's row has a part in a group once, however many rows of the analyst's own it meets there.
+        let keys: Vec<String> = std::iter::once(UNIT.to_owned()).chain((0..others.len()).map(id_name)).collect();
+        let firsts: Vec<Expr> = (0..release.floors.len())
+            .map(floor_name)
+            .chain((0..release.cells.len()).map(value_name))
+            .map(|name| max(column(&name)).alias(name))
+            .collect();
+        plan = plan.aggregate(grouping(release, &keys, grouped), firsts)?;
+        grouped = true;
+    }
+    let mut shares: Vec<Expr> =
+        (0..release.floors.len()).map(floor_name).map(|name| max(column(&name)).alias(name)).collect();
+    for (index, cell) in release.cells.iter().enumerate() {
+        shares.push(count(column(value_name(index))).alias(count_name(index)));
+        for floor in branches(release) {
+            let present = column(floor_name(floor)).is_not_null();
+            shares
+                .push(count(when(present, column(value_name(index))).end()?).alias(contributors_of_name(index, floor)));
+        }
+        match cell.kind {
+            CellKind::Rows | CellKind::Units => {}
+            CellKind::Sum | CellKind::Average => shares.push(sum(column(value_name(index))).alias(sum_name(index))),
+        }
+    }
+    plan.aggregate(grouping(release, &[UNIT.to_owned()], grouped), shares)?.build()
+}
+
+/// The GROUP BY of a release point with further keys; by its sets, unless they were taken below already.
+fn grouping(release: &ReleasePoint, keys: &[String], grouped: bool) -> Vec<Expr> {
+    let keys = || keys.iter().map(column);
+    match (&release.sets, grouped) {
+        (Some(sets), false) => {
+            let sets =
+                sets.iter().map(|set| set.iter().map(|group| column(group_name(*group))).chain(keys()).collect());
+            vec![Expr::GroupingSet(GroupingSet::GroupingSets(sets.collect()))]
+        }
+        (None, _) | (Some(_), true) => group_columns(release).into_iter().chain(keys()).collect(),
+    }
+}
+
+/// The grouping id that the planner would give a row of the release plan: one bit for each group, the first one highest,
+/// set where the row's set leaves the group out.
+///
+/// The engine numbers the columns of all sets in the order in which it meets them, the further keys among them.
+pub(crate) fn planned_grouping_id(release: &ReleasePoint, id: u64) -> u64 {
+    let keys = 1 + if release.rows.repeated { release.rows.row_ids.iter().filter(|id| !id.own).count() } else { 0 };
+    let mut order: Vec<Option<usize>> = Vec::new();
+    for (index, set) in release.sets.iter().flatten().enumerate() {
+        for group in set {
+            if !order.contains(&Some(*group)) {
+                order.push(Some(*group));
+            }
+        }
+        if index == 0 {
+            order.extend(std::iter::repeat_n(None, keys));
+        }
+    }
+    let mut planned = 0;
+    for (position, group) in order.iter().rev().enumerate() {
+        if let Some(group) = group
+            && id >> position & 1 == 1
+        {
+            planned |= 1 << (release.groups.len() - 1 - group);
+        }
+    }
+    planned
+}
+
+/// The columns that tell groups apart, once they are grouped.
+pub(crate) fn group_columns(release: &ReleasePoint) -> Vec<Expr> {
+    let groups = (0..release.groups.len()).map(|index| column(group_name(index)));
+    groups.chain(release.sets.as_ref().map(|_sets| column(GROUPING_ID))).collect()
+}
+
+/// Floors of the branches of UNIONs, which cells have to meet by themselves.
+pub(crate) fn branches(release: &ReleasePoint) -> impl Iterator<Item = usize> {
+    let is_branch = |floor: &Floor| match floor.kind {
+        FloorKind::Branch | FloorKind::Tagged => true,
+        FloorKind::Matched | FloorKind::Flagged(_) => false,
+    };
+    release.floors.iter().enumerate().filter(move |(_index, floor)| is_branch(floor)).map(|(index, _floor)| index)
+}
+
+/// One row: how many units match.
+pub(crate) fn check_plan(check: &MatchCheck) -> Result<LogicalPlan> {
+    let unit = Expr::Column(check.unit.clone());
+    LogicalPlanBuilder::from(check.plan.clone())
+        .aggregate(Vec::<Expr>::new(), vec![count_distinct(unit).alias(UNITS)])?
+        .build()
 }
 
 fn expr_type(expr: &Expr, release: &ReleasePoint) -> Result<DataType> {
@@ -142,23 +292,11 @@ pub(crate) fn scale(cell: &check::Cell, release: &ReleasePoint) -> Result<i8> {
     Ok(fixed::scale_of(&expr_type(&cell.argument, release)?))
 }
 
-/// Unused columns cut off, own tables made distinct over the rest, and snapshots in the place of scans.
+/// Unused columns cut off, and snapshots in the place of scans.
 fn with_snapshots(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
-    let plan = check::narrowing().optimize(plan, state, |_plan, _rule| {})?;
+    let plan = Optimizer::with_rules(vec![Arc::new(PushDownFilter::new()), Arc::new(OptimizeProjections::new())])
+        .optimize(plan, state, |_plan, _rule| {})?;
     plan.transform_up_with_subqueries(|node| {
-        if let LogicalPlan::Extension(extension) = &node
-            && let Some(own) = extension.node.as_any().downcast_ref::<OwnDistinct>()
-        {
-            let columns: Vec<Expr> = own
-                .input
-                .schema()
-                .iter()
-                .map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())))
-                .collect();
-            let distinct =
-                LogicalPlanBuilder::from(own.input.as_ref().clone()).aggregate(columns, Vec::<Expr>::new())?.build()?;
-            return Ok(Transformed::yes(distinct));
-        }
         let Some(checked) = CheckedScan::of(&node) else {
             return Ok(Transformed::no(node));
         };
@@ -180,8 +318,7 @@ fn snapshot_scan(
     name: &TableReference,
     columns: &DFSchema,
 ) -> Result<LogicalPlan> {
-    let data = facts.data.as_ref().ok_or_else(|| plan_datafusion_err!("a table without data was planned"))?;
-    let provider = snapshot::provider(data)?;
+    let provider = snapshot::provider(facts)?;
     let mut plan = LogicalPlanBuilder::scan(name.clone(), provider_as_source(provider), None)?;
     if let Some(filter) = snapshot::row_filter(state, facts, name)? {
         plan = plan.filter(filter)?;
@@ -195,6 +332,9 @@ fn snapshot_scan(
         .iter()
         .map(|field| {
             let stored = Expr::Column(Column::new(Some(name.clone()), field.name()));
+            if field.name() == ROW_ID {
+                return Ok(stored);
+            }
             let seen = match facts.column(field.name()) {
                 Some(rule) => as_granted(stored, field.data_type(), rule)?,
                 None => return Err(plan_datafusion_err!("a hidden column reached the plan")),

@@ -18,20 +18,23 @@ use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
 
 use crate::check::ReleasePoint;
-use crate::compile::PrivatePlan;
+use crate::compile::{PrivatePlan, PrivateRelease};
 use crate::deep;
 use crate::plan;
+use crate::release;
 
 /// Exact counts and sums of groups, large and small. It is consumed by the release and shown to nobody: it cannot be
 /// printed, copied or serialised.
 pub(crate) struct ExactAggregate {
     release: ReleasePoint,
     batch: RecordBatch,
+    /// Units that match, for each check of the release point and its floors.
+    matching: Vec<u64>,
 }
 
 impl ExactAggregate {
-    pub(crate) fn into_parts(self) -> (ReleasePoint, RecordBatch) {
-        (self.release, self.batch)
+    pub(crate) fn into_parts(self) -> (ReleasePoint, RecordBatch, Vec<u64>) {
+        (self.release, self.batch, self.matching)
     }
 }
 
@@ -65,9 +68,13 @@ pub(crate) fn session(runtime: &Arc<RuntimeEnv>, partitions: Option<usize>) -> S
 pub(crate) async fn execute(state: &SessionState, plan: PrivatePlan) -> Result<Executed> {
     let (reservation, releases, above) = plan.into_parts();
     let mut exact = Vec::with_capacity(releases.len());
-    for (release, plan) in releases {
+    for PrivateRelease { release, plan, checks } in releases {
         let batch = run(state, plan).await?;
-        exact.push(ExactAggregate { release, batch });
+        let mut matching = Vec::with_capacity(checks.len());
+        for check in checks {
+            matching.push(release::one_count(&run(state, check).await?)?);
+        }
+        exact.push(ExactAggregate { release, batch, matching });
     }
     spend(reservation);
     Ok(Executed { exact, above })

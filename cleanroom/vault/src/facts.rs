@@ -103,6 +103,8 @@ impl RoomFacts {
                 continue;
             };
             let data = match registry.table_version(name, &declaration.name).await? {
+                // A snapshot of an earlier program, whose rows have no numbers: to be put again.
+                Some(version) if record.policy.subject != Subject::Public && !numbered(&version.meta) => None,
                 Some(version) => Some(DataFacts {
                     version: version.version,
                     snapshot: ingest::snapshot_path(data_dir, name, &version.snapshot),
@@ -136,6 +138,10 @@ fn stored_schema(schema: &serde_json::Value) -> Result<SchemaRef, Unavailable> {
         })
         .collect::<Result<Vec<_>, Unavailable>>()?;
     Ok(Arc::new(Schema::new(fields)))
+}
+
+fn numbered(meta: &serde_json::Value) -> bool {
+    meta.get("row_ids").and_then(serde_json::Value::as_bool) == Some(true)
 }
 
 fn unique_columns(meta: &serde_json::Value) -> BTreeSet<String> {

@@ -4,16 +4,19 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, Decimal128Array, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
-    UInt64Array,
+    Array, ArrayRef, AsArray as _, Decimal128Array, Float64Array, Int64Array, RecordBatch, RecordBatchOptions,
+    UInt32Array, UInt64Array,
 };
 use arrow::compute::{SortColumn, cast, lexsort_to_indices, take};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, UInt64Type};
 use cleanroom_policy::Step;
 use datafusion::common::{Result, exec_datafusion_err};
 
-use crate::check::{Cell, CellKind, ReleasePoint};
-use crate::compile::{self, UNITS, contributors_name, count_name, group_name, largest_name, mass_name, sum_name};
+use crate::check::{Cell, CellKind, FloorKind, ReleasePoint};
+use crate::compile::{
+    self, GROUPING_ID, UNITS, contributors_name, contributors_of_name, count_name, floor_name, group_name,
+    largest_name, mass_name, sum_name,
+};
 use crate::execute::ExactAggregate;
 use crate::fixed;
 
@@ -31,10 +34,10 @@ impl ReleasedTable {
 
 /// Applies the release rules.
 pub(crate) fn release(exact: ExactAggregate) -> Result<ReleasedTable> {
-    let (release, batch) = exact.into_parts();
-    let units = whole(&batch, UNITS)?;
+    let (release, batch, matching) = exact.into_parts();
+    let standing = Standing::of(&release, &batch, &matching)?;
     let large: UInt32Array = (0..batch.num_rows())
-        .filter(|row| at_least(&units, *row, release.floor))
+        .filter(|row| standing.stands(*row))
         .filter_map(|row| u32::try_from(row).ok())
         .collect::<Vec<u32>>()
         .into();
@@ -45,6 +48,14 @@ pub(crate) fn release(exact: ExactAggregate) -> Result<ReleasedTable> {
             Ok(take(&cast(column, wanted)?, &large, None)?)
         })
         .collect::<Result<Vec<ArrayRef>>>()?;
+    let mut groups = groups;
+    if release.sets.is_some() {
+        let ids = cast(column(&batch, GROUPING_ID)?, &DataType::UInt64)?;
+        let ids = ids.as_primitive::<UInt64Type>();
+        let planned: UInt64Array =
+            large.values().iter().map(|row| compile::planned_grouping_id(&release, ids.value(*row as usize))).collect();
+        groups.push(cast(&planned, release.schema.field(release.groups.len()).data_type())?);
+    }
     let order = sorted(&groups, large.len())?;
     let rows: Vec<usize> = order
         .values()
@@ -56,7 +67,7 @@ pub(crate) fn release(exact: ExactAggregate) -> Result<ReleasedTable> {
     let mut columns =
         groups.iter().map(|group| take(group, &order, None)).collect::<std::result::Result<Vec<ArrayRef>, _>>()?;
     for (index, cell) in release.cells.iter().enumerate() {
-        columns.push(cell_column(&batch, index, cell, &release, &rows)?);
+        columns.push(cell_column(&batch, (index, cell), &release, &standing, &rows)?);
     }
     let fields: Vec<Field> = columns
         .iter()
@@ -78,17 +89,108 @@ fn sorted(groups: &[ArrayRef], rows: usize) -> Result<UInt32Array> {
     Ok(lexsort_to_indices(&columns, None)?)
 }
 
+/// Which groups stand: whose units are how many in them.
+struct Standing<'r> {
+    release: &'r ReleasePoint,
+    units: Int64Array,
+    /// For each floor, the units of its tables.
+    present: Vec<Int64Array>,
+    /// Enough units match, or do not need to.
+    matched: bool,
+    /// The same for each floor.
+    floors_matched: Vec<bool>,
+}
+
+impl<'r> Standing<'r> {
+    fn of(release: &'r ReleasePoint, batch: &RecordBatch, matching: &[u64]) -> Result<Self> {
+        let mut matching = matching.iter();
+        let mut met = |least: u64| {
+            matching
+                .next()
+                .map(|matching| *matching >= least)
+                .ok_or_else(|| exec_datafusion_err!("a check of unmatched rows was not made"))
+        };
+        let mut matched = true;
+        for check in &release.checks {
+            matched &= met(check.least)?;
+        }
+        let mut floors_matched = Vec::with_capacity(release.floors.len());
+        for floor in &release.floors {
+            floors_matched.push(match &floor.kind {
+                FloorKind::Flagged(check) => met(check.least)?,
+                FloorKind::Matched | FloorKind::Branch | FloorKind::Tagged => true,
+            });
+        }
+        let present =
+            (0..release.floors.len()).map(|floor| whole(batch, &floor_name(floor))).collect::<Result<Vec<_>>>()?;
+        Ok(Self { release, units: whole(batch, UNITS)?, present, matched, floors_matched })
+    }
+
+    /// Every owner's floor is met in the group: by units that stand in it or, where the question itself asks for unmatched
+    /// rows, by those that have no match.
+    fn stands(&self, row: usize) -> bool {
+        if !self.matched || !at_least(&self.units, row, self.release.floor) {
+            return false;
+        }
+        self.release.floors.iter().zip(&self.present).zip(&self.floors_matched).all(|((floor, present), matched)| {
+            if at_least(present, row, floor.least) {
+                return true;
+            }
+            let none = value_of(present, row) == Some(0);
+            match floor.kind {
+                FloorKind::Matched | FloorKind::Branch => false,
+                FloorKind::Flagged(_) => none && *matched && at_least(&self.units, row, floor.least),
+                FloorKind::Tagged => none,
+            }
+        })
+    }
+
+    /// Whether units without a match, who are told by a count of all beside a count of those that match, are none or enough.
+    fn hides_unmatched(&self, row: usize, floor: usize) -> bool {
+        let (Some(floor), Some(present)) = (self.release.floors.get(floor), self.present.get(floor)) else {
+            return false;
+        };
+        match floor.kind {
+            FloorKind::Matched => match (value_of(&self.units, row), value_of(present, row)) {
+                (Some(units), Some(present)) => {
+                    u64::try_from(units - present).is_ok_and(|unmatched| unmatched == 0 || unmatched >= floor.least)
+                }
+                _ => false,
+            },
+            FloorKind::Flagged(_) | FloorKind::Branch | FloorKind::Tagged => true,
+        }
+    }
+}
+
 fn cell_column(
     batch: &RecordBatch,
-    index: usize,
-    cell: &Cell,
+    (index, cell): (usize, &Cell),
     release: &ReleasePoint,
+    standing: &Standing<'_>,
     rows: &[usize],
 ) -> Result<ArrayRef> {
     let contributors = whole(batch, &contributors_name(index))?;
     let counts = whole(batch, &count_name(index))?;
-    let shown: Vec<Option<usize>> =
-        rows.iter().map(|row| at_least(&contributors, *row, release.floor).then_some(*row)).collect();
+    let of_branches = compile::branches(release)
+        .map(|floor| Ok((floor, whole(batch, &contributors_of_name(index, floor))?)))
+        .collect::<Result<Vec<_>>>()?;
+    let counting = matches!(cell.kind, CellKind::Units | CellKind::Rows);
+    let floor_of_cell = cell
+        .floors
+        .iter()
+        .filter_map(|floor| release.floors.get(*floor))
+        .map(|floor| floor.least)
+        .fold(release.floor, u64::max);
+    let shows = |row: usize| {
+        at_least(&contributors, row, floor_of_cell)
+            && of_branches.iter().all(|(floor, contributors)| {
+                let Some(floor) = release.floors.get(*floor) else { return false };
+                at_least(contributors, row, floor.least)
+                    || (matches!(floor.kind, FloorKind::Tagged) && value_of(contributors, row) == Some(0))
+            })
+            && (!counting || cell.floors.iter().all(|floor| standing.hides_unmatched(row, *floor)))
+    };
+    let shown: Vec<Option<usize>> = rows.iter().map(|row| shows(*row).then_some(*row)).collect();
     match cell.kind {
         CellKind::Units => {
             numbers(shown.iter().map(|row| value_of(&contributors, (*row)?).map(i128::from)), cell, release)
@@ -296,6 +398,13 @@ fn value_of(array: &Int64Array, row: usize) -> Option<i64> {
 
 fn decimal_of(array: &Decimal128Array, row: usize) -> Option<i128> {
     (row < array.len() && array.is_valid(row)).then(|| array.value(row))
+}
+
+/// The one number of a check.
+pub(crate) fn one_count(batch: &RecordBatch) -> Result<u64> {
+    value_of(&whole(batch, UNITS)?, 0)
+        .and_then(|count| u64::try_from(count).ok())
+        .ok_or_else(|| exec_datafusion_err!("a check of unmatched rows has no result"))
 }
 
 fn at_least(array: &Int64Array, row: usize, floor: u64) -> bool {

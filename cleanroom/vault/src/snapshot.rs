@@ -12,15 +12,18 @@ use datafusion::logical_expr::{EmptyRelation, Expr, Filter, LogicalPlan};
 use datafusion::optimizer::Analyzer;
 
 use crate::check;
-use crate::facts::{DataFacts, TableFacts};
+use crate::facts::TableFacts;
+use crate::ingest::with_row_ids;
 
 /// The snapshot of one version: exactly one file, no listing, no pattern.
-pub(crate) fn provider(data: &DataFacts) -> Result<Arc<dyn TableProvider>> {
+pub(crate) fn provider(facts: &TableFacts) -> Result<Arc<dyn TableProvider>> {
+    let data = facts.data.as_ref().ok_or_else(|| plan_datafusion_err!("a table without data was planned"))?;
+    let schema = if facts.unit().is_some() { with_row_ids(&data.stored) } else { Arc::clone(&data.stored) };
     let file = url::Url::from_file_path(&data.snapshot)
         .map_err(|()| plan_datafusion_err!("the path of a snapshot is not absolute"))?;
     let config = ListingTableConfig::new(ListingTableUrl::try_new(file, None)?)
         .with_listing_options(ListingOptions::new(Arc::new(ParquetFormat::default())))
-        .with_schema(Arc::clone(&data.stored));
+        .with_schema(schema);
     Ok(Arc::new(ListingTable::try_new(config)?))
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result, plan_err};
 use datafusion::datasource::source_as_provider;
@@ -11,6 +11,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, TableSource, TableT
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::facts::TableFacts;
+use crate::ingest::row_id_field;
 
 /// What the SQL planner sees of a table: its granted columns. It cannot be executed.
 pub(crate) struct PolicyTable {
@@ -58,7 +59,8 @@ impl TableProvider for PolicyTable {
     }
 }
 
-/// One place of a table in a checked plan; compiling puts the snapshot in its stead.
+/// One place of a table in a checked plan: its granted columns and, of a protected one, the rows' secret numbers. Compiling
+/// puts the snapshot in its stead.
 pub(crate) struct CheckedScan {
     pub(crate) facts: Arc<TableFacts>,
     schema: SchemaRef,
@@ -66,7 +68,11 @@ pub(crate) struct CheckedScan {
 
 impl CheckedScan {
     pub(crate) fn new(facts: Arc<TableFacts>) -> Self {
-        let schema = facts.granted();
+        let mut schema = facts.granted();
+        if facts.unit().is_some() {
+            let fields = schema.fields().iter().cloned().chain([row_id_field()]);
+            schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        }
         Self { facts, schema }
     }
 

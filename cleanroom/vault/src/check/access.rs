@@ -63,7 +63,7 @@ impl Checker<'_> {
 
     /// Joins that a policy requires before anything of its table is released.
     pub(super) fn check_required(&self, rows: &Rows) -> Result<(), Refusal> {
-        let all: BTreeSet<Instance> = rows.instances.clone();
+        let all: BTreeSet<Instance> = rows.places();
         for instance in &all {
             let facts = self.facts(*instance)?;
             let others =

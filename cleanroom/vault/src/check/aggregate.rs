@@ -4,36 +4,71 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use cleanroom_policy::{AnalystTables, MeasureFunction, Step, Use};
+use cleanroom_policy::{MeasureFunction, Step, Use};
 use datafusion::common::{Column, DFSchemaRef};
-use datafusion::functions_aggregate::expr_fn::{count, count_distinct, max, min, sum};
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Aggregate, Case, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use super::expression::{self, Scope};
-use super::label::{Kind, Label, Measure, Own};
-use super::{Checker, Reference, Relation, Rows, functions, internal, under_name};
+use super::grouping::{self, Sets};
+use super::label::{Instance, Kind, Label, Measure};
+use super::per_unit::{self, Hidden, How, Part, under};
+use super::rows::{MatchCheck, Presence, Rows};
+use super::{Checker, Reference, Relation, filtered, flag, functions, internal, under_name};
 use crate::fixed;
 use crate::refusal::{Code, Refusal, Rule};
 use crate::source::ReleasedScan;
 
+/// The group expressions, their total forms and labels, and the sets they are grouped in.
+type Groups<'e> = (Vec<&'e Expr>, Vec<(Expr, Label)>, Option<Sets>);
+
 /// An aggregate over protected rows whose result is released.
 pub(crate) struct ReleasePoint {
     pub(crate) rows: Rows,
-    /// Total forms of the GROUP BY expressions.
+    /// Total forms of the GROUP BY expressions, each once.
     pub(crate) groups: Vec<Expr>,
+    /// For ROLLUP, CUBE and GROUPING SETS: the groups of each set, by their positions. The planner's column of grouping ids
+    /// follows the groups in `schema` then.
+    pub(crate) sets: Option<Vec<Vec<usize>>>,
     pub(crate) cells: Vec<Cell>,
     /// The aggregate's own schema: groups, then cells.
     pub(crate) schema: DFSchemaRef,
-    /// Distinct units that a group, and every cell, needs. The greatest of the owners' floors: every row of an inner or
-    /// semi join holds a unit of each table, so each owner counts the same units.
+    /// Distinct units that a group, and every cell, needs: the greatest floor of the owners whose units stand in every row,
+    /// or in none.
     pub(crate) floor: u64,
-    /// Largest share one unit may hold of a cell; the least of the owners'.
+    /// The floors of owners whose units stand in some rows only.
+    pub(crate) floors: Vec<Floor>,
+    /// The least of the owners' dominance rules: share, and how many units may hold it together.
     pub(crate) max_share: Option<f64>,
     /// Released numbers are rounded to multiples of each.
     pub(crate) round_to: Vec<Step>,
+    /// What must hold before anything is released.
+    pub(crate) checks: Vec<MatchCheck>,
     /// The planner's node, to know the same release point when it comes again.
     original: LogicalPlan,
+}
+
+/// A floor of tables that stand in some of the rows.
+pub(crate) struct Floor {
+    /// Not NULL in those rows.
+    pub(crate) marker: Column,
+    pub(crate) least: u64,
+    pub(crate) kind: FloorKind,
+    /// The tables' places.
+    places: BTreeSet<Instance>,
+}
+
+/// When a group may do without units of a floor's tables.
+pub(crate) enum FloorKind {
+    /// Never, though other rows of the group have no match.
+    Matched,
+    /// Where no row of the group has a match: the groups tell matched rows and others apart. What must hold of the matched
+    /// ones then.
+    Flagged(Box<MatchCheck>),
+    /// Never: the tables of one branch of a UNION ALL.
+    Branch,
+    /// Where the group is of another branch: the groups tell the branches apart.
+    Tagged,
 }
 
 /// One aggregate of a release point.
@@ -44,6 +79,8 @@ pub(crate) struct Cell {
     pub(crate) filter: Option<Expr>,
     /// The type the query gives it.
     pub(crate) data_type: DataType,
+    /// Floors of the release point (by position) whose tables it is computed from.
+    pub(crate) floors: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,13 +102,20 @@ impl Checker<'_> {
             Relation::Open(input) => return self.open(plan, vec![input]).map(Relation::Open),
             Relation::Reference(reference) => return self.reference_distinct(aggregate, plan, reference),
         };
+        let (group_exprs, sets) = match aggregate.group_expr.as_slice() {
+            [Expr::GroupingSet(sets)] => grouping::sets(sets)?,
+            plain => (plain.iter().collect(), None),
+        };
         let groups = self.with_scope(aggregate.input.schema(), &rows.labels, |scope| {
-            aggregate.group_expr.iter().map(|group| expression::expression(group, scope)).collect::<Result<Vec<_>, _>>()
+            group_exprs.iter().map(|group| expression::expression(group, scope)).collect::<Result<Vec<_>, _>>()
         })?;
-        if groups.iter().any(|(_expr, label)| label.is_key()) {
-            self.per_unit(aggregate, plan, rows, groups)
-        } else {
-            self.release_point(aggregate, plan, rows, groups)
+        match (groups.iter().any(|(_expr, label)| label.is_key()), sets) {
+            (true, None) => self.per_unit(aggregate, plan, rows, groups),
+            (true, Some(_sets)) => {
+                Err(Refusal::new(Code::NotAvailable, "ROLLUP, CUBE and GROUPING SETS over a key are not answered")
+                    .suggest("group by the key in a subquery, and take the sets of what comes of it"))
+            }
+            (false, sets) => self.release_point(aggregate, plan, rows, (group_exprs, groups, sets)),
         }
     }
 
@@ -101,44 +145,68 @@ impl Checker<'_> {
         aggregate: &Aggregate,
         plan: &LogicalPlan,
         rows: Rows,
-        groups: Vec<(Expr, Label)>,
+        (group_exprs, groups, sets): Groups<'_>,
     ) -> Result<Relation, Refusal> {
         self.check_required(&rows)?;
-        let cells = self.with_scope(aggregate.input.schema(), &rows.labels, |scope| {
-            for (group, (_total, label)) in aggregate.group_expr.iter().zip(&groups) {
+        if sets.is_some() {
+            // Totals beside their parts give a suppressed part away.
+            return Err(Refusal::new(
+                Code::NotAvailable,
+                "ROLLUP, CUBE and GROUPING SETS over protected rows are not available in this version",
+            )
+            .about("GROUP"));
+        }
+        let (flagged, tagged, cells) = self.with_scope(aggregate.input.schema(), &rows.labels, |scope| {
+            let (mut flagged, mut tagged): (BTreeSet<Column>, BTreeSet<usize>) = Default::default();
+            for (group, (_total, label)) in group_exprs.iter().zip(&groups) {
                 if label.kind != Kind::Constant && !label.allows(Use::Dimension) {
                     return Err(expression::not_granted(group, scope, Use::Dimension));
                 }
-                if label.own == Own::Computed && !aggregate.aggr_expr.iter().all(counts_units) {
-                    return Err(expression::weighs(group, scope));
+                // In a total over groups, matched rows and others, or branches, stand together again.
+                if sets.is_none() {
+                    let flag = flag::match_flag(group, scope);
+                    flagged.extend(flag.and_then(|flag| rows.marker(flag.place)).cloned());
+                    tagged.extend(label.branch_of);
                 }
             }
-            let types = plan.schema().fields().iter().skip(groups.len());
-            aggregate
+            let before = groups.len() + usize::from(sets.is_some());
+            let types = plan.schema().fields().iter().skip(before);
+            let cells = aggregate
                 .aggr_expr
                 .iter()
                 .zip(types)
                 .map(|(expr, field)| self.cell(expr, field.data_type(), scope, &rows))
-                .collect::<Result<Vec<_>, _>>()
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok((flagged, tagged, cells))
         })?;
         let index = match self.releases.iter().position(|release| release.original == *plan) {
             Some(index) => index,
             None => {
-                let (mut floor, mut max_share, mut round_to) = (2_u64, None::<f64>, Vec::new());
-                for instance in &rows.instances {
-                    let release = &self.facts(*instance)?.policy.release;
-                    floor = floor.max(release.min_units);
+                let (mut max_share, mut round_to) = (None::<f64>, Vec::new());
+                for place in rows.places() {
+                    let release = &self.facts(place)?.policy.release;
                     if let Some(rule) = release.dominance {
                         max_share = Some(max_share.map_or(rule.max_share, |share| share.min(rule.max_share)));
                     }
                     round_to.extend(release.round_to);
                 }
+                let (floor, floors) = self.floors(&rows, &flagged, &tagged)?;
+                let cells = cells
+                    .into_iter()
+                    .map(|(cell, from)| {
+                        let of = |(index, floor): (usize, &Floor)| (!floor.places.is_disjoint(&from)).then_some(index);
+                        Cell { floors: floors.iter().enumerate().filter_map(of).collect(), ..cell }
+                    })
+                    .collect();
                 self.releases.push(ReleasePoint {
+                    checks: rows.checks.clone(),
                     rows,
                     groups: groups.into_iter().map(|(expr, _label)| expr).collect(),
+                    sets,
                     cells,
                     schema: Arc::clone(plan.schema()),
                     floor,
+                    floors,
                     max_share,
                     round_to,
                     original: plan.clone(),
@@ -149,16 +217,51 @@ impl Checker<'_> {
         released_scan(index, plan).map(Relation::Open)
     }
 
+    /// The floor of those who stand in every row or in none, and the others'.
+    fn floors(
+        &self,
+        rows: &Rows,
+        flagged: &BTreeSet<Column>,
+        tagged: &BTreeSet<usize>,
+    ) -> Result<(u64, Vec<Floor>), Refusal> {
+        let mut floor = 2;
+        let mut floors: Vec<Floor> = Vec::new();
+        for slot in &rows.slots {
+            let least = self.floor_of(&slot.places)?;
+            let (marker, kind) = match &slot.presence {
+                Presence::Always | Presence::Never => {
+                    floor = floor.max(least);
+                    continue;
+                }
+                Presence::Matched(marker) if !flagged.contains(marker) => (marker, FloorKind::Matched),
+                Presence::Matched(marker) => {
+                    let plan = filtered(rows.plan.clone(), Expr::Column(marker.clone()).is_not_null())?;
+                    (marker, FloorKind::Flagged(Box::new(MatchCheck { plan, unit: rows.unit.clone(), least })))
+                }
+                Presence::Branch { column, union } if tagged.contains(union) => (column, FloorKind::Tagged),
+                Presence::Branch { column, union: _ } => (column, FloorKind::Branch),
+            };
+            floors.push(Floor { marker: marker.clone(), least, kind, places: slot.places.clone() });
+        }
+        Ok((floor, floors))
+    }
+
     /// One aggregate of a release point.
-    fn cell(&self, expr: &Expr, data_type: &DataType, scope: &Scope<'_>, rows: &Rows) -> Result<Cell, Refusal> {
+    fn cell(
+        &self,
+        expr: &Expr,
+        data_type: &DataType,
+        scope: &Scope<'_>,
+        rows: &Rows,
+    ) -> Result<(Cell, BTreeSet<Instance>), Refusal> {
         let call = called(expr)?;
         let name = call.func.name();
-        let units = name == "count" && call.params.distinct;
-        let (argument, filter) = plain_call(call, scope, units)?;
-        let cell = |kind, argument, filter| Cell { kind, argument, filter, data_type: data_type.clone() };
+        let (argument, filter) = plain_call(call, scope)?;
+        let cell =
+            |kind, argument, filter| Cell { kind, argument, filter, data_type: data_type.clone(), floors: Vec::new() };
         let found = match name {
             "count" if call.params.distinct => {
-                let (argument, filter) = under_case(argument, filter, scope, Zero::Counts, true)?;
+                let (argument, filter) = under_case(argument, filter, scope, Zero::Counts)?;
                 self.count_granted(rows)?;
                 match argument {
                     Expr::Column(column) if scope.label(column)?.is_key() => {
@@ -176,11 +279,8 @@ impl Checker<'_> {
                 }
             }
             "count" => {
-                let (argument, filter) = under_case(argument, filter, scope, Zero::Counts, false)?;
+                let (argument, filter) = under_case(argument, filter, scope, Zero::Counts)?;
                 let (total, label) = expression::expression(argument, scope)?;
-                if label.own != Own::No && !label.is_key() {
-                    return Err(expression::weighs(argument, scope));
-                }
                 if let Some(measure) = &label.measure {
                     self.measure_granted(measure, MeasureFunction::Count, argument, &label, scope)?;
                     if measure.zero_else {
@@ -211,16 +311,12 @@ impl Checker<'_> {
                     filter.clone(),
                     scope,
                     if kind == CellKind::Sum { Zero::AddsNothing } else { Zero::Counts },
-                    false,
                 ) && functions::literal(constant).is_some_and(|value| !value.is_null())
                 {
                     self.count_granted(rows)?;
                     Ok(cell(kind, constant.clone(), filter))
                 } else {
                     let (total, label) = expression::expression(argument, scope)?;
-                    if label.own == Own::Computed {
-                        return Err(expression::weighs(argument, scope));
-                    }
                     let Some(measure) = &label.measure else {
                         return Err(not_a_measure(argument, scope));
                     };
@@ -242,16 +338,22 @@ impl Checker<'_> {
         if let (Some(table), true) = (&rows.fanned_out, found.kind != CellKind::Units) {
             return Err(fan_out(table));
         }
-        Ok(found)
+        Ok((found, flag::places_of(expr, scope)))
     }
 
     /// Sums of several measures would let one that is suppressed for its dominance be had from the sum and the others.
-    fn not_combined(&self, measure: &Measure, rows: &Rows, argument: &Expr, scope: &Scope<'_>) -> Result<(), Refusal> {
+    pub(super) fn not_combined(
+        &self,
+        measure: &Measure,
+        rows: &Rows,
+        argument: &Expr,
+        scope: &Scope<'_>,
+    ) -> Result<(), Refusal> {
         if !measure.combined {
             return Ok(());
         }
-        for instance in &rows.instances {
-            let facts = self.facts(*instance)?;
+        for place in rows.places() {
+            let facts = self.facts(place)?;
             if facts.policy.release.dominance.is_some() {
                 let refusal = Refusal::new(
                     Code::NotAMeasure,
@@ -265,19 +367,10 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Rows of the analyst's own stand together with those of an owner who lets nobody weigh its units.
-    fn mixed_with_own(&self, rows: &Rows) -> bool {
-        let tables = || rows.instances.iter().filter_map(|instance| self.instances.get(*instance));
-        tables().any(|facts| facts.owner() == self.analyst)
-            && tables().any(|facts| {
-                facts.owner() != self.analyst && facts.policy.joins.analyst_tables == AnalystTables::Distinct
-            })
-    }
-
     /// Every owner lets its units be counted.
-    fn count_granted(&self, rows: &Rows) -> Result<(), Refusal> {
-        for instance in &rows.instances {
-            let facts = self.facts(*instance)?;
+    pub(super) fn count_granted(&self, rows: &Rows) -> Result<(), Refusal> {
+        for place in rows.places() {
+            let facts = self.facts(place)?;
             let Some((unit, _space)) = facts.unit() else { continue };
             if !facts.column(unit).is_some_and(|rule| rule.uses.contains(&Use::Count)) {
                 return Err(Refusal::new(
@@ -291,7 +384,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn measure_granted(
+    pub(super) fn measure_granted(
         &self,
         measure: &Measure,
         function: MeasureFunction,
@@ -343,7 +436,9 @@ impl Checker<'_> {
                 if !(label.is_key()
                     || label.kind == Kind::Constant
                     || label.allows(Use::Dimension)
-                    || label.allows(Use::Filter))
+                    || label.allows(Use::Filter)
+                    // A unit's one row has one value: the planner groups by such columns of its own accord.
+                    || rows.single)
                 {
                     return Err(expression::not_granted(group, scope, Use::Dimension));
                 }
@@ -359,31 +454,40 @@ impl Checker<'_> {
                 .map(|(index, expr)| self.derived(index, expr, scope, &rows))
                 .collect::<Result<Vec<_>, Refusal>>()
         })?;
-        let mut aggregates = Vec::new();
-        for Derived { columns, output, label } in derived {
+        let mut parts = Vec::new();
+        for derived in derived {
             let (qualifier, field) = names.next().ok_or_else(no_name)?;
-            aggregates.extend(columns);
-            let typed =
-                Expr::TryCast(datafusion::logical_expr::TryCast::new(Box::new(output), field.data_type().clone()));
-            outputs.push(typed.alias_qualified(qualifier.cloned(), field.name()));
+            let mut label = derived.label;
+            if rows.repeated
+                && !key_only
+                && let Some(measure) = &mut label.measure
+            {
+                // A unit has as many of these rows as the analyst gives it labels.
+                measure.own = true;
+            }
+            parts.extend(derived.parts);
+            outputs.push(
+                fixed::try_cast(derived.output, field.data_type().clone())
+                    .alias_qualified(qualifier.cloned(), field.name()),
+            );
             labels.push(label);
         }
-        group_exprs.push(Expr::Column(rows.unit.clone()).alias(&rows.unit.name));
-        let unit = Column::new_unqualified(&rows.unit.name);
-        outputs.push(Expr::Column(unit.clone()));
-        let plan = LogicalPlanBuilder::from(rows.plan)
-            .aggregate(group_exprs, aggregates)
-            .and_then(|plan| plan.project(outputs))
+        let hidden = Hidden::of(&rows, self.fresh());
+        outputs.extend(hidden.names().map(|name| Expr::Column(Column::new_unqualified(name))));
+        let plan = per_unit::plan(&rows, group_exprs, &parts, &hidden)?
+            .project(outputs)
             .and_then(LogicalPlanBuilder::build)
             .map_err(internal)?;
+        let row_ids = hidden.row_ids();
+        let rows = rows.renamed(plan, |column| Column::new_unqualified(&column.name));
         Ok(Relation::Rows(Rows {
-            plan,
             labels,
-            unit,
-            instances: rows.instances,
+            row_ids,
             fanned_out,
             per_unit: true,
             single: key_only || rows.single,
+            repeated: rows.repeated && !key_only,
+            ..rows
         }))
     }
 
@@ -394,17 +498,13 @@ impl Checker<'_> {
         if let Some(table) = &rows.fanned_out {
             return Err(fan_out(table));
         }
-        let (argument, filter) = plain_call(call, scope, false)?;
+        let (argument, filter) = plain_call(call, scope)?;
         let (first, second) = (format!("__cr_a_{index}"), format!("__cr_b_{index}"));
-        let filtered = |aggregate: Expr, name: &str| match &filter {
-            Some(filter) => aggregate.filter(filter.clone()).build().map(|expr| expr.alias(name)).map_err(internal),
-            None => Ok(aggregate.alias(name)),
+        let part = |name: &str, how: How, value: Expr| {
+            Ok::<_, Refusal>(Part { name: name.to_owned(), how, value: under(value, filter.as_ref())? })
         };
         let column = |name: &str| Expr::Column(Column::new_unqualified(name));
         let (total, label) = expression::expression(argument, scope)?;
-        if label.own == Own::Computed {
-            return Err(expression::weighs(argument, scope));
-        }
         match name {
             "count" => {
                 if call.params.distinct
@@ -427,23 +527,23 @@ impl Checker<'_> {
                     return Err(expression::not_granted(argument, scope, Use::Filter));
                 }
                 self.count_granted(rows)?;
-                let counted = if call.params.distinct { count_distinct(total) } else { count(total) };
+                let how = if call.params.distinct { How::CountDistinct } else { How::Count };
                 // A count that can be 0 is a flag of who has such rows: added up over people who have none, it would tell of
                 // the one who has. A count of all of a unit's rows is at least 1.
                 let never_zero = filter.is_none()
                     && !call.params.distinct
                     && (label.is_key() || (label.kind == Kind::Constant && functions::literal(argument).is_some()));
-                let measure = never_zero.then(|| rows.instances.iter().next()).flatten().map(|instance| Measure {
-                    instance: *instance,
+                let measure = never_zero.then(|| rows.places().first().copied()).flatten().map(|instance| Measure {
+                    instance,
                     functions: BTreeSet::from([MeasureFunction::Sum, MeasureFunction::Avg, MeasureFunction::Count]),
                     zero_else: false,
                     combined: false,
                     degree: 2,
                     factors: (1.0, 1.0),
-                    own: self.mixed_with_own(rows),
+                    own: false,
                 });
                 let label = Label { measure, ..Label::value(BTreeSet::from([Use::Dimension, Use::Filter])) };
-                Ok(Derived { columns: vec![filtered(counted, &first)?], output: column(&first), label })
+                Ok(Derived { parts: vec![part(&first, how, total)?], output: column(&first), label })
             }
             "sum" | "avg" if !call.params.distinct => {
                 let Some(measure) = label.measure.clone() else {
@@ -456,28 +556,28 @@ impl Checker<'_> {
                     return Err(not_a_measure(argument, scope));
                 }
                 let data_type = scope.data_type(argument)?;
-                let summed = filtered(sum(fixed::ticks(total.clone(), &data_type)), &first)?;
+                let summed = part(&first, How::Sum, fixed::ticks(total.clone(), &data_type))?;
                 let label = Label {
                     measure: Some(Measure { degree: 2, ..measure.clone() }),
                     ..Label::value(label.uses.clone())
                 };
                 self.not_combined(&measure, rows, argument, scope)?;
                 if average {
-                    let counted = filtered(count(total), &second)?;
+                    let counted = part(&second, How::Count, total)?;
                     let output = fixed::float(column(&first))
                         / datafusion::functions::core::expr_fn::nullif(fixed::float(column(&second)), lit(0.0_f64));
-                    Ok(Derived { columns: vec![summed, counted], output, label })
+                    Ok(Derived { parts: vec![summed, counted], output, label })
                 } else {
-                    Ok(Derived { columns: vec![summed], output: column(&first), label })
+                    Ok(Derived { parts: vec![summed], output: column(&first), label })
                 }
             }
             "min" | "max" => {
                 if label.is_key() || !(label.allows(Use::Dimension) || label.allows(Use::Filter)) {
                     return Err(not_allowed(name));
                 }
-                let extreme = if name == "min" { min(total) } else { max(total) };
+                let how = if name == "min" { How::Min } else { How::Max };
                 let label = Label { measure: None, ..Label::value(label.uses.clone()) };
-                Ok(Derived { columns: vec![filtered(extreme, &first)?], output: column(&first), label })
+                Ok(Derived { parts: vec![part(&first, how, total)?], output: column(&first), label })
             }
             _ => Err(not_allowed(name)),
         }
@@ -485,14 +585,9 @@ impl Checker<'_> {
 }
 
 struct Derived {
-    columns: Vec<Expr>,
+    parts: Vec<Part>,
     output: Expr,
     label: Label,
-}
-
-/// Whether an aggregate counts each unit once, whatever its rows.
-fn counts_units(expr: &Expr) -> bool {
-    called(expr).is_ok_and(|call| call.func.name() == "count" && call.params.distinct)
 }
 
 fn no_name() -> Refusal {
@@ -508,17 +603,12 @@ fn called(expr: &Expr) -> Result<&AggregateFunction, Refusal> {
 }
 
 /// The one argument and the total filter of a call without clauses of its own.
-fn plain_call<'e>(
-    call: &'e AggregateFunction,
-    scope: &Scope<'_>,
-    units: bool,
-) -> Result<(&'e Expr, Option<Expr>), Refusal> {
+fn plain_call<'e>(call: &'e AggregateFunction, scope: &Scope<'_>) -> Result<(&'e Expr, Option<Expr>), Refusal> {
     let params = &call.params;
     if !params.order_by.is_empty() || params.null_treatment.is_some() {
         return Err(not_allowed(call.func.name()));
     }
-    let condition = if units { expression::condition } else { expression::aggregate_condition };
-    let filter = params.filter.as_ref().map(|filter| condition(filter, scope)).transpose()?;
+    let filter = params.filter.as_ref().map(|filter| expression::condition(filter, scope)).transpose()?;
     match params.args.as_slice() {
         [argument] => Ok((argument, filter)),
         _ => Err(Refusal::new(Code::NotAMeasure, "an aggregate over protected rows takes one argument")
@@ -541,7 +631,6 @@ fn under_case<'e>(
     filter: Option<Expr>,
     scope: &Scope<'_>,
     zero: Zero,
-    units: bool,
 ) -> Result<(&'e Expr, Option<Expr>), Refusal> {
     let mut bare = argument;
     loop {
@@ -566,8 +655,7 @@ fn under_case<'e>(
     };
     match when_then_expr.as_slice() {
         [(when, then)] if base.is_none() && otherwise_nothing => {
-            let condition = if units { expression::condition } else { expression::aggregate_condition };
-            let when = condition(when, scope)?;
+            let when = expression::condition(when, scope)?;
             let filter = match filter {
                 Some(filter) => filter.and(when),
                 None => when,
@@ -586,7 +674,7 @@ fn not_allowed(name: &str) -> Refusal {
     .about(name)
 }
 
-fn not_a_measure(argument: &Expr, scope: &Scope<'_>) -> Refusal {
+pub(super) fn not_a_measure(argument: &Expr, scope: &Scope<'_>) -> Refusal {
     let refusal = Refusal::new(
         Code::NotAMeasure,
         "the argument is one granted measure, arithmetic of measures of one table with constants, or such a measure under CASE WHEN ... THEN ... END",
@@ -603,7 +691,7 @@ fn not_a_measure(argument: &Expr, scope: &Scope<'_>) -> Refusal {
     }
 }
 
-fn fan_out(table: &str) -> Refusal {
+pub(super) fn fan_out(table: &str) -> Refusal {
     Refusal::new(
         Code::FanOut,
         format!("`{table}` is joined on columns that are not unique in it, so rows stand several times; only COUNT(DISTINCT key) is answered"),

@@ -14,7 +14,7 @@ use datafusion::logical_expr::expr::{Alias, Between, BinaryExpr, Case, InList, L
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
 
 use super::functions;
-use super::label::{Kind, Label, Measure, Own};
+use super::label::{Kind, Label, MatchFlag, Measure};
 use crate::refusal::{Code, Refusal, Rule, Span};
 
 /// The columns an expression can name.
@@ -81,6 +81,8 @@ pub(crate) fn expression(expr: &Expr, scope: &Scope<'_>) -> Result<(Expr, Label)
         Expr::TryCast(cast) => try_cast(&cast.expr, cast.field.data_type(), scope),
         Expr::BinaryExpr(binary) => binary_expression(binary, scope),
         Expr::Not(inner) => unary(inner, scope, |inner| Expr::Not(Box::new(inner))),
+        Expr::IsNull(inner) if optional_key(inner, scope).is_some() => match_flag(expr, inner, false, scope),
+        Expr::IsNotNull(inner) if optional_key(inner, scope).is_some() => match_flag(expr, inner, true, scope),
         Expr::IsNull(inner) => unary(inner, scope, |inner| Expr::IsNull(Box::new(inner))),
         // Rows without a unit are left out of every answer anyway; saying so is no test of anybody.
         Expr::IsNotNull(inner) if is_key(inner, scope) => {
@@ -156,11 +158,6 @@ pub(crate) fn expression(expr: &Expr, scope: &Scope<'_>) -> Result<(Expr, Label)
 
 /// A condition: every column of it is granted as a filter.
 pub(crate) fn condition(expr: &Expr, scope: &Scope<'_>) -> Result<Expr, Refusal> {
-    labelled_condition(expr, scope).map(|(total, _own)| total)
-}
-
-/// The same, and whether it looks at the analyst's own distinct rows.
-fn labelled_condition(expr: &Expr, scope: &Scope<'_>) -> Result<(Expr, Own), Refusal> {
     let (total, label) = expression(expr, scope)?;
     if label.is_key() {
         return Err(key_misused(expr, &label, scope));
@@ -168,24 +165,7 @@ fn labelled_condition(expr: &Expr, scope: &Scope<'_>) -> Result<(Expr, Own), Ref
     if !label.allows(Use::Filter) {
         return Err(not_granted(expr, scope, Use::Filter));
     }
-    Ok((total, label.own))
-}
-
-/// A condition inside an aggregate, which the analyst's own distinct rows have no part in.
-pub(crate) fn aggregate_condition(expr: &Expr, scope: &Scope<'_>) -> Result<Expr, Refusal> {
-    let (total, own) = labelled_condition(expr, scope)?;
-    if own == Own::No { Ok(total) } else { Err(weighs(expr, scope)) }
-}
-
-/// The refusal for an aggregate in which the analyst's own distinct rows could weigh people.
-pub(crate) fn weighs(expr: &Expr, scope: &Scope<'_>) -> Refusal {
-    let refusal = Refusal::new(
-        Code::OwnMeasure,
-        "columns of your own table stand in a join with another owner's as groups, as they are, or as conditions of the query",
-    )
-    .suggest("compute the column in a subquery over your own table, group by it as it is, or put the condition into WHERE");
-    let label = Label::constant();
-    scope.about(refusal, expr, &label, "use")
+    Ok(total)
 }
 
 /// The refusal for an expression that lacks a use: about the first column that lacks it.
@@ -224,7 +204,23 @@ fn is_key(expr: &Expr, scope: &Scope<'_>) -> bool {
     matches!(expr, Expr::Column(column) if scope.label(column).is_ok_and(Label::is_key))
 }
 
-fn refuse_key(expr: &Expr, label: &Label, scope: &Scope<'_>) -> Result<(), Refusal> {
+/// A bare key on the side of an outer join that need not match.
+fn optional_key<'s>(expr: &Expr, scope: &'s Scope<'_>) -> Option<&'s Label> {
+    let Expr::Column(column) = expr else { return None };
+    scope.label(column).ok().filter(|label| label.is_key() && label.optional)
+}
+
+/// Whether a row found a match: a dimension, and a condition.
+fn match_flag(expr: &Expr, key: &Expr, when: bool, scope: &Scope<'_>) -> Result<(Expr, Label), Refusal> {
+    let mut label = Label::value(BTreeSet::from([Use::Dimension, Use::Filter]));
+    if let Some(key) = optional_key(key, scope) {
+        label.from.clone_from(&key.from);
+        label.matched = key.origin.as_ref().map(|origin| MatchFlag { place: origin.instance, when: Some(when) });
+    }
+    Ok((expr.clone(), label))
+}
+
+pub(crate) fn refuse_key(expr: &Expr, label: &Label, scope: &Scope<'_>) -> Result<(), Refusal> {
     if label.is_key() { Err(key_misused(expr, label, scope)) } else { Ok(()) }
 }
 
@@ -604,13 +600,10 @@ fn in_list(list: &InList, scope: &Scope<'_>) -> Result<(Expr, Label), Refusal> {
 
 fn case_expression(case: &Case, scope: &Scope<'_>) -> Result<(Expr, Label), Refusal> {
     let mut conditions = Vec::new();
-    let mut own = Own::No;
     let base = match &case.expr {
         Some(base) => {
             refuse_compared_key(base, scope)?;
-            let (total, base_own) = labelled_condition(base, scope)?;
-            own = own.max(base_own);
-            conditions.push(total);
+            conditions.push(condition(base, scope)?);
             conditions.first().cloned().map(Box::new)
         }
         None => None,
@@ -618,8 +611,7 @@ fn case_expression(case: &Case, scope: &Scope<'_>) -> Result<(Expr, Label), Refu
     let mut branches = Vec::with_capacity(case.when_then_expr.len());
     let mut results = Vec::with_capacity(case.when_then_expr.len() + 1);
     for (when, then) in &case.when_then_expr {
-        let (when, when_own) = labelled_condition(when, scope)?;
-        own = own.max(when_own);
+        let when = condition(when, scope)?;
         let (total, label) = expression(then, scope)?;
         results.push((then.as_ref(), label));
         branches.push((Box::new(when), Box::new(total)));
@@ -639,9 +631,6 @@ fn case_expression(case: &Case, scope: &Scope<'_>) -> Result<(Expr, Label), Refu
     // A CASE over constants still tells rows apart: as much as its conditions do, and those are granted as filters.
     if label.kind == Kind::Constant {
         label = Label::value(BTreeSet::from([Use::Dimension, Use::Filter]));
-    }
-    if own != Own::No {
-        label.own = Own::Computed;
     }
     if let [(_then, only), rest @ ..] = results.as_slice()
         && let Some(measure) = &only.measure

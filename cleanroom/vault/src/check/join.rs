@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cleanroom_policy::{JoinKind, Policy, TableName, TablePattern, Use};
-use datafusion::common::{DFSchema, JoinType, NullEquality};
-use datafusion::logical_expr::{Expr, Join, LogicalPlan};
+use datafusion::common::{Column, DFSchema, JoinType, NullEquality};
+use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder, when};
 
-use super::distinct::OwnDistinct;
 use super::expression::{self, Scope};
-use super::label::{Instance, Kind, Label, Own};
-use super::{Checker, Reference, Relation, Rows, internal};
+use super::label::{Instance, Kind, Label, MatchFlag};
+use super::rows::{MatchCheck, Presence, Rows, Slot};
+use super::{Checker, Reference, Relation, internal};
 use crate::facts::TableFacts;
 use crate::refusal::{Code, Refusal, Rule};
 
@@ -66,7 +66,7 @@ impl Checker<'_> {
         match (total, labels) {
             (Ok((on, filter)), Some(labels)) if !on.is_empty() => {
                 let instances = left.instances.union(&right.instances).copied().collect();
-                let plan = rebuilt(join, left.plan, right.plan, on, filter)?;
+                let plan = rebuilt(join, left.plan, right.plan, on, filter, join.null_aware)?;
                 let labels = labels.into_iter().map(|label| Label { origin: None, ..label }).collect();
                 Ok(Relation::Reference(Reference { plan, labels, instances }))
             }
@@ -75,47 +75,160 @@ impl Checker<'_> {
     }
 
     fn rows_join(&mut self, join: &Join, left: Rows, right: Rows) -> Result<Relation, Refusal> {
-        let kind = self.kind_of(join, left.instances.iter().chain(&right.instances))?;
-        let semi = match kind {
-            JoinKind::Inner => false,
-            JoinKind::Semi => true,
-            JoinKind::Left | JoinKind::Right | JoinKind::Full | JoinKind::Anti => {
-                return Err(not_available(join.join_type));
-            }
-        };
+        let kind = self.kind_of(join, left.places().iter().chain(&right.places()))?;
         let both: Vec<Label> = left.labels.iter().chain(&right.labels).cloned().collect();
         let schema = joined_schema(join)?;
         let (on, filter) = self.with_scope(&schema, &both, |scope| key_conditions(join, scope))?;
         self.check_partners(&left, &right)?;
 
-        let instances: BTreeSet<Instance> = left.instances.union(&right.instances).copied().collect();
-        let (left_foreign, right_foreign) = (self.weighable(&left)?, self.weighable(&right)?);
-        let keeps_left = join.join_type != JoinType::RightSemi;
-        let keeps_right = join.join_type != JoinType::LeftSemi;
-        let (left, left_own) = self.own_rows(left, keeps_left && right_foreign)?;
-        let (right, right_own) = self.own_rows(right, keeps_right && left_foreign)?;
-        let own: BTreeSet<Instance> = left_own.instances.union(&right_own.instances).copied().collect();
-        let side = |labels: Vec<Label>, side_is_own: bool| -> Vec<Label> {
-            labels.into_iter().map(|label| disowned(label, &own, side_is_own)).collect()
-        };
-        let left = Rows { labels: side(left.labels, left_own.repeat), ..left };
-        let right = Rows { labels: side(right.labels, right_own.repeat), ..right };
-        let labels =
-            output_labels(join.join_type, &left.labels, &right.labels).ok_or_else(|| not_available(join.join_type))?;
+        let left = Rows { labels: self.disowned(&left.labels, &right)?, ..left };
+        let right = Rows { labels: self.disowned(&right.labels, &left)?, ..right };
+        match join.join_type {
+            JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => {
+                let repeated =
+                    left.repeated || right.repeated || self.repeats(&left, &right)? || self.repeats(&right, &left)?;
+                self.side_by_side(join, (left, right), (on, filter), repeated)
+            }
+            JoinType::LeftSemi | JoinType::LeftAnti => {
+                self.one_side(join, kind, Side::Left, (left, right), (on, filter))
+            }
+            JoinType::RightSemi | JoinType::RightAnti => {
+                self.one_side(join, kind, Side::Right, (left, right), (on, filter))
+            }
+            JoinType::LeftMark => self.mark(join, left, right, (on, filter)),
+            JoinType::RightMark => Err(not_available(join.join_type)),
+        }
+        .map(Relation::Rows)
+    }
 
-        let unit = if keeps_left { left.unit.clone() } else { right.unit.clone() };
-        let fanned_out = match (semi, keeps_left) {
-            (true, true) => left.fanned_out.clone(),
-            (true, false) => right.fanned_out.clone(),
-            (false, _) => left.fanned_out.clone().or_else(|| right.fanned_out.clone()),
+    /// Both sides' columns; the side that need not match holds NULL where it does not.
+    fn side_by_side(
+        &mut self,
+        join: &Join,
+        (left, right): (Rows, Rows),
+        (on, filter): Conditions,
+        repeated: bool,
+    ) -> Result<Rows, Refusal> {
+        let (left_optional, right_optional) = match join.join_type {
+            JoinType::Left => (false, true),
+            JoinType::Right => (true, false),
+            JoinType::Full => (true, true),
+            _ => (false, false),
         };
-        let single = match (semi, keeps_left) {
-            (true, true) => left.single,
-            (true, false) => right.single,
-            (false, _) => left.single && right.single,
+        let labels = |rows: &Rows, optional: bool| -> Vec<Label> {
+            let places = rows.places();
+            let labels = rows.labels.iter().cloned();
+            if optional { labels.map(|label| label.made_optional(&places)).collect() } else { labels.collect() }
         };
-        let plan = rebuilt(join, left.plan, right.plan, on, filter)?;
-        Ok(Relation::Rows(Rows { plan, labels, unit, instances, fanned_out, per_unit: false, single }))
+        let slots = |rows: &Rows, optional: bool| if optional { rows.optional_slots() } else { rows.slots.clone() };
+        let joined = Rows {
+            plan: rebuilt(join, left.plan.clone(), right.plan.clone(), on, filter, false)?,
+            labels: [labels(&left, left_optional), labels(&right, right_optional)].concat(),
+            unit: if left_optional && !right_optional { right.unit.clone() } else { left.unit.clone() },
+            slots: [slots(&left, left_optional), slots(&right, right_optional)].concat(),
+            row_ids: [left.row_ids, right.row_ids].concat(),
+            checks: [left.checks, right.checks].concat(),
+            fanned_out: left.fanned_out.or(right.fanned_out),
+            per_unit: false,
+            single: left.single && right.single,
+            repeated,
+        };
+        if !(left_optional && right_optional) {
+            return Ok(joined);
+        }
+        // Either side may be NULL; one of them is the unit.
+        let unit = format!("__cr_unit_j{}", self.fresh());
+        let either = when(Expr::Column(left.unit.clone()).is_null(), Expr::Column(right.unit))
+            .otherwise(Expr::Column(left.unit))
+            .map_err(internal)?;
+        let visible =
+            join.schema.iter().map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())));
+        let exprs: Vec<Expr> = visible.chain(joined.carried()).chain([either.alias(&unit)]).collect();
+        let plan = LogicalPlanBuilder::from(joined.plan.clone())
+            .project(exprs)
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(internal)?;
+        let joined = joined.renamed(plan, |column| Column::new_unqualified(&column.name));
+        Ok(Rows { unit: Column::new_unqualified(unit), ..joined })
+    }
+
+    /// The rows of one side that have a match on the other, or have none.
+    fn one_side(
+        &mut self,
+        join: &Join,
+        kind: JoinKind,
+        keeps: Side,
+        (left, right): (Rows, Rows),
+        (on, filter): Conditions,
+    ) -> Result<Rows, Refusal> {
+        let (kept, dropped) = match keeps {
+            Side::Left => (&left, &right),
+            Side::Right => (&right, &left),
+        };
+        if dropped.slots.iter().any(|slot| !matches!(slot.presence, Presence::Always)) {
+            return Err(Refusal::new(
+                Code::NotAvailable,
+                "an outer join, an anti join or a UNION inside IN or EXISTS over protected rows is not available in this version",
+            )
+            .about("IN")
+            .suggest("join the tables in FROM"));
+        }
+        let anti = kind == JoinKind::Anti;
+        let repeated = kept.repeated || self.repeats(kept, dropped)?;
+        let mut slots = kept.slots.clone();
+        let mut checks = [left.checks.clone(), right.checks.clone()].concat();
+        slots.extend(dropped.slots.iter().map(|slot| Slot {
+            places: slot.places.clone(),
+            presence: if anti { Presence::Never } else { Presence::Always },
+        }));
+        if anti {
+            let matching = Join {
+                join_type: match keeps {
+                    Side::Left => JoinType::LeftSemi,
+                    Side::Right => JoinType::RightSemi,
+                },
+                null_aware: false,
+                ..join.clone()
+            };
+            let plan = rebuilt(&matching, left.plan.clone(), right.plan.clone(), on.clone(), filter.clone(), false)?;
+            checks.push(MatchCheck { plan, unit: kept.unit.clone(), least: self.floor_of(&dropped.places())? });
+        }
+        // Not aware of NULLs: a NOT IN that comes out empty because one NULL is in the list would tell of it.
+        let plan = rebuilt(join, left.plan.clone(), right.plan.clone(), on, filter, false)?;
+        Ok(Rows { plan, slots, checks, per_unit: false, repeated, ..kept.clone() })
+    }
+
+    /// The rows of the left side, each with a flag that tells whether it has a match.
+    fn mark(&mut self, join: &Join, left: Rows, right: Rows, (on, filter): Conditions) -> Result<Rows, Refusal> {
+        let repeated = left.repeated || self.repeats(&left, &right)?;
+        let Some(place) = right.places().first().copied() else {
+            return Err(Refusal::new(Code::Internal, "rows of no table"));
+        };
+        if right.slots.iter().any(|slot| !matches!(slot.presence, Presence::Always)) {
+            return Err(not_available(join.join_type));
+        }
+        let marked = rebuilt(join, left.plan.clone(), right.plan.clone(), on, filter, false)?;
+        let Some((qualifier, mark)) = join.schema.iter().last() else {
+            return Err(Refusal::new(Code::Internal, "a match flag has no column"));
+        };
+        let mark = Expr::Column(Column::new(qualifier.cloned(), mark.name()));
+        let marker = format!("__cr_mark_{}", self.fresh());
+        let matched = when(mark.is_true(), Expr::Column(left.unit.clone())).end().map_err(internal)?;
+        let visible =
+            join.schema.iter().map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())));
+        let exprs: Vec<Expr> = visible.chain(left.carried()).chain([matched.alias(&marker)]).collect();
+        let plan =
+            LogicalPlanBuilder::from(marked).project(exprs).and_then(LogicalPlanBuilder::build).map_err(internal)?;
+        let flag = Label {
+            from: right.places(),
+            matched: Some(MatchFlag { place, when: Some(true) }),
+            ..Label::value(BTreeSet::from([Use::Dimension, Use::Filter]))
+        };
+        let mut rows = left.renamed(plan, |column| Column::new_unqualified(&column.name));
+        rows.labels.push(flag);
+        rows.slots.push(Slot { places: right.places(), presence: Presence::Matched(Column::new_unqualified(marker)) });
+        rows.checks.extend(right.checks);
+        Ok(Rows { per_unit: false, repeated, ..rows })
     }
 
     fn reference_join(
@@ -125,9 +238,11 @@ impl Checker<'_> {
         reference: Reference,
         rows_are: Side,
     ) -> Result<Relation, Refusal> {
+        // Whether a reference row matches tells nothing of who is in the room, so rows may be kept that have none.
         let (fits, semi) = match (join.join_type, rows_are) {
-            (JoinType::Inner, _) => (true, false),
-            (JoinType::LeftSemi, Side::Left) | (JoinType::RightSemi, Side::Right) => (true, true),
+            (JoinType::Inner, _) | (JoinType::Left, Side::Left) | (JoinType::Right, Side::Right) => (true, false),
+            (JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark, Side::Left)
+            | (JoinType::RightSemi | JoinType::RightAnti, Side::Right) => (true, true),
             (
                 JoinType::LeftSemi
                 | JoinType::RightSemi
@@ -142,8 +257,9 @@ impl Checker<'_> {
             ) => (false, false),
         };
         if !fits {
-            self.kind_of(join, rows.instances.iter())?;
-            return Err(not_available(join.join_type));
+            return Err(
+                not_available(join.join_type).suggest("keep the protected rows: LEFT JOIN the reference table to them")
+            );
         }
         if join.null_equality != NullEquality::NullEqualsNothing {
             return Err(null_safe());
@@ -185,28 +301,30 @@ impl Checker<'_> {
             .suggest("add the equality, for instance ON rows.product_id = products.product_id"));
         }
         self.check_reference_partners(&rows, &reference)?;
+        let optional = |labels: &[Label], optional: bool| -> Vec<Label> {
+            let labels = labels.iter().cloned();
+            if optional {
+                labels.map(|label| label.made_optional(&BTreeSet::new())).collect()
+            } else {
+                labels.collect()
+            }
+        };
+        let left_labels = optional(left_labels, join.join_type == JoinType::Right);
+        let right_labels = optional(right_labels, join.join_type == JoinType::Left);
         let labels =
-            output_labels(join.join_type, left_labels, right_labels).ok_or_else(|| not_available(join.join_type))?;
+            output_labels(join.join_type, &left_labels, &right_labels).ok_or_else(|| not_available(join.join_type))?;
         let fanned_out = if unique || semi {
-            rows.fanned_out
+            rows.fanned_out.clone()
         } else {
-            rows.fanned_out.or(Some(reference_table.unwrap_or_else(|| "the reference table".to_owned())))
+            rows.fanned_out.clone().or(Some(reference_table.unwrap_or_else(|| "the reference table".to_owned())))
         };
         let single = rows.single && (unique || semi);
         let (left, right) = match rows_are {
-            Side::Left => (rows.plan, reference.plan),
-            Side::Right => (reference.plan, rows.plan),
+            Side::Left => (rows.plan.clone(), reference.plan),
+            Side::Right => (reference.plan, rows.plan.clone()),
         };
-        let plan = rebuilt(join, left, right, on, filter)?;
-        Ok(Relation::Rows(Rows {
-            plan,
-            labels,
-            unit: rows.unit,
-            instances: rows.instances,
-            fanned_out,
-            per_unit: false,
-            single,
-        }))
+        let plan = rebuilt(join, left, right, on, filter, join.null_aware)?;
+        Ok(Relation::Rows(Rows { plan, labels, fanned_out, per_unit: false, single, ..rows }))
     }
 
     /// The kind of a join, which every policy in it must list.
@@ -242,8 +360,8 @@ impl Checker<'_> {
 
     /// Both owners' lists of tables that theirs may be joined with; one owner's tables are never kept apart by them.
     fn check_partners(&self, left: &Rows, right: &Rows) -> Result<(), Refusal> {
-        for one in &left.instances {
-            for other in &right.instances {
+        for one in &left.places() {
+            for other in &right.places() {
                 let (one, other) = (self.facts(*one)?, self.facts(*other)?);
                 check_partner(one, &other.name)?;
                 check_partner(other, &one.name)?;
@@ -254,7 +372,7 @@ impl Checker<'_> {
 
     fn check_reference_partners(&self, rows: &Rows, reference: &Reference) -> Result<(), Refusal> {
         for one in &reference.instances {
-            for other in &rows.instances {
+            for other in &rows.places() {
                 let (one, other) = (self.facts(*one)?, self.facts(*other)?);
                 check_partner(one, &other.name)?;
                 check_partner(other, &one.name)?;
@@ -263,52 +381,53 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Whether rows hold a table of another owner while one of the statement's owners lets nobody weigh its units: the
-    /// strictest owner wins, in whatever order the tables are joined.
-    fn weighable(&self, rows: &Rows) -> Result<bool, Refusal> {
-        if !self.distinct {
+    /// Whether rows could hold what belongs to another owner several times because the analyst's own among them say so: the
+    /// strictest owner of the statement decides, in whatever order the tables are joined.
+    fn repeats(&mut self, rows: &Rows, others: &Rows) -> Result<bool, Refusal> {
+        if !self.distinct || rows.single || !self.holds(rows, true)? || !self.holds(others, false)? {
             return Ok(false);
         }
-        for instance in &rows.instances {
-            if self.facts(*instance)?.owner() != self.analyst {
+        for place in rows.places() {
+            let facts = self.facts(place)?;
+            if facts.owner() == self.analyst {
+                let name = facts.name.to_string();
+                self.own_once.insert(name);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a table of the analyst's own, or of another owner, stands in the rows.
+    fn holds(&self, rows: &Rows, own: bool) -> Result<bool, Refusal> {
+        for place in rows.places() {
+            if (self.facts(place)?.owner() == self.analyst) == own {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Rows of the analyst's own tables alone, about to meet another owner's: they stand as their distinct rows, since an
-    /// analyst who repeats person k's row 2^k times reads everyone's membership out of one sum. Their measures are
-    /// amounts the analyst chose, so they go too.
-    fn own_rows(&mut self, rows: Rows, meets_others: bool) -> Result<(Rows, OwnRows), Refusal> {
-        let own = rows
-            .instances
+    /// The labels of rows that meet `others`: the analyst's own measures are amounts that it chose, so beside another owner's
+    /// rows they are measures no more.
+    fn disowned(&self, labels: &[Label], others: &Rows) -> Result<Vec<Label>, Refusal> {
+        let weighs = self.distinct && self.holds(others, false)?;
+        labels
             .iter()
-            .map(|instance| Ok(self.facts(*instance)?.owner() == self.analyst))
-            .collect::<Result<Vec<bool>, Refusal>>()?
-            .into_iter()
-            .all(|own| own);
-        if !own || !meets_others {
-            return Ok((rows, OwnRows { instances: BTreeSet::new(), repeat: false }));
-        }
-        let instances = rows.instances.clone();
-        // With one row for each unit there is nothing to repeat; the amounts in it are the analyst's all the same.
-        if rows.single {
-            return Ok((rows, OwnRows { instances, repeat: false }));
-        }
-        for instance in &instances {
-            let name = self.facts(*instance)?.name.to_string();
-            self.own_distinct.insert(name);
-        }
-        Ok((Rows { plan: OwnDistinct::over(rows.plan), ..rows }, OwnRows { instances, repeat: true }))
+            .map(|label| {
+                let mut label = label.clone();
+                if weighs && let Some(measure) = &mut label.measure {
+                    measure.own |= self.facts(measure.instance)?.owner() == self.analyst;
+                }
+                Ok(label)
+            })
+            .collect()
     }
-}
 
-/// Own tables in a join with another owner's.
-struct OwnRows {
-    instances: BTreeSet<Instance>,
-    /// A unit may have several rows of them, which stand as distinct rows then.
-    repeat: bool,
+    /// A number for a hidden column of its own.
+    pub(super) fn fresh(&mut self) -> usize {
+        self.named += 1;
+        self.named
+    }
 }
 
 /// The equalities of a join and what else it asks for.
@@ -419,11 +538,8 @@ fn null_safe() -> Refusal {
 }
 
 fn not_available(join_type: JoinType) -> Refusal {
-    Refusal::new(
-        Code::NotAvailable,
-        format!("{join_type} joins over protected rows are not available in this version; inner and semi joins are"),
-    )
-    .about("JOIN")
+    Refusal::new(Code::NotAvailable, format!("a join of type {join_type} is not available here in this version"))
+        .about("JOIN")
 }
 
 fn word_of(kind: JoinKind) -> &'static str {
@@ -435,16 +551,6 @@ fn word_of(kind: JoinKind) -> &'static str {
         JoinKind::Full => "full",
         JoinKind::Anti => "anti",
     }
-}
-
-fn disowned(label: Label, own: &BTreeSet<Instance>, side_is_own: bool) -> Label {
-    let own_label = if side_is_own { label.own.max(Own::AsIs) } else { label.own };
-    let label = Label { own: own_label, ..label };
-    let measure = label.measure.map(|mut measure| {
-        measure.own |= own.contains(&measure.instance);
-        measure
-    });
-    Label { measure, ..label }
 }
 
 /// The columns both sides of a join can be named by, whatever its type lets out.
@@ -459,7 +565,12 @@ fn output_labels(join_type: JoinType, left: &[Label], right: &[Label]) -> Option
         }
         JoinType::LeftSemi | JoinType::LeftAnti => Some(left.to_vec()),
         JoinType::RightSemi | JoinType::RightAnti => Some(right.to_vec()),
-        JoinType::LeftMark | JoinType::RightMark => None,
+        // Only of reference tables: the flag of a protected one has a slot of its own.
+        JoinType::LeftMark => {
+            let flag = Label::value(BTreeSet::from([Use::Dimension, Use::Filter]));
+            Some(left.iter().cloned().chain([flag]).collect())
+        }
+        JoinType::RightMark => None,
     }
 }
 
@@ -469,6 +580,7 @@ fn rebuilt(
     right: LogicalPlan,
     on: Vec<(Expr, Expr)>,
     filter: Option<Expr>,
+    null_aware: bool,
 ) -> Result<LogicalPlan, Refusal> {
     Join::try_new(
         Arc::new(left),
@@ -478,7 +590,7 @@ fn rebuilt(
         join.join_type,
         join.join_constraint,
         join.null_equality,
-        join.null_aware,
+        null_aware,
     )
     .map(LogicalPlan::Join)
     .map_err(internal)

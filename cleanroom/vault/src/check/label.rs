@@ -16,20 +16,22 @@ pub(crate) struct Label {
     pub(crate) measure: Option<Measure>,
     /// The policy column it is, unchanged; `None` for anything computed.
     pub(crate) origin: Option<Origin>,
-    /// Whether it comes from the asking partner's rows, where they stand as their distinct rows beside another owner's.
-    pub(crate) own: Own,
+    /// NULL where the side of an outer join that it comes from found no match.
+    pub(crate) optional: bool,
+    /// Places it was computed from.
+    pub(crate) from: BTreeSet<Instance>,
+    /// It tells, and does nothing but tell, whether a place's rows matched.
+    pub(crate) matched: Option<MatchFlag>,
+    /// The UNION whose branches it tells apart: each branch has a literal of its own there.
+    pub(crate) branch_of: Option<usize>,
 }
 
-/// A column of the analyst's own distinct rows. A person may have many of these rows, one for each of the column's values,
-/// so what takes several values together would count that person several times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Own {
-    /// Not of them.
-    No,
-    /// As it stands there.
-    AsIs,
-    /// Computed from some of them.
-    Computed,
+/// Whether rows of a place stand in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MatchFlag {
+    pub(crate) place: Instance,
+    /// The truth value that means a match; `None` where two other values tell.
+    pub(crate) when: Option<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,12 +77,15 @@ impl Label {
             uses: BTreeSet::from([Use::Dimension, Use::Filter, Use::Join]),
             measure: None,
             origin: None,
-            own: Own::No,
+            optional: false,
+            from: BTreeSet::new(),
+            matched: None,
+            branch_of: None,
         }
     }
 
     pub(crate) fn value(uses: BTreeSet<Use>) -> Self {
-        Self { kind: Kind::Value, uses, measure: None, origin: None, own: Own::No }
+        Self { kind: Kind::Value, uses, ..Self::constant() }
     }
 
     pub(crate) fn is_key(&self) -> bool {
@@ -91,6 +96,17 @@ impl Label {
         self.uses.contains(&what)
     }
 
+    /// The label on the side of an outer join that need not match: what was the same for all rows tells the match now.
+    #[must_use]
+    pub(crate) fn made_optional(self, places: &BTreeSet<Instance>) -> Self {
+        let kind = match self.kind {
+            Kind::Constant => Kind::Value,
+            kind @ (Kind::Key(_) | Kind::Value) => kind,
+        };
+        let from = self.from.union(places).copied().collect();
+        Self { kind, optional: true, from, matched: None, ..self }
+    }
+
     /// The label of something computed from all of `parts`.
     pub(crate) fn computed<'a>(parts: impl IntoIterator<Item = &'a Label>) -> Self {
         let mut all = Self::constant();
@@ -99,9 +115,8 @@ impl Label {
                 all.kind = Kind::Value;
             }
             all.uses = all.uses.intersection(&part.uses).copied().collect();
-            if part.own != Own::No {
-                all.own = Own::Computed;
-            }
+            all.from.extend(&part.from);
+            all.optional |= part.optional;
         }
         all
     }

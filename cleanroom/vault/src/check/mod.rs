@@ -6,14 +6,18 @@
 
 mod access;
 mod aggregate;
-mod distinct;
 mod expression;
+mod flag;
 mod functions;
+mod grouping;
 mod join;
 mod label;
-mod lineage;
 mod open;
+mod per_unit;
+mod rows;
 mod size;
+mod union;
+mod window;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,15 +27,15 @@ use datafusion::common::Column;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan};
 
-pub(crate) use aggregate::{Cell, CellKind, ReleasePoint};
-pub(crate) use distinct::OwnDistinct;
-pub(crate) use lineage::narrowing;
+pub(crate) use aggregate::{Cell, CellKind, Floor, FloorKind, ReleasePoint};
+pub(crate) use rows::{MatchCheck, Presence, RowId, Rows, Slot};
 
 use crate::facts::{RoomFacts, TableFacts};
+use crate::ingest::ROW_ID;
 use crate::refusal::{Code, Refusal};
 use crate::source::{CheckedScan, PolicyTable};
 use expression::Scope;
-use label::{Instance, Kind, Label, Measure, Origin, Own};
+use label::{Instance, Kind, Label, Measure, Origin};
 
 /// Most places of one protected table in a statement: joined with itself again and again, the rows of one unit multiply
 /// until they can be seen in the time an answer takes.
@@ -61,7 +65,8 @@ pub(crate) fn check(
         receiver,
         instances: Vec::new(),
         releases: Vec::new(),
-        own_distinct: BTreeSet::new(),
+        own_once: BTreeSet::new(),
+        named: 0,
         distinct: asks_distinct(plan, analyst)?,
     };
     let above = match checker.node(plan)? {
@@ -78,9 +83,6 @@ pub(crate) fn check(
         room.tables.iter().find(|facts| facts.data.is_none() && tables.iter().any(|t| t.name == facts.name))
     {
         return Err(Refusal::new(Code::NotAvailable, format!("the table `{}` has no data yet", none.name)));
-    }
-    for release in &checker.releases {
-        lineage::check_own_rows(release)?;
     }
     let notes = checker.notes();
     Ok(CheckedQuery { releases: checker.releases, above, tables, notes })
@@ -109,25 +111,6 @@ enum Relation {
     Open(LogicalPlan),
 }
 
-/// Rows of units.
-#[derive(Clone)]
-pub(crate) struct Rows {
-    /// The rewritten plan: the columns of the planner's plan under their own names, and the unit.
-    pub(crate) plan: LogicalPlan,
-    /// One for each column of the planner's plan.
-    labels: Vec<Label>,
-    /// The unit, under a name that no query can write.
-    pub(crate) unit: Column,
-    /// Protected tables in it, by their place. All hold the unit of every row: only inner and semi joins are answered.
-    pub(crate) instances: BTreeSet<Instance>,
-    /// A reference table was joined on columns that are not unique in it.
-    fanned_out: Option<String>,
-    /// One row stands for one unit (and further columns), and holds its key.
-    per_unit: bool,
-    /// A unit has at most one row.
-    single: bool,
-}
-
 /// Rows of reference tables.
 struct Reference {
     plan: LogicalPlan,
@@ -142,8 +125,10 @@ struct Checker<'a> {
     /// Tables by their place in the query.
     instances: Vec<Arc<TableFacts>>,
     releases: Vec<ReleasePoint>,
-    /// Own tables that stand as their distinct rows.
-    own_distinct: BTreeSet<String>,
+    /// Own tables beside which another owner's rows count once.
+    own_once: BTreeSet<String>,
+    /// Hidden columns that were named so far.
+    named: usize,
     /// Some other owner of the statement lets the analyst's tables join as their distinct rows only.
     distinct: bool,
 }
@@ -180,17 +165,14 @@ impl Checker<'_> {
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate, plan),
             LogicalPlan::Sort(sort) => self.only_open(plan, &[&sort.input], "ORDER BY"),
             LogicalPlan::Limit(limit) => self.only_open(plan, &[&limit.input], "LIMIT"),
-            LogicalPlan::Window(window) => self.only_open(plan, &[&window.input], "OVER"),
+            LogicalPlan::Window(window) => self.window(window, plan),
             LogicalPlan::Distinct(datafusion::logical_expr::Distinct::All(input)) => {
                 self.only_open(plan, &[input], "DISTINCT")
             }
             LogicalPlan::Distinct(datafusion::logical_expr::Distinct::On(on)) => {
                 self.only_open(plan, &[&on.input], "DISTINCT")
             }
-            LogicalPlan::Union(union) => {
-                let inputs: Vec<&LogicalPlan> = union.inputs.iter().map(Arc::as_ref).collect();
-                self.only_open(plan, &inputs, "UNION")
-            }
+            LogicalPlan::Union(union) => self.union(union, plan),
             LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => self.only_open(plan, &[], "VALUES"),
             LogicalPlan::Subquery(subquery) => self.node(&subquery.subquery),
             LogicalPlan::Unnest(_) => Err(refused_clause("UNNEST")),
@@ -237,21 +219,25 @@ impl Checker<'_> {
             let plan = scan.build().map_err(internal)?;
             return Ok(Relation::Reference(Reference { plan, labels, instances: BTreeSet::from([instance]) }));
         };
-        let hidden = format!("__cr_unit_{instance}");
+        let (hidden, row_id) = (format!("__cr_unit_{instance}"), format!("__cr_row_{instance}"));
         let mut exprs: Vec<Expr> = projected_schema
             .iter()
             .map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())))
             .collect();
         exprs.push(Expr::Column(Column::new(Some(table_name.clone()), unit)).alias(&hidden));
+        exprs.push(Expr::Column(Column::new(Some(table_name.clone()), ROW_ID)).alias(&row_id));
         let plan = scan.project(exprs).and_then(LogicalPlanBuilder::build).map_err(internal)?;
         Ok(Relation::Rows(Rows {
             plan,
             labels,
             unit: Column::new_unqualified(hidden),
-            instances: BTreeSet::from([instance]),
+            slots: vec![Slot { places: BTreeSet::from([instance]), presence: Presence::Always }],
+            row_ids: vec![RowId { column: Column::new_unqualified(row_id), own: facts.owner() == self.analyst }],
+            checks: Vec::new(),
             fanned_out: None,
             per_unit: false,
             single: facts.one_row_a_unit(),
+            repeated: false,
         }))
     }
 
@@ -262,11 +248,10 @@ impl Checker<'_> {
                 .map_err(internal)
         };
         Ok(match self.node(&alias.input)? {
-            Relation::Rows(rows) => Relation::Rows(Rows {
-                plan: renamed(rows.plan)?,
-                unit: Column::new(Some(alias.alias.clone()), rows.unit.name),
-                ..rows
-            }),
+            Relation::Rows(rows) => {
+                let plan = renamed(rows.plan.clone())?;
+                Relation::Rows(rows.renamed(plan, |column| Column::new(Some(alias.alias.clone()), &column.name)))
+            }
             Relation::Reference(reference) => {
                 Relation::Reference(Reference { plan: renamed(reference.plan)?, ..reference })
             }
@@ -290,13 +275,13 @@ impl Checker<'_> {
             Relation::Rows(rows) => {
                 let (mut exprs, labels) =
                     self.named(plan, &projection.expr, projection.input.schema(), &rows.labels)?;
-                exprs.push(Expr::Column(rows.unit.clone()).alias(&rows.unit.name));
-                let unit = Column::new_unqualified(&rows.unit.name);
-                let plan = LogicalPlanBuilder::from(rows.plan)
+                exprs.extend(rows.carried());
+                let plan = LogicalPlanBuilder::from(rows.plan.clone())
                     .project(exprs)
                     .and_then(LogicalPlanBuilder::build)
                     .map_err(internal)?;
-                Ok(Relation::Rows(Rows { plan, labels, unit, ..rows }))
+                let rows = rows.renamed(plan, |column| Column::new_unqualified(&column.name));
+                Ok(Relation::Rows(Rows { labels, ..rows }))
             }
         }
     }
@@ -313,8 +298,12 @@ impl Checker<'_> {
             let mut totals = Vec::with_capacity(exprs.len());
             let mut out = Vec::with_capacity(exprs.len());
             for (expr, (qualifier, field)) in exprs.iter().zip(plan.schema().iter()) {
-                let (total, label) = expression::expression(expr, scope)?;
+                let (total, mut label) = expression::expression(expr, scope)?;
                 totals.push(under_name(total, qualifier, field.name()));
+                label.from.extend(flag::places_of(expr, scope));
+                if label.kind == Kind::Value {
+                    label.matched = flag::match_flag(expr, scope);
+                }
                 out.push(label);
             }
             Ok((totals, out))
@@ -339,7 +328,12 @@ impl Checker<'_> {
                 let predicate = self.with_scope(filter.input.schema(), &rows.labels, |scope| {
                     expression::condition(&filter.predicate, scope)
                 })?;
-                Ok(Relation::Rows(Rows { plan: filtered(rows.plan, predicate)?, ..rows }))
+                let flags = self.with_scope(filter.input.schema(), &rows.labels, |scope| {
+                    Ok(flag::conditions(&filter.predicate, scope))
+                })?;
+                let rows = self.matched(rows, &flags)?;
+                let plan = filtered(rows.plan.clone(), predicate)?;
+                Ok(Relation::Rows(Rows { plan, ..rows }))
             }
         }
     }
@@ -359,8 +353,8 @@ impl Checker<'_> {
     }
 
     fn rows_would_leave(&self, rows: &Rows) -> Refusal {
-        let tables: Vec<String> = rows
-            .instances
+        let places = rows.places();
+        let tables: Vec<String> = places
             .iter()
             .filter_map(|instance| self.instances.get(*instance))
             .map(|facts| format!("`{}`", facts.name))
@@ -384,7 +378,7 @@ impl Checker<'_> {
             ),
         )
         .suggest("aggregate: SELECT <dimension>, COUNT(DISTINCT <key>) ... GROUP BY <dimension>");
-        match rows.instances.iter().next().and_then(|instance| self.instances.get(*instance)) {
+        match places.iter().next().and_then(|instance| self.instances.get(*instance)) {
             Some(facts) => {
                 refusal.about(facts.name.table()).rule(crate::refusal::Rule::of(&facts.policy, "release.min_units"))
             }
@@ -397,9 +391,9 @@ impl Checker<'_> {
         if !self.releases.is_empty() {
             notes.push("groups below the floor are not shown".to_owned());
         }
-        for table in &self.own_distinct {
+        for table in &self.own_once {
             notes.push(format!(
-                "your own table {table} was joined as its distinct rows over the unit and the columns used"
+                "rows of other owners count once in a group, however many rows of your own table {table} they meet"
             ));
         }
         notes
@@ -428,11 +422,12 @@ fn refused_clause(clause: &str) -> Refusal {
 fn column_label(facts: &TableFacts, instance: Instance, name: &str) -> Result<Label, Refusal> {
     let rule = facts.column(name).ok_or_else(|| Refusal::new(Code::Internal, "a hidden column reached the plan"))?;
     let origin = Some(Origin { instance, column: name.to_owned() });
+    let from = BTreeSet::from([instance]);
     if let Some((unit, space)) = facts.unit()
         && unit == name
     {
         let uses = rule.uses.iter().copied().filter(|what| *what == Use::Join).collect();
-        return Ok(Label { kind: Kind::Key(space.clone()), uses, measure: None, origin, own: Own::No });
+        return Ok(Label { kind: Kind::Key(space.clone()), origin, from, ..Label::value(uses) });
     }
     let uses = rule
         .uses
@@ -452,7 +447,7 @@ fn column_label(facts: &TableFacts, instance: Instance, name: &str) -> Result<La
         factors: (1.0, 1.0),
         own: false,
     });
-    Ok(Label { kind: Kind::Value, uses, measure, origin, own: Own::No })
+    Ok(Label { measure, origin, from, ..Label::value(uses) })
 }
 
 /// An owner's condition on its own rows, in its total form: every column may be named.

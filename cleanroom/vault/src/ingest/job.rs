@@ -21,6 +21,7 @@ use super::error::IngestError;
 use super::fingerprint::{Fingerprint, Recipe};
 use super::identities::{Identities, Unnumbered};
 use super::layout::{Chunks, Layout};
+use super::row_ids::{RowIds, with_row_ids};
 use super::snapshot::{self, Repeats, SnapshotWriter, Written};
 use super::sort::{Feed, Sorter, Stopped};
 use super::source::{Format, SourceFile};
@@ -70,6 +71,7 @@ impl Job {
             return Ok(Prepared::Unchanged { lock: self.lock, rows, notes: Vec::new() });
         }
 
+        let row_key = key.as_ref().map(RoomKey::row_key);
         let mut identities = match (key, space) {
             (Some(key), Some(space)) => Some(Identities::open(&self.lock.spaces_dir()?, space.as_str(), key)?),
             _ => None,
@@ -77,8 +79,16 @@ impl Job {
         let workspace = self.lock.workspace()?;
         let sorter = Sorter::new(self.memory_limit, workspace.path()).map_err(|error| self.engine(&error))?;
         let (layout, chunks) = self.decoder(&source)?;
-        let writer = SnapshotWriter::create(workspace.path(), &layout.stored_schema(), layout.unit())?;
-        let written = self.transfer(handle, &sorter, &layout, chunks, identities.as_mut(), writer)?;
+        let stored = layout.stored_schema();
+        let ids = match (layout.unit(), row_key) {
+            (Some(unit), Some(key)) => {
+                Some(RowIds::new(&stored, unit, key).map_err(|error| self.engine(&error.into()))?)
+            }
+            _ => None,
+        };
+        let schema = if ids.is_some() { with_row_ids(&stored) } else { stored };
+        let writer = SnapshotWriter::create(workspace.path(), &schema, layout.unit())?;
+        let written = self.transfer(handle, &sorter, &layout, chunks, identities.as_mut(), (ids, writer))?;
         source.still_the_same()?;
         let unique = self.unique(handle, &sorter, &layout, &written)?;
 
@@ -151,12 +161,12 @@ impl Job {
         layout: &Layout,
         chunks: Box<dyn Chunks>,
         identities: Option<&mut Identities>,
-        writer: SnapshotWriter,
+        output: (Option<RowIds>, SnapshotWriter),
     ) -> Result<Written, IngestError> {
         let (sender, feed) = channel(QUEUE);
         thread::scope(|scope| {
             let decoding = scope.spawn(move || self.decode(layout, chunks, identities, &sender));
-            let written = self.write(handle, sorter, layout, feed, writer);
+            let written = self.write(handle, sorter, layout, feed, output);
             // What went wrong with the source explains what went wrong after it.
             decoding.join().unwrap_or_else(|_panic| Err(self.damaged()))?;
             written
@@ -225,9 +235,9 @@ impl Job {
         sorter: &Sorter,
         layout: &Layout,
         mut feed: Feed,
-        mut writer: SnapshotWriter,
+        (ids, mut writer): (Option<RowIds>, SnapshotWriter),
     ) -> Result<Written, IngestError> {
-        let Some(unit) = layout.unit().and_then(|unit| layout.columns.get(unit)) else {
+        let (Some(unit), Some(mut ids)) = (layout.unit().and_then(|unit| layout.columns.get(unit)), ids) else {
             while let Some(batch) = feed.blocking_recv() {
                 writer.write(&batch.map_err(|Stopped| IngestError::Interrupted)?)?;
             }
@@ -238,7 +248,9 @@ impl Job {
             let mut sorted =
                 sorter.sorted(&feed_schema(layout), &[&unit.name, ROW], feed).map_err(|error| self.engine(&error))?;
             while let Some(batch) = sorted.next().await {
-                let batch = batch.and_then(|batch| Ok(batch.project(&kept)?)).map_err(|error| self.engine(&error))?;
+                let batch = batch
+                    .and_then(|batch| Ok(ids.number(&batch.project(&kept)?)?))
+                    .map_err(|error| self.engine(&error))?;
                 writer.write(&batch)?;
             }
             Ok::<_, IngestError>(())
@@ -305,7 +317,7 @@ impl Job {
             Subject::Unit { column, space } => (Some(column.as_str()), Some(space.as_str())),
             Subject::Public => (None, None),
         };
-        json!({ "unit": unit, "space": space, "unique": unique, "format": source.format })
+        json!({ "unit": unit, "space": space, "unique": unique, "format": source.format, "row_ids": unit.is_some() })
     }
 
     fn damaged(&self) -> IngestError {

@@ -19,6 +19,7 @@ use parquet::schema::types::ColumnPath;
 use tempfile::NamedTempFile;
 
 use super::error::IngestError;
+use super::row_ids::ROW_ID;
 use super::workspace::sync_dir;
 
 /// Rows of a row group.
@@ -58,6 +59,14 @@ impl SnapshotWriter {
                 .set_column_dictionary_enabled(path(), false)
                 .set_column_encoding(path(), Encoding::DELTA_BINARY_PACKED)
                 .set_sorting_columns(sorting);
+        }
+        if schema.field_with_name(ROW_ID).is_ok() {
+            // Random numbers: nothing makes them smaller, and no condition looks for one.
+            let path = || ColumnPath::new(vec![ROW_ID.to_owned()]);
+            properties = properties
+                .set_column_dictionary_enabled(path(), false)
+                .set_column_compression(path(), Compression::UNCOMPRESSED)
+                .set_column_statistics_enabled(path(), EnabledStatistics::None);
         }
         let writer = ArrowWriter::try_new(hashing, schema.clone(), Some(properties.build()))
             .map_err(|error| failed(io::Error::other(error)))?;

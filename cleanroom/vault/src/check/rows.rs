@@ -1,0 +1,156 @@
+//! Protected rows on their way up the plan: whose they are, and the hidden columns that say so.
+
+use std::collections::BTreeSet;
+
+use datafusion::common::Column;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+
+use super::label::{Instance, Label};
+
+/// Rows of units.
+///
+/// Every row belongs to one unit, whatever was joined: protected rows meet by an equality of their keys alone. So a column
+/// labelled as a key holds the row's unit or, on the side of an outer join that found no match, NULL.
+#[derive(Clone)]
+pub(crate) struct Rows {
+    /// The rewritten plan: the columns of the planner's plan under their own names, and the hidden ones.
+    pub(crate) plan: LogicalPlan,
+    /// One for each column of the planner's plan.
+    pub(super) labels: Vec<Label>,
+    /// The unit, under a name that no query can write. Never NULL.
+    pub(crate) unit: Column,
+    /// Whose rows stand in a row, and when.
+    pub(crate) slots: Vec<Slot>,
+    /// The secret numbers of the rows that a row was joined of.
+    pub(crate) row_ids: Vec<RowId>,
+    /// What must hold before groups of unmatched rows are released.
+    pub(crate) checks: Vec<MatchCheck>,
+    /// A reference table was joined on columns that are not unique in it.
+    pub(super) fanned_out: Option<String>,
+    /// One row stands for one unit (and further columns), and holds its key.
+    pub(super) per_unit: bool,
+    /// A unit has at most one row.
+    pub(super) single: bool,
+    /// The analyst's own rows may repeat another owner's: each of those counts once in a group then, or an analyst who gives
+    /// person k some 2^k rows reads everybody's presence out of one sum.
+    pub(crate) repeated: bool,
+}
+
+/// Places whose tables stand in the same rows.
+#[derive(Clone)]
+pub(crate) struct Slot {
+    pub(crate) places: BTreeSet<Instance>,
+    pub(crate) presence: Presence,
+}
+
+/// In which rows a slot's tables stand.
+#[derive(Clone)]
+pub(crate) enum Presence {
+    /// In all.
+    Always,
+    /// In those where the column is not NULL: the side of an outer join, or of a match flag, that need not match.
+    Matched(Column),
+    /// In those where the column is not NULL: one branch of a UNION ALL.
+    Branch {
+        column: Column,
+        /// Which UNION of the query.
+        union: usize,
+    },
+    /// In none: the rows are those without a match.
+    Never,
+}
+
+/// The secret numbers of one table's rows, or of a combination of several.
+#[derive(Clone)]
+pub(crate) struct RowId {
+    pub(crate) column: Column,
+    /// Of the analyst's own rows.
+    pub(crate) own: bool,
+}
+
+/// Units that must match before it is told that others do not: else a list of non-members would pass for a group.
+#[derive(Clone)]
+pub(crate) struct MatchCheck {
+    /// Rows of the units that match.
+    pub(crate) plan: LogicalPlan,
+    pub(crate) unit: Column,
+    /// How many are needed.
+    pub(crate) least: u64,
+}
+
+impl Presence {
+    fn column(&self) -> Option<&Column> {
+        match self {
+            Self::Always | Self::Never => None,
+            Self::Matched(column) | Self::Branch { column, union: _ } => Some(column),
+        }
+    }
+
+    fn column_mut(&mut self) -> Option<&mut Column> {
+        match self {
+            Self::Always | Self::Never => None,
+            Self::Matched(column) | Self::Branch { column, union: _ } => Some(column),
+        }
+    }
+}
+
+impl Rows {
+    /// Every table in them, by its place.
+    pub(crate) fn places(&self) -> BTreeSet<Instance> {
+        self.slots.iter().flat_map(|slot| slot.places.iter().copied()).collect()
+    }
+
+    /// The hidden columns, each once.
+    pub(super) fn hidden(&self) -> Vec<&Column> {
+        let markers = self.slots.iter().filter_map(|slot| slot.presence.column());
+        let ids = self.row_ids.iter().map(|id| &id.column);
+        let mut hidden: Vec<&Column> = Vec::new();
+        for column in std::iter::once(&self.unit).chain(markers).chain(ids) {
+            if !hidden.contains(&column) {
+                hidden.push(column);
+            }
+        }
+        hidden
+    }
+
+    /// The hidden columns under their bare names, as a projection carries them.
+    pub(super) fn carried(&self) -> Vec<Expr> {
+        self.hidden().into_iter().map(|column| Expr::Column(column.clone()).alias(&column.name)).collect()
+    }
+
+    /// The rows of another plan, in which the hidden columns are called otherwise.
+    #[must_use]
+    pub(super) fn renamed(mut self, plan: LogicalPlan, name: impl Fn(&Column) -> Column) -> Self {
+        self.plan = plan;
+        self.unit = name(&self.unit);
+        for slot in &mut self.slots {
+            if let Some(column) = slot.presence.column_mut() {
+                *column = name(column);
+            }
+        }
+        for id in &mut self.row_ids {
+            id.column = name(&id.column);
+        }
+        self
+    }
+
+    /// The slots of the side of an outer join that need not match.
+    pub(super) fn optional_slots(&self) -> Vec<Slot> {
+        let optional = |slot: &Slot| Slot {
+            places: slot.places.clone(),
+            presence: match &slot.presence {
+                Presence::Always => Presence::Matched(self.unit.clone()),
+                other @ (Presence::Matched(_) | Presence::Branch { .. } | Presence::Never) => other.clone(),
+            },
+        };
+        self.slots.iter().map(optional).collect()
+    }
+
+    /// The marker of the slot that a place belongs to, where it need not match.
+    pub(super) fn marker(&self, place: Instance) -> Option<&Column> {
+        self.slots.iter().find(|slot| slot.places.contains(&place)).and_then(|slot| match &slot.presence {
+            Presence::Matched(column) => Some(column),
+            Presence::Always | Presence::Branch { .. } | Presence::Never => None,
+        })
+    }
+}
