@@ -21,6 +21,7 @@ use datafusion::optimizer::{Analyzer, Optimizer};
 use datafusion::prelude::SessionConfig;
 
 use crate::facts::RoomFacts;
+use crate::marks;
 use crate::parse::{ParsedQuery, QueryText};
 use crate::refusal::{Code, Refusal, Span};
 use crate::source::PolicyTable;
@@ -68,6 +69,7 @@ fn session(room: &RoomFacts) -> Result<SessionState, DataFusionError> {
 /// the engine's own.
 fn normalise(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let plan = Analyzer::new().execute_and_check(plan, state.config_options(), |_plan, _rule| {})?;
+    let plan = marks::mark_subqueries(state, plan)?;
     Optimizer::with_rules(vec![
         Arc::new(RewriteSetComparison::new()),
         Arc::new(ReplaceDistinctWithAggregate::new()),

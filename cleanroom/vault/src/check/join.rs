@@ -9,6 +9,7 @@ use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder, when
 
 use super::expression::{self, Scope};
 use super::label::{Instance, Kind, Label, MatchFlag};
+use super::per_unit::{self, Hidden};
 use super::rows::{MatchCheck, Presence, Rows, Slot};
 use super::{Checker, Reference, Relation, internal};
 use crate::facts::TableFacts;
@@ -80,6 +81,7 @@ impl Checker<'_> {
         let schema = joined_schema(join)?;
         let (on, filter) = self.with_scope(&schema, &both, |scope| key_conditions(join, scope))?;
         self.check_partners(&left, &right)?;
+        let join = &Join { null_equality: NullEquality::NullEqualsNothing, ..join.clone() };
 
         let left = Rows { labels: self.disowned(&left.labels, &right)?, ..left };
         let right = Rows { labels: self.disowned(&right.labels, &left)?, ..right };
@@ -165,21 +167,29 @@ impl Checker<'_> {
             Side::Left => (&left, &right),
             Side::Right => (&right, &left),
         };
-        if dropped.slots.iter().any(|slot| !matches!(slot.presence, Presence::Always)) {
-            return Err(Refusal::new(
-                Code::NotAvailable,
-                "an outer join, an anti join or a UNION inside IN or EXISTS over protected rows is not available in this version",
-            )
-            .about("IN")
-            .suggest("join the tables in FROM"));
-        }
         let anti = kind == JoinKind::Anti;
+        let stands = |slot: &Slot| match slot.presence {
+            Presence::Always => true,
+            Presence::Never => !anti,
+            Presence::Matched(_) | Presence::Branch { .. } => false,
+        };
+        if !dropped.slots.iter().all(stands) {
+            if anti || filter.is_some() {
+                return Err(Refusal::new(
+                    Code::NotAvailable,
+                    "an outer join or a UNION inside this IN, NOT IN or EXISTS over protected rows is not available in this version",
+                )
+                .about("IN")
+                .suggest("join the tables in FROM"));
+            }
+            return self.in_list_of_units(join, keeps, (left, right), on);
+        }
         let repeated = kept.repeated || self.repeats(kept, dropped)?;
         let mut slots = kept.slots.clone();
         let mut checks = [left.checks.clone(), right.checks.clone()].concat();
         slots.extend(dropped.slots.iter().map(|slot| Slot {
             places: slot.places.clone(),
-            presence: if anti { Presence::Never } else { Presence::Always },
+            presence: if anti { Presence::Never } else { slot.presence.clone() },
         }));
         if anti {
             let matching = Join {
@@ -196,6 +206,53 @@ impl Checker<'_> {
         // Not aware of NULLs: a NOT IN that comes out empty because one NULL is in the list would tell of it.
         let plan = rebuilt(join, left.plan.clone(), right.plan.clone(), on, filter, false)?;
         Ok(Rows { plan, slots, checks, per_unit: false, repeated, ..kept.clone() })
+    }
+
+    /// The rows of one side whose unit is among the other's, of whose tables some may stand in some of its rows only: joined
+    /// with one row for each unit, which says in which of the tables the unit is.
+    fn in_list_of_units(
+        &mut self,
+        join: &Join,
+        keeps: Side,
+        (left, right): (Rows, Rows),
+        on: Vec<(Expr, Expr)>,
+    ) -> Result<Rows, Refusal> {
+        let (kept, dropped) = match keeps {
+            Side::Left => (left, right),
+            Side::Right => (right, left),
+        };
+        let repeated = kept.repeated || self.repeats(&kept, &dropped)?;
+        let keys = on
+            .iter()
+            .map(|(one, other)| match keeps {
+                Side::Left => other.clone(),
+                Side::Right => one.clone(),
+            })
+            .collect();
+        let hidden = Hidden::of(&dropped, self.fresh());
+        let units = per_unit::plan(&dropped, keys, &[], &hidden)?.build().map_err(internal)?;
+        let units = dropped.renamed(units, |column| Column::new_unqualified(&column.name));
+        let (one, other) = match keeps {
+            Side::Left => (kept.plan.clone(), units.plan.clone()),
+            Side::Right => (units.plan.clone(), kept.plan.clone()),
+        };
+        let inner = Join { join_type: JoinType::Inner, ..join.clone() };
+        let plan = rebuilt(&inner, one, other, on, None, false)?;
+        let joined = Rows {
+            plan,
+            slots: [kept.slots.clone(), units.slots].concat(),
+            checks: [kept.checks.clone(), units.checks].concat(),
+            per_unit: false,
+            repeated,
+            ..kept
+        };
+        let visible = join.schema.iter().map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())));
+        let exprs: Vec<Expr> = visible.chain(joined.carried()).collect();
+        let plan = LogicalPlanBuilder::from(joined.plan.clone())
+            .project(exprs)
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(internal)?;
+        Ok(joined.renamed(plan, |column| Column::new_unqualified(&column.name)))
     }
 
     /// The rows of the left side, each with a flag that tells whether it has a match.
@@ -441,7 +498,7 @@ enum Side {
 
 /// A top-level AND-ed equality of keys of one space, one from each side; all else obeys the filter rule.
 fn key_conditions(join: &Join, scope: &Scope<'_>) -> Result<Conditions, Refusal> {
-    if join.null_equality != NullEquality::NullEqualsNothing {
+    if join.null_equality != NullEquality::NullEqualsNothing && !of_sets(join, scope)? {
         return Err(null_safe());
     }
     let mut on = Vec::with_capacity(join.on.len());
@@ -497,6 +554,21 @@ fn key_conditions(join: &Join, scope: &Scope<'_>) -> Result<Conditions, Refusal>
     }
     let filter = join.filter.as_ref().map(|filter| expression::condition(filter, scope)).transpose()?;
     Ok((on, filter))
+}
+
+/// INTERSECT or EXCEPT of bare keys: no row is without its key there, so taking NULL for equal changes nothing.
+fn of_sets(join: &Join, scope: &Scope<'_>) -> Result<bool, Refusal> {
+    let sets = matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti) && join.filter.is_none();
+    let mut keys = sets && !join.on.is_empty();
+    for (left, right) in &join.on {
+        for side in [left, right] {
+            keys &= match side {
+                Expr::Column(column) => scope.label(column).map(|label| label.is_key() && !label.optional)?,
+                _ => false,
+            };
+        }
+    }
+    Ok(keys)
 }
 
 fn reference_side(expr: &Expr, scope: &Scope<'_>) -> Result<(Expr, Label), Refusal> {
