@@ -28,6 +28,7 @@ use crate::check::{self, CellKind, CheckedQuery, Floor, FloorKind, MatchCheck, R
 use crate::facts::TableFacts;
 use crate::fixed;
 use crate::ingest::ROW_ID;
+use crate::invariants::{self, Invariants};
 use crate::snapshot;
 use crate::source::CheckedScan;
 
@@ -43,6 +44,7 @@ pub(crate) struct PrivatePlan {
 pub(crate) struct PrivateRelease {
     pub(crate) release: ReleasePoint,
     pub(crate) plan: LogicalPlan,
+    pub(crate) invariants: Invariants,
     /// One for each check of the release point, then one for each floor that has a check of its own.
     pub(crate) checks: Vec<LogicalPlan>,
 }
@@ -58,6 +60,7 @@ impl PrivatePlan {
             .into_iter()
             .map(|release| {
                 let plan = with_snapshots(state, release_plan(&release)?)?;
+                let invariants = Invariants::of(state, &plan)?;
                 let of_floors = release.floors.iter().filter_map(|floor| match &floor.kind {
                     FloorKind::Flagged(check) => Some(check.as_ref()),
                     FloorKind::Matched | FloorKind::Branch | FloorKind::Tagged => None,
@@ -68,10 +71,11 @@ impl PrivatePlan {
                     .chain(of_floors)
                     .map(|check| with_snapshots(state, check_plan(check)?))
                     .collect::<Result<Vec<_>>>()?;
-                Ok(PrivateRelease { release, plan, checks })
+                Ok(PrivateRelease { release, plan, invariants, checks })
             })
             .collect::<Result<Vec<_>>>()?;
         let above = with_snapshots(state, checked.above)?;
+        invariants::reads_no_protected_rows(&above)?;
         Ok(Self { reservation, releases, above })
     }
 
@@ -314,7 +318,7 @@ fn with_snapshots(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan
 /// The snapshot under the policy's row filter, with each column no finer and no larger than the policy lets it be seen.
 fn snapshot_scan(
     state: &SessionState,
-    facts: &TableFacts,
+    facts: &Arc<TableFacts>,
     name: &TableReference,
     columns: &DFSchema,
 ) -> Result<LogicalPlan> {

@@ -20,6 +20,7 @@ use datafusion::prelude::SessionContext;
 use crate::check::ReleasePoint;
 use crate::compile::{PrivatePlan, PrivateRelease};
 use crate::deep;
+use crate::invariants::Invariants;
 use crate::plan;
 use crate::release;
 
@@ -68,8 +69,8 @@ pub(crate) fn session(runtime: &Arc<RuntimeEnv>, partitions: Option<usize>) -> S
 pub(crate) async fn execute(state: &SessionState, plan: PrivatePlan) -> Result<Executed> {
     let (reservation, releases, above) = plan.into_parts();
     let mut exact = Vec::with_capacity(releases.len());
-    for PrivateRelease { release, plan, checks } in releases {
-        let batch = run(state, plan).await?;
+    for PrivateRelease { release, plan, invariants, checks } in releases {
+        let batch = run_as(state, plan, Some(invariants)).await?;
         let mut matching = Vec::with_capacity(checks.len());
         for check in checks {
             matching.push(release::one_count(&run(state, check).await?)?);
@@ -87,9 +88,20 @@ fn spend(reservation: Reservation) {
 
 /// One plan to one batch. Physical planning recurses with the depth of expressions, so it gets a deep stack.
 pub(crate) async fn run(state: &SessionState, plan: LogicalPlan) -> Result<RecordBatch> {
+    run_as(state, plan, None).await
+}
+
+/// The same, once the optimized plan was looked at.
+async fn run_as(state: &SessionState, plan: LogicalPlan, invariants: Option<Invariants>) -> Result<RecordBatch> {
     let planning = state.clone();
-    let physical: Arc<dyn ExecutionPlan> =
-        deep::run_async(async move { planning.create_physical_plan(&plan).await }).await??;
+    let physical: Arc<dyn ExecutionPlan> = deep::run_async(async move {
+        let optimized = planning.optimize(&plan)?;
+        if let Some(invariants) = invariants {
+            invariants.still_hold(&planning, &optimized)?;
+        }
+        planning.query_planner().create_physical_plan(&optimized, &planning).await
+    })
+    .await??;
     let schema = physical.schema();
     let context = SessionContext::new_with_state(state.clone());
     let batches = collect(physical, context.task_ctx()).await?;

@@ -14,6 +14,7 @@ mod execute;
 mod facts;
 mod fixed;
 mod ingest;
+mod invariants;
 mod marks;
 mod parse;
 mod plan;

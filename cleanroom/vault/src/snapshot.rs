@@ -1,22 +1,28 @@
 //! Snapshots as the engine reads them, and the row filter of their policy.
 
+use std::fmt;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use cleanroom_policy::Use;
-use datafusion::catalog::TableProvider;
+use datafusion::catalog::{ScanArgs, ScanResult, Session, TableProvider};
 use datafusion::common::{DFSchema, Result, TableReference, plan_datafusion_err};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::source_as_provider;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{EmptyRelation, Expr, Filter, LogicalPlan};
+use datafusion::logical_expr::{
+    EmptyRelation, Expr, Filter, LogicalPlan, TableProviderFilterPushDown, TableScan, TableType,
+};
 use datafusion::optimizer::Analyzer;
+use datafusion::physical_plan::ExecutionPlan;
 
 use crate::check;
 use crate::facts::TableFacts;
 use crate::ingest::with_row_ids;
 
 /// The snapshot of one version: exactly one file, no listing, no pattern.
-pub(crate) fn provider(facts: &TableFacts) -> Result<Arc<dyn TableProvider>> {
+pub(crate) fn provider(facts: &Arc<TableFacts>) -> Result<Arc<dyn TableProvider>> {
     let data = facts.data.as_ref().ok_or_else(|| plan_datafusion_err!("a table without data was planned"))?;
     let schema = if facts.unit().is_some() { with_row_ids(&data.stored) } else { Arc::clone(&data.stored) };
     let file = url::Url::from_file_path(&data.snapshot)
@@ -24,7 +30,56 @@ pub(crate) fn provider(facts: &TableFacts) -> Result<Arc<dyn TableProvider>> {
     let config = ListingTableConfig::new(ListingTableUrl::try_new(file, None)?)
         .with_listing_options(ListingOptions::new(Arc::new(ParquetFormat::default())))
         .with_schema(schema);
-    Ok(Arc::new(ListingTable::try_new(config)?))
+    Ok(Arc::new(SnapshotScan { facts: Arc::clone(facts), file: ListingTable::try_new(config)? }))
+}
+
+/// A snapshot in a plan, which knows whose it is.
+pub(crate) struct SnapshotScan {
+    facts: Arc<TableFacts>,
+    file: ListingTable,
+}
+
+impl SnapshotScan {
+    /// The table that a scan of a compiled plan reads.
+    pub(crate) fn of(scan: &TableScan) -> Option<Arc<TableFacts>> {
+        let provider = source_as_provider(&scan.source).ok()?;
+        provider.downcast_ref::<Self>().map(|scan| Arc::clone(&scan.facts))
+    }
+}
+
+impl fmt::Debug for SnapshotScan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SnapshotScan({})", self.facts.name)
+    }
+}
+
+#[async_trait::async_trait]
+impl TableProvider for SnapshotScan {
+    fn schema(&self) -> SchemaRef {
+        self.file.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        self.file.table_type()
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.file.scan(state, projection, filters, limit).await
+    }
+
+    async fn scan_with_args<'a>(&self, state: &dyn Session, args: ScanArgs<'a>) -> Result<ScanResult> {
+        self.file.scan_with_args(state, args).await
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        self.file.supports_filters_pushdown(filters)
+    }
 }
 
 /// The owner's condition on rows in its total form, over all columns of the snapshot.

@@ -246,7 +246,8 @@ impl Checker<'_> {
             repeated,
             ..kept
         };
-        let visible = join.schema.iter().map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())));
+        let visible =
+            join.schema.iter().map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())));
         let exprs: Vec<Expr> = visible.chain(joined.carried()).collect();
         let plan = LogicalPlanBuilder::from(joined.plan.clone())
             .project(exprs)
