@@ -50,6 +50,7 @@ impl House {
             memory_limit,
             query_timeout: Duration::from_secs(600),
             max_concurrent: 1,
+            release_quantum: std::time::Duration::ZERO,
         })?;
         Ok(Self { registry, vault, room, policies, _folder: folder })
     }

@@ -88,6 +88,10 @@ struct LimitValues {
     #[arg(long, value_name = "N", env = "CLEANROOM_LIMITS_CONCURRENT_QUERIES")]
     concurrent_queries: Option<usize>,
 
+    /// Decisions are told at whole multiples of this many milliseconds, whatever they took; 0 is at once [default: 0]
+    #[arg(long, value_name = "MS", env = "CLEANROOM_LIMITS_RELEASE_QUANTUM_MS")]
+    release_quantum_ms: Option<u64>,
+
     /// Largest upload of one table [default: 16GiB]
     #[arg(long = "upload-size", value_name = "SIZE", env = "CLEANROOM_LIMITS_UPLOAD_BYTES")]
     upload_bytes: Option<Size>,
@@ -110,6 +114,8 @@ pub(crate) struct Config {
     pub(crate) query_timeout: Duration,
     /// Queries executed at once, at least 1.
     pub(crate) concurrent_queries: usize,
+    /// Decisions are told at whole multiples of this; zero is at once.
+    pub(crate) release_quantum: Duration,
     /// Bytes of the largest upload.
     pub(crate) upload_bytes: u64,
 }
@@ -175,6 +181,7 @@ impl Values {
                 memory: self.limits.memory.or(below.limits.memory),
                 query_seconds: self.limits.query_seconds.or(below.limits.query_seconds),
                 concurrent_queries: self.limits.concurrent_queries.or(below.limits.concurrent_queries),
+                release_quantum_ms: self.limits.release_quantum_ms.or(below.limits.release_quantum_ms),
                 upload_bytes: self.limits.upload_bytes.or(below.limits.upload_bytes),
             },
         }
@@ -228,6 +235,7 @@ impl Values {
             memory: usize::try_from(memory).unwrap_or(usize::MAX),
             query_timeout: Duration::from_secs(seconds),
             concurrent_queries: concurrent,
+            release_quantum: Duration::from_millis(limits.release_quantum_ms.unwrap_or(0).min(60_000)),
             upload_bytes: positive(limits.upload_bytes.map_or(DEFAULT_UPLOAD, |size| size.0), "limits.upload_bytes")?,
         })
     }

@@ -169,6 +169,7 @@ impl RoomFiles {
             memory_limit: config::DEFAULT_MEMORY,
             query_timeout: Duration::from_secs(config::DEFAULT_QUERY_SECONDS),
             max_concurrent: config::DEFAULT_CONCURRENT,
+            release_quantum: Duration::ZERO,
         })?;
         Ok(Session { registry, vault, room: self.room.clone() })
     }

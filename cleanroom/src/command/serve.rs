@@ -61,6 +61,7 @@ async fn serve(config: Config) -> Result<()> {
         memory_limit: config.memory,
         query_timeout: config.query_timeout,
         max_concurrent: config.concurrent_queries,
+        release_quantum: config.release_quantum,
     })?;
     let uploads = http::prepare_uploads(&config.data_dir).map_err(|error| Fault::write(&config.data_dir, &error))?;
     let app = App::new(registry.clone(), vault, uploads, config.upload_bytes);
