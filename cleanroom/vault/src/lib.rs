@@ -14,6 +14,8 @@ mod execute;
 mod facts;
 mod fixed;
 mod ingest;
+#[cfg(test)]
+mod pages;
 mod parse;
 mod plan;
 mod post;
