@@ -16,6 +16,8 @@ mod fixed;
 mod ingest;
 mod invariants;
 mod marks;
+#[cfg(test)]
+mod pages;
 mod parse;
 mod plan;
 mod post;

@@ -106,7 +106,7 @@ fn check_functions(expr: &Expr) -> Result<(), Refusal> {
     let mut refused = None;
     let walked = expr.apply(|expr| {
         let checked = match expr {
-            Expr::ScalarFunction(call) => functions::check_released(call.func.name()),
+            Expr::ScalarFunction(call) => functions::check_released(call.func.name(), &call.args),
             Expr::AggregateFunction(call) => functions::check_released_aggregate(call.func.name()),
             Expr::WindowFunction(call) => match &call.fun {
                 WindowFunctionDefinition::AggregateUDF(function) => {

@@ -1,0 +1,99 @@
+//! The rule of comparisons: values with values; a key with nothing.
+//!
+//! Comparisons cannot raise. Moments that the planner compares in nanoseconds are compared in microseconds, since the years
+//! after 2262, which data does hold (9999-12-31 stands for "no end"), are no nanoseconds and would be NULL.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::{Between, InList, Like, TryCast};
+
+use super::keys::refuse_compared_key;
+use super::{Scope, expression};
+use crate::check::functions;
+use crate::check::label::Label;
+use crate::refusal::{Code, Refusal};
+
+/// `x BETWEEN low AND high`.
+pub(super) fn between(between: &Between, scope: &Scope<'_>) -> Result<(Expr, Label), Refusal> {
+    let parts = [between.expr.as_ref(), between.low.as_ref(), between.high.as_ref()];
+    let ([expr, low, high], label) = compared(parts, scope)?;
+    Ok((Expr::Between(Between::new(Box::new(expr), between.negated, Box::new(low), Box::new(high))), label))
+}
+
+/// `x LIKE pattern` and `x ILIKE pattern`, with a short literal as pattern: it is compiled when the first row reaches it.
+pub(super) fn like(like: &Like, scope: &Scope<'_>) -> Result<(Expr, Label), Refusal> {
+    functions::check_pattern(&like.pattern)?;
+    if like.escape_char.is_some_and(|escape| escape != '\\') {
+        return Err(Refusal::new(Code::Function, "LIKE takes a backslash as its escape, or none").about("ESCAPE"));
+    }
+    let ([inner], label) = compared([like.expr.as_ref()], scope)?;
+    Ok((Expr::Like(Like { expr: Box::new(inner), ..like.clone() }), label))
+}
+
+/// `x IN (a, b, ...)`.
+pub(super) fn in_list(list: &InList, scope: &Scope<'_>) -> Result<(Expr, Label), Refusal> {
+    let mut parts = Vec::with_capacity(list.list.len() + 1);
+    parts.push(list.expr.as_ref());
+    parts.extend(&list.list);
+    let (mut totals, label) = all_compared(&parts, scope)?;
+    if totals.is_empty() {
+        return Err(Refusal::new(Code::Internal, "an expression changed its arity"));
+    }
+    let inner = totals.remove(0);
+    Ok((Expr::InList(InList::new(Box::new(inner), totals, list.negated)), label))
+}
+
+/// Operands of a comparison: keys among them are refused as compared.
+pub(super) fn compared<const N: usize>(parts: [&Expr; N], scope: &Scope<'_>) -> Result<([Expr; N], Label), Refusal> {
+    let (totals, label) = all_compared(&parts, scope)?;
+    let totals = totals.try_into().map_err(|_more| Refusal::new(Code::Internal, "an expression changed its arity"))?;
+    Ok((totals, label))
+}
+
+fn all_compared(parts: &[&Expr], scope: &Scope<'_>) -> Result<(Vec<Expr>, Label), Refusal> {
+    let mut totals = Vec::with_capacity(parts.len());
+    let mut labels = Vec::with_capacity(parts.len());
+    for part in parts {
+        refuse_compared_key(part, scope)?;
+        let (total, label) = expression(part, scope)?;
+        totals.push(total);
+        labels.push(label);
+    }
+    if let Some(coarse) = parts.iter().map(|part| coarse(part, scope)).collect::<Result<Option<Vec<_>>, _>>()? {
+        totals = coarse;
+    }
+    Ok((totals, Label::computed(&labels)))
+}
+
+const NANOSECONDS: DataType = DataType::Timestamp(TimeUnit::Nanosecond, None);
+const MICROSECONDS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
+
+/// A moment that is compared in nanoseconds, in microseconds; `None` where it is not one, or could lose digits.
+fn coarse(part: &Expr, scope: &Scope<'_>) -> Result<Option<Expr>, Refusal> {
+    if scope.data_type(part)? != NANOSECONDS {
+        return Ok(None);
+    }
+    if let Some(value) = functions::constant(part) {
+        return Ok(match value {
+            ScalarValue::TimestampNanosecond(Some(nanoseconds), None) if nanoseconds % 1_000 == 0 => {
+                Some(Expr::Literal(ScalarValue::TimestampMicrosecond(Some(nanoseconds / 1_000), None), None))
+            }
+            value if value.is_null() => Some(Expr::Literal(ScalarValue::TimestampMicrosecond(None, None), None)),
+            _ => None,
+        });
+    }
+    let (Expr::Cast(datafusion::logical_expr::Cast { expr: inner, .. }) | Expr::TryCast(TryCast { expr: inner, .. })) =
+        part
+    else {
+        return Ok(None);
+    };
+    Ok(match scope.data_type(inner)? {
+        DataType::Date32
+        | DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond | TimeUnit::Microsecond, None) => {
+            let (total, _label) = expression(inner, scope)?;
+            Some(Expr::TryCast(TryCast::new(Box::new(total), MICROSECONDS)))
+        }
+        _ => None,
+    })
+}

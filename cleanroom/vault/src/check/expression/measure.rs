@@ -1,0 +1,119 @@
+//! The rule of measures in arithmetic: what is summed stays a linear function of granted amounts.
+//!
+//! A SUM is protected by how many people it adds up, which holds as long as each adds in proportion to what the policy
+//! grants. An attack makes it a test of one value instead: by a power, under which the largest stands out; by a remainder
+//! or a whole quotient, which is a step; by a factor or an offset so large that values reach the end of a type, where they
+//! are cut off; or by anything that is 0 for all but one. So, and no further:
+//!
+//! - *Sums and differences* of measures of one table: linear. Where a policy has a dominance rule they are refused by the
+//!   aggregate, since a cell that is suppressed for its dominance could be had from the sum and the other cells.
+//! - *Multiples and floating point quotients* by a constant between 1e-6 and 1e6, over all of an expression: every value
+//!   and the sum change by the same factor, and so do the shares that a dominance rule looks at.
+//! - *The negative*: a multiple.
+//! - *One product of two different columns* (price and quantity): of degree two, not more.
+//! - *A constant of at most 1e6 added* to one column: `SUM(m + c)` is `SUM(m) + c * COUNT(m)`, which tells as much as the
+//!   count of `m`, and so needs `count` among the measure's functions. It hides who dominates (a large offset makes all
+//!   shares equal), so it counts as a combination and is refused under a dominance rule. Only once, and on the bare column,
+//!   so that offsets do not add up to where floating point numbers have no cents.
+//!
+//! Division of whole numbers and of decimals rounds, and is a step: cast to DOUBLE first.
+
+use arrow::datatypes::DataType;
+use cleanroom_policy::MeasureFunction;
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr, Operator};
+
+use super::Scope;
+use crate::check::functions;
+use crate::check::label::{Label, Measure};
+
+/// Most that constants may multiply or divide a measure by.
+const MAX_FACTOR: f64 = 1e6;
+
+/// Most that a constant may add to a measure.
+const MAX_OFFSET: f64 = 1e6;
+
+/// What a term of arithmetic is as a measure, by the rules above.
+pub(super) fn combined_measure(
+    op: Operator,
+    (left, left_label, left_type): (&Expr, &Label, &DataType),
+    (right, right_label, right_type): (&Expr, &Label, &DataType),
+    scope: &Scope<'_>,
+) -> Option<Measure> {
+    let both = |one: &Measure, other: &Measure, degree: u8| Measure {
+        instance: one.instance,
+        functions: one.functions.intersection(&other.functions).copied().collect(),
+        zero_else: false,
+        combined: true,
+        degree,
+        factors: if degree > one.degree.max(other.degree) {
+            (one.factors.0 * other.factors.0, one.factors.1 * other.factors.1)
+        } else {
+            // A sum of a measure with itself is a multiple of it.
+            (one.factors.0.min(other.factors.0), one.factors.1 + other.factors.1)
+        },
+        own: one.own || other.own,
+    };
+    let measure = match (&left_label.measure, &right_label.measure) {
+        (Some(one), Some(other)) if one.instance == other.instance && !one.zero_else && !other.zero_else => match op {
+            Operator::Plus | Operator::Minus => Some(both(one, other, one.degree.max(other.degree))),
+            Operator::Multiply => {
+                let columns = left_label.origin.is_some() && right_label.origin.is_some();
+                (columns && left_label.origin != right_label.origin && one.degree == 1 && other.degree == 1)
+                    .then(|| both(one, other, 2))
+            }
+            _ => None,
+        },
+        (Some(one), None) if !one.zero_else => match op {
+            Operator::Plus | Operator::Minus => shifted(one, left, right, scope),
+            Operator::Multiply => scaled(one, right, false),
+            Operator::Divide if left_type.is_floating() || right_type.is_floating() => scaled(one, right, true),
+            _ => None,
+        },
+        (None, Some(other)) if !other.zero_else => match op {
+            Operator::Plus | Operator::Minus => shifted(other, right, left, scope),
+            Operator::Multiply => scaled(other, left, false),
+            _ => None,
+        },
+        _ => None,
+    };
+    measure.filter(|measure| measure.factors.0 >= 1.0 / MAX_FACTOR && measure.factors.1 <= MAX_FACTOR)
+}
+
+/// A measure multiplied or divided by a literal.
+fn scaled(measure: &Measure, constant: &Expr, divided: bool) -> Option<Measure> {
+    let value = number(constant)?;
+    if value == 0.0 {
+        return None;
+    }
+    let moderate = |factor: f64| (1.0 / MAX_FACTOR..=MAX_FACTOR).contains(&factor);
+    let factor = if divided { 1.0 / value.abs() } else { value.abs() };
+    let factors = (measure.factors.0 * factor, measure.factors.1 * factor);
+    (moderate(factor) && moderate(factors.0) && moderate(factors.1)).then(|| Measure { factors, ..measure.clone() })
+}
+
+/// A measure's column with a literal added or subtracted.
+fn shifted(measure: &Measure, column: &Expr, constant: &Expr, scope: &Scope<'_>) -> Option<Measure> {
+    let mut bare = column;
+    // The planner may have put a cast around it; one that loses something has left no measure.
+    loop {
+        bare = match bare {
+            Expr::Cast(cast) => &cast.expr,
+            Expr::TryCast(cast) => &cast.expr,
+            _ => break,
+        };
+    }
+    let Expr::Column(bare) = bare else { return None };
+    let counted = measure.functions.contains(&MeasureFunction::Count);
+    let as_is = scope.label(bare).is_ok_and(|label| label.origin.is_some());
+    let moderate = number(constant)?.abs() <= MAX_OFFSET;
+    (counted && as_is && moderate).then(|| Measure { combined: true, ..measure.clone() })
+}
+
+/// A constant as a finite number.
+fn number(constant: &Expr) -> Option<f64> {
+    match functions::constant(constant)?.cast_to(&DataType::Float64) {
+        Ok(ScalarValue::Float64(Some(value))) if value.is_finite() => Some(value),
+        _ => None,
+    }
+}

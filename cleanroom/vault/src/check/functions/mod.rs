@@ -1,0 +1,130 @@
+//! Functions by name. What is not listed is refused.
+
+mod given;
+mod table;
+#[cfg(test)]
+mod tests;
+mod total;
+
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::Expr;
+
+use crate::refusal::{Code, Refusal};
+pub(super) use given::folded;
+#[cfg(test)]
+use table::PROTECTED;
+pub(super) use table::{Form, protected};
+pub(super) use total::total;
+
+/// Further functions above the release, where errors can depend on released values only. Nothing that grows its input
+/// without bound, draws at random, tells the time, or reads files or settings.
+const RELEASED: &[&str] = &["gcd", "lcm"];
+
+/// Aggregates above the release.
+const RELEASED_AGGREGATES: &[&str] = &[
+    "avg",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "covar_pop",
+    "covar_samp",
+    "grouping",
+    "max",
+    "median",
+    "min",
+    "stddev",
+    "stddev_pop",
+    "sum",
+    "var",
+    "var_pop",
+];
+
+/// Window functions above the release, besides the aggregates.
+const RELEASED_WINDOWS: &[&str] = &[
+    "cume_dist",
+    "dense_rank",
+    "first_value",
+    "lag",
+    "last_value",
+    "lead",
+    "nth_value",
+    "ntile",
+    "percent_rank",
+    "rank",
+    "row_number",
+];
+
+pub(super) fn refuse(name: &str, where_: &str) -> Refusal {
+    Refusal::new(Code::Function, format!("the function `{name}` is not allowed {where_}")).about(name)
+}
+
+/// Longest pattern of LIKE, and most wildcards in it: patterns are compiled when the first row reaches them.
+const MAX_PATTERN: usize = 256;
+const MAX_WILDCARDS: usize = 32;
+
+/// The pattern of a LIKE is a short literal.
+pub(crate) fn check_pattern(pattern: &Expr) -> Result<(), Refusal> {
+    let fits = match literal(pattern) {
+        Some(ScalarValue::Utf8(Some(text))) => {
+            text.len() <= MAX_PATTERN && text.matches(['%', '_']).count() <= MAX_WILDCARDS
+        }
+        Some(value) => value.is_null(),
+        None => false,
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(Refusal::new(
+            Code::Function,
+            format!(
+                "the pattern of LIKE is a literal of at most {MAX_PATTERN} bytes with at most {MAX_WILDCARDS} wildcards"
+            ),
+        )
+        .about("LIKE"))
+    }
+}
+
+/// A literal, also one the planner put a cast around.
+pub(crate) fn literal(expr: &Expr) -> Option<&ScalarValue> {
+    match expr {
+        Expr::Literal(value, _metadata) => Some(value),
+        Expr::Cast(cast) => literal(&cast.expr),
+        Expr::TryCast(cast) => literal(&cast.expr),
+        Expr::Alias(alias) => literal(&alias.expr),
+        _ => None,
+    }
+}
+
+/// The value of a constant, casts around it done; `None` where it is none, or a cast of it fails.
+pub(crate) fn constant(expr: &Expr) -> Option<ScalarValue> {
+    match expr {
+        Expr::Literal(value, _metadata) => Some(value.clone()),
+        Expr::Cast(cast) => constant(&cast.expr)?.cast_to(cast.field.data_type()).ok(),
+        Expr::TryCast(cast) => constant(&cast.expr)?.cast_to(cast.field.data_type()).ok(),
+        Expr::Alias(alias) => constant(&alias.expr),
+        _ => None,
+    }
+}
+
+/// A call above the release: listed, and where it makes texts longer, by constants that are checked as on protected rows.
+pub(crate) fn check_released(name: &str, args: &[Expr]) -> Result<(), Refusal> {
+    match protected(name) {
+        Some(function) if function.grows => folded(function, args).map(|_args| ()),
+        Some(_function) => Ok(()),
+        None if RELEASED.contains(&name) => Ok(()),
+        None => Err(refuse(name, "here")),
+    }
+}
+
+pub(crate) fn check_released_aggregate(name: &str) -> Result<(), Refusal> {
+    if RELEASED_AGGREGATES.contains(&name) { Ok(()) } else { Err(refuse(name, "here")) }
+}
+
+pub(crate) fn check_released_window(name: &str) -> Result<(), Refusal> {
+    if RELEASED_WINDOWS.contains(&name) || RELEASED_AGGREGATES.contains(&name) {
+        Ok(())
+    } else {
+        Err(refuse(name, "as a window here"))
+    }
+}
