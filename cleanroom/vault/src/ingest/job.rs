@@ -22,7 +22,7 @@ use super::fingerprint::{Fingerprint, Recipe};
 use super::identities::{Identities, Unnumbered};
 use super::layout::{Chunks, Layout};
 use super::snapshot::{self, Repeats, SnapshotWriter, Written};
-use super::sort::{Feed, Sorter, Stopped};
+use super::sort::{self, Feed, Sorter, Stopped};
 use super::source::{Format, SourceFile};
 use super::text;
 use super::workspace::RoomLock;
@@ -70,12 +70,16 @@ impl Job {
             return Ok(Prepared::Unchanged { lock: self.lock, rows, notes: Vec::new() });
         }
 
+        let workspace = self.lock.workspace()?;
+        let sorting = sort::memory(self.memory_limit);
+        let sorter = Sorter::new(sorting, workspace.path()).map_err(|error| self.engine(&error))?;
         let mut identities = match (key, space) {
-            (Some(key), Some(space)) => Some(Identities::open(&self.lock.spaces_dir()?, space.as_str(), key)?),
+            (Some(key), Some(space)) => {
+                let (dir, memory) = (self.lock.spaces_dir()?, self.memory_limit - sorting);
+                Some(Identities::open(&dir, workspace.path(), space.as_str(), key, memory)?)
+            }
             _ => None,
         };
-        let workspace = self.lock.workspace()?;
-        let sorter = Sorter::new(self.memory_limit, workspace.path()).map_err(|error| self.engine(&error))?;
         let (layout, chunks) = self.decoder(&source)?;
         let writer = SnapshotWriter::create(workspace.path(), &layout.stored_schema(), layout.unit())?;
         let written = self.transfer(handle, &sorter, &layout, chunks, identities.as_mut(), writer)?;
@@ -186,7 +190,7 @@ impl Job {
                 && let Some(column) = columns.get_mut(unit)
             {
                 *column = identities.number(column.as_string::<i32>()).map_err(|error| match error {
-                    Unnumbered::Full => IngestError::SpaceFull { space: identities.space().to_owned() },
+                    Unnumbered::Space(error) => error,
                     Unnumbered::Value(bad, what) => IngestError::Value {
                         file: self.label.clone(),
                         place: chunk.places.of(bad.row),
