@@ -69,7 +69,7 @@ fn left_in(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn a_killed_ingestion_leaves_what_was_there_before() {
-    const ROUNDS: u32 = 6;
+    const ROUNDS: u32 = 4;
     let room = Room::new(ROOM, &[("sales.yaml", SALES)]);
     let (file, state) = (room.path().join("sales.csv"), room.path().join(".cleanroom"));
     let ask = |households: usize| {
@@ -79,7 +79,7 @@ fn a_killed_ingestion_leaves_what_was_there_before() {
         let verified = room.verify();
         assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     };
-    fs::write(&file, sales(20_000, 5_000, "")).unwrap();
+    fs::write(&file, sales(12_000, 5_000, "")).unwrap();
     let ((), time) = timed(|| ask(5_000));
     fs::write(&file, sales(100, 50, "")).unwrap();
     ask(50);
@@ -87,7 +87,7 @@ fn a_killed_ingestion_leaves_what_was_there_before() {
     let mut cut_short = 0;
     for round in 0..ROUNDS {
         // Identities that no earlier round has seen, so that there are new ones to number.
-        fs::write(&file, sales(20_000, 5_000, &format!("{round}-"))).unwrap();
+        fs::write(&file, sales(12_000, 5_000, &format!("{round}-"))).unwrap();
         let mut query = cleanroom();
         query.args(["query", "--room", "room.yaml", "--as", "agency", "--", QUESTION]).current_dir(room.path());
         cut_short += u32::from(!kill_after(&mut query, time * (round + 1) / (ROUNDS + 1)));
@@ -98,13 +98,13 @@ fn a_killed_ingestion_leaves_what_was_there_before() {
         ask(50);
     }
     assert!(cut_short > 0, "nothing was killed before it ended");
-    fs::write(&file, sales(20_000, 4_000, "")).unwrap();
+    fs::write(&file, sales(12_000, 4_000, "")).unwrap();
     ask(4_000);
 }
 
 #[test]
 fn a_killed_tokenisation_leaves_its_output_whole_or_as_it_was() {
-    const ROUNDS: u32 = 6;
+    const ROUNDS: u32 = 4;
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let tokenize = |input: &str| {
@@ -116,7 +116,7 @@ fn a_killed_tokenisation_leaves_its_output_whole_or_as_it_was() {
     let made = cleanroom().args(["keys", "new", "room", "-o", "room.key"]).current_dir(folder.path()).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     fs::write(path("old.csv"), sales(10, 10, "")).unwrap();
-    fs::write(path("new.csv"), sales(200_000, 50_000, "")).unwrap();
+    fs::write(path("new.csv"), sales(100_000, 50_000, "")).unwrap();
     let (new, time) = timed(|| {
         assert!(tokenize("new.csv").output().unwrap().status.success());
         fs::read(path("out.parquet")).unwrap()
