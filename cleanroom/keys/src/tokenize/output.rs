@@ -110,7 +110,7 @@ impl Encoder {
 /// How the columns are encoded.
 ///
 /// Tokens look random: nothing but repetition can be compressed in them cheaply, and no smallest or largest one tells
-/// anything. An entropy coder would halve their hexadecimal digits, but take longer than all else together.
+/// anything. An entropy coder would halve their hexadecimal digits, but take about as long as all else together.
 fn properties(schema: &SchemaRef, tokens: &[usize], text_of_csv: bool, dictionary: bool) -> WriterProperties {
     let (key, value) = TEXT_OF_CSV;
     let properties = WriterProperties::builder()
