@@ -4,6 +4,7 @@
 mod attacks;
 mod examples;
 mod journey;
+mod killed;
 mod policies;
 mod server;
 mod support;

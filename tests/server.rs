@@ -354,3 +354,56 @@ fn a_killed_server_leaves_records_that_verify() {
         assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     }
 }
+
+#[test]
+fn a_server_killed_during_an_upload_keeps_the_table_as_it_was() {
+    const ROUNDS: u32 = 5;
+    let (_folder, data) = data_dir();
+    let mut server = Server::start(&data);
+    let (retailer, agency) = server.room();
+    let upload = |server: &Server, round: u32| {
+        // The same people as those who are asked for, and others that no earlier round has seen.
+        let others: String = (0..20_000).map(|n| format!("other{round}-{n}@example.org,dairy,1,4111\n")).collect();
+        let body = purchases().replace("P2", "Q2") + &others;
+        let path = "/v1/rooms/spring/tables/retailer.purchases/data";
+        server.try_call("PUT", path, &retailer, &[("content-type", "text/csv")], body.as_bytes())
+    };
+    let people = |server: &Server| server.ask(&agency, OVERLAP).json()["rows"][0][0].as_u64().unwrap();
+    let before = people(&server);
+    let mut killed = 0;
+    let mut after = None;
+    for round in 0..ROUNDS {
+        let reply = thread::scope(|scope| {
+            let waiting = scope.spawn(|| upload(&server, round));
+            thread::sleep(Duration::from_millis(100 + 300 * u64::from(round)));
+            let process = i32::try_from(server.process.id()).unwrap();
+            assert!(std::process::Command::new("kill").args(["-9", &process.to_string()]).status().unwrap().success());
+            waiting.join().unwrap()
+        });
+        server.kill();
+        let verified = cleanroom().args(["audit", "verify", data.to_str().unwrap()]).output().unwrap();
+        assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+        server = Server::start(&data);
+        // What was acknowledged is in force; what was not may be, if whole.
+        let now = people(&server);
+        match reply {
+            Some(reply) => assert!(reply.status == 200 && now != before, "{}", reply.status),
+            None => killed += 1,
+        }
+        if now != before {
+            assert_eq!(*after.get_or_insert(now), now);
+        }
+        assert_eq!(fs::read_dir(data.join("uploads")).unwrap().count(), 0);
+        // The server's own, for what does not fit into its memory.
+        assert_eq!(
+            fs::read_dir(data.join("tmp")).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count(),
+            1
+        );
+    }
+    assert!(killed > 0, "nothing was killed before it ended");
+    assert_eq!(upload(&server, ROUNDS).unwrap().status, 200);
+    let now = people(&server);
+    assert!(now != before && *after.get_or_insert(now) == now);
+    let verified = cleanroom().args(["audit", "verify", data.to_str().unwrap()]).output().unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}

@@ -44,7 +44,7 @@ impl RoomKey {
         let mut input = Vec::with_capacity(128);
         input.extend_from_slice(&(space.len() as u64).to_le_bytes());
         input.extend_from_slice(space.as_bytes());
-        TokenHasher { key: self, prefix: input.len(), input, text: [0; TEXT_LENGTH] }
+        TokenHasher { key: self, prefix: input.len(), input }
     }
 }
 
@@ -54,7 +54,6 @@ pub(crate) struct TokenHasher<'a> {
     /// The length of what precedes an identifier.
     prefix: usize,
     input: Vec<u8>,
-    text: [u8; TEXT_LENGTH],
 }
 
 impl TokenHasher<'_> {
@@ -64,16 +63,21 @@ impl TokenHasher<'_> {
         Token(*blake3::keyed_hash(self.key.token_key(), &self.input).as_bytes())
     }
 
-    /// Passes the token's text on.
-    pub(crate) fn with_text(&mut self, normalised: &str, then: impl FnOnce(&str)) {
-        let token = self.token(normalised);
-        let (prefix, digits) = self.text.split_at_mut(PREFIX.len());
+    /// Appends the token's text to `texts`: [`TEXT_LENGTH`] bytes of ASCII.
+    pub(crate) fn append_text(&mut self, normalised: &str, texts: &mut Vec<u8>) {
+        let mut text = [0; TEXT_LENGTH];
+        let (prefix, digits) = text.split_at_mut(PREFIX.len());
         prefix.copy_from_slice(PREFIX.as_bytes());
-        match (hex::encode_to_slice(token.0, digits), str::from_utf8(&self.text)) {
-            (Ok(()), Ok(text)) => then(text),
-            _ => then(&token.to_text()),
+        for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(self.token(normalised).0) {
+            *pair = [digit(byte >> 4), digit(byte & 15)];
         }
+        texts.extend_from_slice(&text);
     }
+}
+
+/// The lower-case hexadecimal digit of a number below 16. Computed, since sixteen of them are then computed at once.
+const fn digit(number: u8) -> u8 {
+    number + if number < 10 { b'0' } else { b'a' - 10 }
 }
 
 /// Reads the text of a tokenised column; `None` where it is not a token.
@@ -122,7 +126,9 @@ mod tests {
         let mut hasher = key.hasher("id");
         for identifier in ["a long identifier", "short", "", "a long identifier"] {
             assert_eq!(hasher.token(identifier), key.token("id", identifier));
-            hasher.with_text(identifier, |text| assert_eq!(text, key.token_text("id", identifier)));
+            let mut texts = b"before".to_vec();
+            hasher.append_text(identifier, &mut texts);
+            assert_eq!(texts, format!("before{}", key.token_text("id", identifier)).into_bytes());
         }
     }
 

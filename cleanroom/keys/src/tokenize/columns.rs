@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, AsArray as _, Decimal128Array, Float64Array, StringArray, StringBuilder};
+use arrow::array::{
+    Array as _, ArrayRef, AsArray as _, BooleanBufferBuilder, Decimal128Array, Float64Array, StringArray,
+};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Field, Float64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -104,31 +107,33 @@ impl Column {
     ) -> Result<(ArrayRef, Counts), Untokenised> {
         let identifiers = Identifiers::new(identifiers).map_err(|_detail| Untokenised::Unreadable)?;
         let rows = identifiers.len();
-        let mut tokens = StringBuilder::with_capacity(rows, rows * TEXT_LENGTH);
+        let mut texts = Vec::with_capacity(rows * TEXT_LENGTH);
+        let mut valid = BooleanBufferBuilder::new(rows);
         let mut counts = Counts::default();
         let mut hasher = key.hasher(&self.space);
         for row in 0..rows {
             let identifier = identifiers.get(row);
-            if matches!(&identifier, Ok(Some(text)) if text.trim_start().starts_with(PREFIX)) {
+            if matches!(&identifier, Ok(Some(text)) if is_token_like(text)) {
                 return Err(Untokenised::AlreadyToken { row });
             }
-            match identifier.and_then(|text| self.normal(text)) {
+            let normal = identifier.and_then(|text| self.normal(text));
+            valid.append(matches!(normal, Ok(Some(_))));
+            match normal {
                 Ok(Some(normal)) => {
-                    hasher.with_text(&normal, |text| tokens.append_value(text));
+                    hasher.append_text(&normal, &mut texts);
                     counts.tokenised += 1;
                 }
-                Ok(None) => {
-                    tokens.append_null();
-                    counts.nulls += 1;
-                }
-                Err(_) if skip_bad => {
-                    tokens.append_null();
-                    counts.bad += 1;
-                }
+                Ok(None) => counts.nulls += 1,
+                Err(_) if skip_bad => counts.bad += 1,
                 Err(why) => return Err(Untokenised::Unfit { row, why }),
             }
         }
-        Ok((Arc::new(tokens.finish()), counts))
+        let valid = valid.finish();
+        let lengths = valid.iter().map(|valid| if valid { TEXT_LENGTH } else { 0 });
+        let tokens =
+            StringArray::try_new(OffsetBuffer::from_lengths(lengths), texts.into(), Some(NullBuffer::new(valid)))
+                .map_err(|_detail| Untokenised::Unreadable)?;
+        Ok((Arc::new(tokens), counts))
     }
 
     fn normal<'a>(&self, text: Option<Cow<'a, str>>) -> Result<Option<Cow<'a, str>>, Unfit> {
@@ -140,6 +145,12 @@ impl Column {
             }
         }
     }
+}
+
+/// Whether an identifier begins like a token, white space aside.
+fn is_token_like(text: &str) -> bool {
+    let spaced = text.bytes().next().is_some_and(|first| !first.is_ascii_graphic());
+    if spaced { text.trim_start() } else { text }.starts_with(PREFIX)
 }
 
 /// Identifiers such that one has one text whatever its column's type: whole numbers in plain decimal.

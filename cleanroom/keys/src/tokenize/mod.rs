@@ -67,7 +67,7 @@ pub struct TokenizeReport {
 ///
 /// The rows keep their order. Parquet's other columns keep their types. CSV's other columns become text, whose types are found
 /// when the file is ingested, as [`TEXT_OF_CSV`] says in it; a field with nothing in it becomes NULL. The output appears
-/// under its name when it is whole; a run that is interrupted leaves at most a hidden file beside it.
+/// under its name when it is whole; a run that is killed leaves at most a hidden file beside it, which the next run removes.
 ///
 /// # Errors
 /// Where the options contradict each other or the files, the input is damaged, an identifier is not valid (unless skipped)
@@ -96,7 +96,8 @@ fn tokenize_with(
     let input_schema = source.schema();
     let columns = columns::columns(options, &input_schema)?;
     let output_schema = columns::output_schema(&input_schema, &columns);
-    let (mut output, encoder) = output::Output::create(&options.output, &output_schema, source.is_csv())?;
+    let tokens = columns.iter().map(|column| column.index).collect();
+    let (mut output, encoder) = output::Output::create(&options.output, &output_schema, tokens, source.is_csv())?;
     let (_, bytes_in) = source.progress();
     let work = pipeline::Work { options, columns, input_schema, output_schema, encoder };
     let done = pipeline::run(scale.threads, source, &work, &mut output, progress);

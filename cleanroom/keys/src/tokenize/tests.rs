@@ -11,6 +11,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int32Type, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use tempfile::TempDir;
 
 use super::*;
@@ -347,4 +348,35 @@ fn rows_keep_their_order_and_the_first_error_is_told_however_many_work() {
         assert!(error.contains(", line 702, column `id`: the identifier holds a control character; "), "{error}");
         assert_eq!(heard.finished.load(Ordering::Relaxed), 1);
     }
+}
+
+#[test]
+fn tokens_are_the_same_whether_they_repeat_or_not() {
+    let rows = 5000;
+    let ids: Vec<usize> = (0..rows).map(|row| if row < 2500 { row } else { row % 10 }).collect();
+    let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
+    let case = Case::new("in.csv", format!("id\n{text}"));
+    tokenize_with(&Scale { threads: 2, chunk_rows: 1250 }, &case.options(&[("id", "id")]), &Heard::default()).unwrap();
+    let reader = SerializedFileReader::new(File::open(case.output()).unwrap()).unwrap();
+    let columns: Vec<_> = reader.metadata().row_groups().iter().map(|group| group.column(0).clone()).collect();
+    let dictionaries: Vec<bool> = columns.iter().map(|column| column.dictionary_page_offset().is_some()).collect();
+    assert_eq!(dictionaries, [false, false, true, true]);
+    assert!(columns.iter().all(|column| column.statistics().is_none()));
+    let batch = read(&case.output());
+    let tokens = batch.column(0).as_string::<i32>();
+    assert!(ids.iter().zip(tokens).all(|(id, text)| text == Some(&token("id", &id.to_string()))));
+}
+
+#[test]
+fn what_a_killed_run_left_is_removed_and_what_others_write_stays() {
+    let case = Case::new("in.csv", "id\n1\n");
+    let [left, living, other] = [".tokenize-left.tmp", ".tokenize-living.tmp", ".other.tmp"].map(|name| {
+        let path = case.folder.path().join(name);
+        fs::write(&path, "x").unwrap();
+        path
+    });
+    let lock = File::open(&living).unwrap();
+    lock.lock().unwrap();
+    case.run(&[("id", "id")]);
+    assert!(!left.exists() && living.exists() && other.exists());
 }

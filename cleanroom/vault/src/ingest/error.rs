@@ -73,6 +73,14 @@ pub enum IngestError {
         /// The identity space.
         space: String,
     },
+    /// The table of the identities needed more memory than it was given.
+    #[error(
+        "identity space `{space}` has more identities than the memory limit allows (about 40 bytes each); raise the memory limit"
+    )]
+    SpaceMemory {
+        /// The identity space.
+        space: String,
+    },
     /// Sorting the rows needed more memory or disk than it was given.
     #[error(
         "{file}: sorting the rows needs more memory or disk than allowed; raise the memory limit or free disk space"

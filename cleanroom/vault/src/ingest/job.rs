@@ -23,7 +23,7 @@ use super::identities::{Identities, Unnumbered};
 use super::layout::{Chunks, Layout};
 use super::row_ids::{RowIds, with_row_ids};
 use super::snapshot::{self, Repeats, SnapshotWriter, Written};
-use super::sort::{Feed, Sorter, Stopped};
+use super::sort::{self, Feed, Sorter, Stopped};
 use super::source::{Format, SourceFile};
 use super::text;
 use super::workspace::RoomLock;
@@ -72,12 +72,16 @@ impl Job {
         }
 
         let row_key = key.as_ref().map(RoomKey::row_key);
+        let workspace = self.lock.workspace()?;
+        let sorting = sort::memory(self.memory_limit);
+        let sorter = Sorter::new(sorting, workspace.path()).map_err(|error| self.engine(&error))?;
         let mut identities = match (key, space) {
-            (Some(key), Some(space)) => Some(Identities::open(&self.lock.spaces_dir()?, space.as_str(), key)?),
+            (Some(key), Some(space)) => {
+                let (dir, memory) = (self.lock.spaces_dir()?, self.memory_limit - sorting);
+                Some(Identities::open(&dir, workspace.path(), space.as_str(), key, memory)?)
+            }
             _ => None,
         };
-        let workspace = self.lock.workspace()?;
-        let sorter = Sorter::new(self.memory_limit, workspace.path()).map_err(|error| self.engine(&error))?;
         let (layout, chunks) = self.decoder(&source)?;
         let stored = layout.stored_schema();
         let ids = match (layout.unit(), row_key) {
@@ -196,7 +200,7 @@ impl Job {
                 && let Some(column) = columns.get_mut(unit)
             {
                 *column = identities.number(column.as_string::<i32>()).map_err(|error| match error {
-                    Unnumbered::Full => IngestError::SpaceFull { space: identities.space().to_owned() },
+                    Unnumbered::Space(error) => error,
                     Unnumbered::Value(bad, what) => IngestError::Value {
                         file: self.label.clone(),
                         place: chunk.places.of(bad.row),

@@ -7,6 +7,7 @@ mod error;
 mod fingerprint;
 mod identities;
 mod job;
+mod known;
 mod layout;
 mod row_ids;
 mod snapshot;
@@ -80,7 +81,7 @@ pub struct Ingested {
 
 /// Takes a table's rows in as a new version, or finds that the version in force already holds them.
 ///
-/// At most `memory_limit` bytes go into sorting. One ingestion of a room runs at a time, over all processes.
+/// At most `memory_limit` bytes go into sorting and into the table of identities. One ingestion of a room runs at a time, over all processes.
 pub(crate) async fn ingest(
     registry: &Registry,
     data_dir: &Path,

@@ -27,11 +27,16 @@ pub(crate) struct Stopped;
 /// What a sort takes in.
 pub(crate) type Feed = Receiver<std::result::Result<RecordBatch, Stopped>>;
 
-/// Most of the memory limit that sorting takes, in bytes: more makes it no faster.
+/// Most memory that sorting takes, in bytes: more makes it no faster.
 const ENOUGH: usize = 512 << 20;
 
 /// Kept free for merging what was spilled, in bytes.
 const MERGE: usize = 10 << 20;
+
+/// What of an ingestion's memory goes into sorting, in bytes; the rest is for the identities.
+pub(crate) fn memory(limit: usize) -> usize {
+    (limit / 2).min(ENOUGH)
+}
 
 /// What one ingestion may use for its sorts.
 pub(crate) struct Sorter {
@@ -39,9 +44,8 @@ pub(crate) struct Sorter {
 }
 
 impl Sorter {
-    /// At most `memory_limit` bytes of memory; beyond, files in `spill_dir`.
-    pub(crate) fn new(memory_limit: usize, spill_dir: &Path) -> Result<Self> {
-        let memory = memory_limit.min(ENOUGH);
+    /// At most `memory` bytes of memory; beyond, files in `spill_dir`.
+    pub(crate) fn new(memory: usize, spill_dir: &Path) -> Result<Self> {
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(FairSpillPool::new(memory)))
             .with_temp_file_path(spill_dir)

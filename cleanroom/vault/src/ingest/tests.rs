@@ -417,7 +417,7 @@ async fn rows_beyond_the_memory_limit_are_sorted_on_disk_into_the_same_snapshot(
     bench.take_with(&policy, path.clone(), false, 64 << 20).await.unwrap();
     let units = bench.units("shop.sales").await;
     assert!(units.is_sorted() && units.len() == 60_000);
-    let taken = bench.take_with(&policy, path, true, 6 << 20).await.unwrap();
+    let taken = bench.take_with(&policy, path, true, 12 << 20).await.unwrap();
     assert_eq!((taken.changed, taken.rows), (false, 60_000));
 }
 
