@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cleanroom_policy::{
-    Ability, DocumentError, PartnerName, Policy, Room, Source, TableDeclaration, TableName, Template,
-    check_policy_in_room, parse_policy, parse_room, parse_template,
+    Ability, DocumentError, PartnerName, Policy, Room, Source, TableDeclaration, TableName, check_policy_in_room,
+    parse_policy, parse_room,
 };
 use cleanroom_registry::{Actor, Change, OpenOptions, PolicyRecord, Registry, Replace};
-use cleanroom_vault::{Format, IngestRequest, IngestSource, Ingested, Vault, VaultOptions, check_template};
+use cleanroom_vault::{Format, IngestRequest, IngestSource, Ingested, Vault, VaultOptions};
 
 use crate::config;
 use crate::fault::{Fault, Result};
 use crate::listing;
 use crate::operator_log;
+use crate::template_file::TemplateFile;
 
 /// Largest document that is read; policies and rooms are far smaller.
 const DOCUMENT_BYTES: u64 = 1 << 20;
@@ -63,35 +64,6 @@ pub(crate) struct PolicyFile {
     pub(crate) text: String,
     /// What it says.
     pub(crate) policy: Policy,
-}
-
-/// A template and its text.
-#[derive(Debug)]
-pub(crate) struct TemplateFile {
-    /// Its text.
-    pub(crate) text: String,
-    /// What it says.
-    pub(crate) template: Template,
-}
-
-impl TemplateFile {
-    /// Reads a template document, and its SQL. `label` is how messages name it.
-    pub(crate) fn parse(label: &str, text: String) -> Result<Self, Vec<DocumentError>> {
-        let template = parse_template(label, &text)?;
-        if let Err(refusal) = check_template(&template) {
-            let place = refusal.position();
-            let below = place.map_or(0, |span| usize::try_from(span.line).unwrap_or(0).saturating_sub(1));
-            return Err(vec![DocumentError {
-                file: label.to_owned(),
-                line: Some(template.sql.line.saturating_add(below)),
-                column: None,
-                message: format!("`sql`: {} ({})", refusal.detail(), refusal.code().as_str()),
-                remedy: "write one SELECT of the supported syntax, with the parameters that the template declares"
-                    .to_owned(),
-            }]);
-        }
-        Ok(Self { text, template })
-    }
 }
 
 /// A room that is open.

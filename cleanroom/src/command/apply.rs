@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use super::block_on;
 use crate::client::{Client, segment};
-use crate::embedded::{RoomFiles, Step, TemplateFile, read_document};
+use crate::embedded::{RoomFiles, Step, read_document};
 use crate::exit::Exit;
 use crate::fault::{Fault, Result};
 use crate::http::media;
 use crate::output::{Format, list};
+use crate::template_file::TemplateFile;
 
 #[derive(Debug, Args)]
 pub(super) struct ApplyArgs {

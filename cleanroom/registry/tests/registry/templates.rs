@@ -68,12 +68,12 @@ async fn an_approval_is_of_the_content_that_stood_when_it_was_given() {
     house.put("", &partner("agency"), Replace::Own).await.unwrap();
     house.approve(2, "reach").await.unwrap();
     let first = format!("reach@{}", template("").digest());
-    assert_eq!(house.approved().await, [first.clone()]);
+    assert_eq!(house.approved().await, std::slice::from_ref(&first));
     house.put("WHERE a", &partner("agency"), Replace::Own).await.unwrap();
-    assert_eq!(house.approved().await, [first.clone()]);
+    assert_eq!(house.approved().await, std::slice::from_ref(&first));
     // The same policy again is no new approval; a higher version is.
     assert_eq!(house.approve(2, "reach").await.unwrap(), Change::Unchanged);
-    assert_eq!(house.approved().await, [first.clone()]);
+    assert_eq!(house.approved().await, std::slice::from_ref(&first));
     house.approve(3, "reach").await.unwrap();
     assert_eq!(house.approved().await, [format!("reach@{}", template("WHERE a").digest())]);
     // By digest an owner approves what it read, whatever stands in the room.

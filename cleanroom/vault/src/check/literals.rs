@@ -12,11 +12,14 @@
 //! Whatever is computed from it stands in no condition, and is computed with no constant but the unit of `date_trunc` and
 //! `date_part`. Above a release point all is free: the values there are released already.
 
+mod constants;
+mod unit;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::DataType;
 use cleanroom_policy::{Literals, TableName};
-use datafusion::common::{Column, ScalarValue};
+use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::expr::{Case, InList, WindowFunction};
 use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, Join, LogicalPlan, Operator, TableScan};
 
@@ -169,18 +172,22 @@ impl Controls {
             }
             LogicalPlan::Join(join) => {
                 self.join(join, &scope)?;
-                let mut all = inputs.iter().flat_map(|(_plan, relation)| relation.columns.iter().cloned());
+                let side = |index: usize| {
+                    inputs.get(index).map(|(_plan, relation)| relation.columns.clone()).unwrap_or_default()
+                };
+                let (left, right) = (side(0), side(1));
                 match join.join_type {
-                    datafusion::common::JoinType::RightSemi | datafusion::common::JoinType::RightAnti => {
-                        inputs.last().map(|(_plan, relation)| relation.columns.clone()).unwrap_or_default()
-                    }
-                    // A mark is one column more than the side that stays; it is judged by the join.
-                    _ => (0..width).map(|_column| all.next().unwrap_or_default()).collect(),
+                    JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => [left, right].concat(),
+                    JoinType::LeftSemi | JoinType::LeftAnti => left,
+                    JoinType::RightSemi | JoinType::RightAnti => right,
+                    // The mark was judged by the join.
+                    JoinType::LeftMark => [left, vec![Made::default()]].concat(),
+                    JoinType::RightMark => [right, vec![Made::default()]].concat(),
                 }
             }
             LogicalPlan::Aggregate(aggregate) => {
                 let columns = self.aggregate(aggregate, &scope, width)?;
-                if rows && !groups_by_unit(aggregate, &scope) {
+                if rows && !unit::groups_by_unit(aggregate) {
                     return Ok(Relation { columns: vec![Made::default(); width], rows: false, released: true });
                 }
                 columns
@@ -443,7 +450,7 @@ impl Controls {
                     Comparison::Order => BTreeSet::new(),
                 };
                 self.restrict(&that.bases, &Control { allowed, ..control });
-            } else if comparison == Comparison::Order || !listed(this, that_expr, &control) {
+            } else if comparison == Comparison::Order || !constants::listed(&this.casts, that_expr, &control.allowed) {
                 return Err(refused(this_expr, &control));
             }
         }
@@ -493,102 +500,6 @@ fn scanned(scan: &TableScan) -> Relation {
         })
         .collect();
     Relation { columns, rows: facts.is_some_and(|facts| facts.unit().is_some()), released: false }
-}
-
-/// Whether an aggregate leaves a row for each unit. The checker has refused keys inside anything computed.
-fn groups_by_unit(aggregate: &Aggregate, scope: &Scope<'_>) -> bool {
-    aggregate.group_expr.iter().any(|group| {
-        group.column_refs().into_iter().any(|column| scope.inputs.iter().any(|(plan, _columns)| is_unit(plan, column)))
-    })
-}
-
-/// Whether a column is some table's unit: followed down by its place.
-fn is_unit(plan: &LogicalPlan, column: &Column) -> bool {
-    let Some(position) = plan.schema().maybe_index_of_column(column) else { return false };
-    unit_at(plan, position)
-}
-
-fn unit_at(plan: &LogicalPlan, position: usize) -> bool {
-    let (_qualifier, field) = plan.schema().qualified_field(position);
-    match plan {
-        LogicalPlan::TableScan(scan) => PolicyTable::facts_of(scan)
-            .is_some_and(|facts| facts.unit().is_some_and(|(unit, _space)| unit == field.name())),
-        LogicalPlan::Projection(projection) => {
-            projection.expr.get(position).is_some_and(|expr| unit_expr(&projection.input, expr))
-        }
-        LogicalPlan::Aggregate(aggregate) => {
-            aggregate.group_expr.get(position).is_some_and(|expr| unit_expr(&aggregate.input, expr))
-        }
-        LogicalPlan::Join(join) => {
-            let left = join.left.schema().fields().len();
-            match join.join_type {
-                datafusion::common::JoinType::RightSemi | datafusion::common::JoinType::RightAnti => {
-                    unit_at(&join.right, position)
-                }
-                _ if position < left => unit_at(&join.left, position),
-                _ if position - left < join.right.schema().fields().len() => unit_at(&join.right, position - left),
-                _ => false,
-            }
-        }
-        // These have their inputs' columns in the same places, or add their own behind them.
-        _ => {
-            plan.inputs().into_iter().any(|input| position < input.schema().fields().len() && unit_at(input, position))
-        }
-    }
-}
-
-fn unit_expr(input: &LogicalPlan, expr: &Expr) -> bool {
-    match expr.clone().unalias_nested().data {
-        Expr::Column(column) => is_unit(input, &column),
-        _ => false,
-    }
-}
-
-/// Whether a constant is one of those that may stand beside a bare column, whatever casts are around both.
-fn listed(column: &Made, constant: &Expr, control: &Control) -> bool {
-    let Some(value) = folded(constant) else { return false };
-    // Each value of the column must keep one of its own, or the comparison would hold for others than the one listed.
-    let exact = column.casts.windows(2).all(|pair| match pair {
-        [from, to] => lossless(from, to),
-        _ => true,
-    });
-    let through = |text: &String| {
-        let mut value = ScalarValue::Utf8(Some(text.clone()));
-        for data_type in &column.casts {
-            value = value.cast_to(data_type).ok().filter(|value| !value.is_null())?;
-        }
-        Some(value)
-    };
-    exact && !value.is_null() && control.allowed.iter().filter_map(through).any(|allowed| allowed == value)
-}
-
-/// The value of a constant under casts.
-fn folded(expr: &Expr) -> Option<ScalarValue> {
-    match expr {
-        Expr::Literal(value, _metadata) => Some(value.clone()),
-        Expr::Alias(alias) => folded(&alias.expr),
-        Expr::Cast(cast) => folded(&cast.expr)?.cast_to(cast.field.data_type()).ok(),
-        Expr::TryCast(cast) => folded(&cast.expr)?.cast_to(cast.field.data_type()).ok(),
-        _ => None,
-    }
-}
-
-/// Whether a cast gives different values different results.
-fn lossless(from: &DataType, to: &DataType) -> bool {
-    let bits = |data_type: &DataType| data_type.primitive_width().unwrap_or(0);
-    let text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-    match (from, to) {
-        (from, to) if from == to || (text(to) && (text(from) || from.is_integer() || *from == DataType::Date32)) => {
-            true
-        }
-        (from, to) if from.is_signed_integer() && to.is_signed_integer() => bits(from) <= bits(to),
-        (from, DataType::Float64) if from.is_signed_integer() => bits(from) <= 4,
-        (DataType::Float32, DataType::Float64) => true,
-        (DataType::Decimal128(p, s), DataType::Decimal128(to_p, to_s)) => {
-            to_s >= s && i32::from(*to_p) - i32::from(*to_s) >= i32::from(*p) - i32::from(*s)
-        }
-        _ => false,
-    }
 }
 
 fn refused(expr: &Expr, control: &Control) -> Refusal {
