@@ -52,6 +52,9 @@ pub(crate) fn typed(
 /// # Errors
 /// What is wrong with it, and where in its SQL.
 pub fn check_template(template: &Template) -> Result<(), Refusal> {
+    if template.parameters.len() > MAX_PARAMETERS {
+        return Err(Refusal::new(Code::TooLarge, format!("the template has more than {MAX_PARAMETERS} parameters")));
+    }
     let places = ParsedQuery::parse(&template.sql.value)?.parameters()?;
     if let Some((name, span)) = places.iter().find(|(name, _span)| !template.parameters.contains_key(*name)) {
         return Err(malformed(format!("the template uses `:{name}`, which is not among its parameters")).span(*span));
