@@ -5,7 +5,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::server::{OVERLAP, Reply, Server, data_dir, purchases_policy};
+use crate::server::{OVERLAP, ROOM, Reply, Server, data_dir, purchases_policy};
 use crate::support::cleanroom;
 
 const TEMPLATE: &str = "\
@@ -133,6 +133,25 @@ fn owners_approve_templates_and_analysts_ask_through_them() {
     assert_eq!((exit, answer["rows"].as_array().unwrap().len()), (0, 2));
     let (exit, refused) = run(&["--template", "reach", "--param", "campaign=c0", "--param", "least=many"]);
     assert_eq!((exit, refused["error"]["code"].as_str().unwrap()), (3, "CR1006"));
+    // Applied together: the room, then the template, then the policy that approves it.
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("room.yaml", &ROOM.replacen("{upload: true}}", "{upload: true}, policy: purchases.yaml}", 1));
+    write("spend.yaml", &TEMPLATE.replace("name: reach", "name: spend"));
+    write(
+        "purchases.yaml",
+        &purchases_policy().replace("version: 1", "version: 9").replace("[agency]}", "[agency], templates: [spend]}"),
+    );
+    let applied = cleanroom()
+        .args(["apply", "-f", "spend.yaml", "room.yaml", "--server", server.address(), "--token", &retailer])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    let spend = json!({ "template": "spend", "params": { "campaign": "c0", "least": 3 } });
+    assert_eq!(server.post(&agency, &spend, &[]).json()["rows"], json!([["c0", 67]]));
+    assert_eq!(server.post(&agency, &reach, &[]).json()["error"]["code"], "CR2402");
+
     // A room that somebody is not in has no templates either.
     let stranger = server.token("stranger");
     assert_eq!(server.call("GET", "/v1/rooms/spring/templates", &stranger, &[], b"").status, 404);

@@ -141,7 +141,7 @@ impl Drop for Server {
     }
 }
 
-const ROOM: &str = "\
+pub(crate) const ROOM: &str = "\
 apiVersion: cleanroom/v1
 kind: Room
 name: spring

@@ -16,7 +16,7 @@ use crate::config;
 use crate::fault::{Fault, Result};
 use crate::listing;
 use crate::operator_log;
-use crate::template_file::TemplateFile;
+use crate::template_file::{self, TemplateFile};
 
 /// Largest document that is read; policies and rooms are far smaller.
 const DOCUMENT_BYTES: u64 = 1 << 20;
@@ -124,9 +124,17 @@ impl RoomFiles {
 
     /// Reads and checks every template the room names.
     pub(crate) fn templates(&self) -> Result<Vec<TemplateFile>> {
+        self.read_templates(|_path| true)
+    }
+
+    /// The same, of those that are on this machine.
+    pub(crate) fn templates_here(&self) -> Result<Vec<TemplateFile>> {
+        self.read_templates(Path::exists)
+    }
+
+    fn read_templates(&self, wanted: impl Fn(&Path) -> bool) -> Result<Vec<TemplateFile>> {
         let (mut errors, mut templates) = (Vec::new(), Vec::new());
-        for path in &self.room.templates {
-            let path = beside(&self.file, path);
+        for path in self.room.templates.iter().map(|path| beside(&self.file, path)).filter(|path| wanted(path)) {
             let label = path.display().to_string();
             match read_text(&path) {
                 Ok(text) => match TemplateFile::parse(&label, text) {
@@ -142,7 +150,7 @@ impl RoomFiles {
                 }),
             }
         }
-        if errors.is_empty() { Ok(templates) } else { Err(Fault::documents(errors)) }
+        if errors.is_empty() { template_file::together(templates) } else { Err(Fault::documents(errors)) }
     }
 
     /// Reads and checks what one owner can put to a server. The files of the others may be on other machines.

@@ -3,6 +3,8 @@
 use cleanroom_policy::{DocumentError, Template, parse_template};
 use cleanroom_vault::check_template;
 
+use crate::fault::{Fault, Result as Outcome};
+
 /// A template and its text.
 #[derive(Debug)]
 pub(crate) struct TemplateFile {
@@ -29,5 +31,19 @@ impl TemplateFile {
             }]);
         }
         Ok(Self { text, template })
+    }
+}
+
+/// Templates that are put together: each name once, or which of them is in force would follow from their order.
+pub(crate) fn together(templates: impl IntoIterator<Item = TemplateFile>) -> Outcome<Vec<TemplateFile>> {
+    let templates: Vec<TemplateFile> = templates.into_iter().collect();
+    let mut names: Vec<&str> = templates.iter().map(|file| file.template.name.as_str()).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair.first() == pair.last()).and_then(<[&str]>::first) {
+        Some(name) => {
+            let message = format!("two templates are called `{name}`");
+            Err(Fault::usage(message, "give each a name of its own, and apply each file once"))
+        }
+        None => Ok(templates),
     }
 }

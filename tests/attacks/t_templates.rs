@@ -286,6 +286,10 @@ fn templates_are_applied_by_hand_and_bad_ones_are_told() {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(text.contains(line), "{text}");
     }
+    // Which of two is in force must not follow from their order.
+    let twice = room.run(&["apply", "-f", "room.yaml", "reach.yaml"]);
+    assert_eq!(twice.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&twice.stderr).contains("two templates are called `reach`"), "{twice:?}");
     // A policy cannot approve what is not there.
     fs::write(room.path().join("sales.yaml"), sales(2, ", templates: [nonesuch]")).unwrap();
     let output = room.run(&["apply", "-f", "room.yaml"]);

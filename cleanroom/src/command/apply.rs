@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::fault::{Fault, Result};
 use crate::http::media;
 use crate::output::{Format, list};
-use crate::template_file::TemplateFile;
+use crate::template_file::{self, TemplateFile};
 
 #[derive(Debug, Args)]
 pub(super) struct ApplyArgs {
@@ -56,32 +56,18 @@ enum Applied {
 pub(super) fn run(args: ApplyArgs, format: Format) -> Result<Exit> {
     // Every file is read before anything is changed.
     let documents = args.files.iter().map(|path| document(path)).collect::<Result<Vec<_>>>()?;
-    let mut steps = Vec::new();
-    if args.server.is_none() {
-        return without_server(&args, documents).and_then(|steps| show(&args, &steps, format));
-    }
-    // A policy approves templates as they stand when it is put, so these come first.
-    let mut documents = documents;
-    documents.sort_by_key(|document| matches!(document, Applied::Policy(..)));
-    for document in documents {
-        match (&args.server, document) {
-            (None, _) => {}
-            (Some(url), document) => {
-                if args.dry_run {
-                    return Err(Fault::not_available(
-                        "`--dry-run` against a server is not available in this version",
-                        "leave it out, or check the documents with `cleanroom policy check`",
-                    ));
-                }
-                let server = Server { client: Client::new(url, args.token.clone())?, args: &args };
-                steps.append(&mut match document {
-                    Applied::Room(path) => server.room(&path)?,
-                    Applied::Policy(label, text, policy) => vec![server.policy(&label, &text, &policy)?],
-                    Applied::Template(label, template) => vec![server.template(&label, &template)?],
-                });
+    let steps = match &args.server {
+        None => without_server(&args, documents)?,
+        Some(url) => {
+            if args.dry_run {
+                return Err(Fault::not_available(
+                    "`--dry-run` against a server is not available in this version",
+                    "leave it out, or check the documents with `cleanroom policy check`",
+                ));
             }
+            Server { client: Client::new(url, args.token.clone())?, args: &args }.apply(documents)?
         }
-    }
+    };
     show(&args, &steps, format)
 }
 
@@ -163,8 +149,8 @@ async fn templates_alone(room: &Path, args: &ApplyArgs, templates: &[TemplateFil
 
 async fn embedded(path: &Path, data_dir: Option<&Path>, dry_run: bool, more: Vec<TemplateFile>) -> Result<Vec<Step>> {
     let files = RoomFiles::open(path, data_dir)?;
-    let (tables, mut templates) = (files.tables()?, files.templates()?);
-    templates.extend(more);
+    let tables = files.tables()?;
+    let templates = template_file::together(files.templates()?.into_iter().chain(more))?;
     if dry_run && !files.data_dir().join("registry.sqlite").is_file() {
         return Ok(files.all_new(&tables, &templates));
     }
@@ -187,7 +173,32 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    fn room(&self, path: &Path) -> Result<Vec<Step>> {
+    /// A policy approves templates as they stand when it is put, so these come before it; a room comes before both.
+    fn apply(&self, documents: Vec<Applied>) -> Result<Vec<Step>> {
+        let (mut rooms, mut templates, mut policies) = (Vec::new(), Vec::new(), Vec::new());
+        for document in documents {
+            match document {
+                Applied::Room(path) => rooms.push(path),
+                Applied::Template(label, template) => templates.push((label, *template)),
+                Applied::Policy(label, text, policy) => policies.push((label, text, policy)),
+            }
+        }
+        let mut steps = Vec::new();
+        let single = rooms.len() == 1 && self.args.room.is_none();
+        for room in &rooms {
+            let own = if single { std::mem::take(&mut templates) } else { Vec::new() };
+            steps.append(&mut self.room(room, own.into_iter().map(|(_label, template)| template))?);
+        }
+        for (label, template) in &templates {
+            steps.push(self.template(label, template)?);
+        }
+        for (label, text, policy) in &policies {
+            steps.push(self.policy(label, text, policy)?);
+        }
+        Ok(steps)
+    }
+
+    fn room(&self, path: &Path, more: impl Iterator<Item = TemplateFile>) -> Result<Vec<Step>> {
         let files = RoomFiles::open(path, None)?;
         let room = files.room();
         let base = format!("/v1/rooms/{}", segment(room.name.as_str()));
@@ -206,7 +217,8 @@ impl Server<'_> {
                 offers.push((client, files.offers(owner)?));
             }
         }
-        let templates = files.templates()?;
+        // Those of other partners may be on other machines.
+        let templates = template_file::together(files.templates_here()?.into_iter().chain(more))?;
         let mut steps = Vec::new();
         if admin {
             let text = read_document(path)?;
