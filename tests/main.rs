@@ -1,6 +1,7 @@
 //! The product from outside: every test here runs the `cleanroom` binary as its users do.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod asking;
 mod attacks;
 mod examples;
 mod journey;

@@ -14,20 +14,20 @@ use tempfile::TempDir;
 use crate::support::cleanroom;
 
 /// A running server on a free port of this machine.
-struct Server {
+pub(crate) struct Server {
     process: Child,
     address: String,
     data: PathBuf,
 }
 
-struct Reply {
-    status: u16,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
 impl Reply {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|_| panic!("no JSON with status {}: {}", self.status, String::from_utf8_lossy(&self.body)))
     }
@@ -38,7 +38,7 @@ impl Reply {
 }
 
 impl Server {
-    fn start(data: &Path) -> Self {
+    pub(crate) fn start(data: &Path) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let process = cleanroom()
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir", data.to_str().unwrap()])
@@ -55,7 +55,11 @@ impl Server {
         server
     }
 
-    fn admin(&self) -> String {
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn admin(&self) -> String {
         fs::read_to_string(self.data.join("admin.token")).unwrap().trim().to_owned()
     }
 
@@ -85,18 +89,18 @@ impl Server {
         Some(Reply { status, headers, body })
     }
 
-    fn call(&self, method: &str, path: &str, token: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub(crate) fn call(&self, method: &str, path: &str, token: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         self.try_call(method, path, token, headers, body).unwrap_or_else(|| panic!("no answer to {method} {path}"))
     }
 
-    fn token(&self, partner: &str) -> String {
+    pub(crate) fn token(&self, partner: &str) -> String {
         let reply = self.call("POST", &format!("/v1/partners/{partner}/tokens"), &self.admin(), &[], b"");
         assert_eq!(reply.status, 201, "{}", String::from_utf8_lossy(&reply.body));
         reply.json()["token"].as_str().unwrap().to_owned()
     }
 
     /// Sets the room up as its operator and owners would; gives the tokens of retailer and agency.
-    fn room(&self) -> (String, String) {
+    pub(crate) fn room(&self) -> (String, String) {
         let put = |path: &str, token: &str, kind: &str, body: &str| {
             let reply = self.call("PUT", path, token, &[("content-type", kind)], body.as_bytes());
             assert!(
@@ -118,7 +122,7 @@ impl Server {
         (retailer, agency)
     }
 
-    fn ask(&self, token: &str, sql: &str) -> Reply {
+    pub(crate) fn ask(&self, token: &str, sql: &str) -> Reply {
         let body = json!({ "sql": sql }).to_string();
         self.call("POST", "/v1/rooms/spring/queries", token, &[("content-type", "application/json")], body.as_bytes())
     }
@@ -137,7 +141,7 @@ impl Drop for Server {
     }
 }
 
-const ROOM: &str = "\
+pub(crate) const ROOM: &str = "\
 apiVersion: cleanroom/v1
 kind: Room
 name: spring
@@ -153,7 +157,7 @@ partners:
       - {name: exposures, source: {upload: true}}
 ";
 
-fn purchases_policy() -> String {
+pub(crate) fn purchases_policy() -> String {
     "apiVersion: cleanroom/v1\nkind: Policy\ntable: retailer.purchases\nversion: 1\nunit: {column: person, space: email}\n\
      columns:\n  person: {use: [join, count]}\n  department: {use: [dimension, filter]}\n  \
      amount: {use: [measure], bounds: [0, 500], step: 0.01}\n\
@@ -185,13 +189,13 @@ fn exposures() -> String {
     csv
 }
 
-fn data_dir() -> (TempDir, PathBuf) {
+pub(crate) fn data_dir() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     (folder, data)
 }
 
-const OVERLAP: &str = "SELECT COUNT(DISTINCT p.person) AS people FROM retailer.purchases p JOIN agency.exposures e ON p.person = e.person";
+pub(crate) const OVERLAP: &str = "SELECT COUNT(DISTINCT p.person) AS people FROM retailer.purchases p JOIN agency.exposures e ON p.person = e.person";
 
 #[test]
 fn partners_set_a_room_up_and_ask() {

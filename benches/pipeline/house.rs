@@ -1,12 +1,13 @@
 //! A room with its records and its vault in a folder of its own, used through the public doors alone.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use cleanroom_policy::{PartnerName, Policy, Room, TableName, parse_policy, parse_room};
 use cleanroom_registry::{Actor, OpenOptions, QueryId, Registry};
-use cleanroom_vault::{Decision, IngestRequest, IngestSource, Ingested, Request, Vault, VaultOptions};
+use cleanroom_vault::{Decision, IngestRequest, IngestSource, Ingested, Question, Request, Vault, VaultOptions};
 use tempfile::TempDir;
 
 use crate::Result;
@@ -80,7 +81,8 @@ impl House {
             room: self.room.name.clone(),
             receiver: analyst.clone(),
             analyst,
-            sql: sql.to_owned(),
+            question: Question::Sql(sql.to_owned()),
+            params: BTreeMap::new(),
             dry_run,
         };
         match self.vault.answer(request).await? {

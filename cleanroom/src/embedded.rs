@@ -9,12 +9,14 @@ use cleanroom_policy::{
     Ability, DocumentError, PartnerName, Policy, Room, Source, TableDeclaration, TableName, check_policy_in_room,
     parse_policy, parse_room,
 };
-use cleanroom_registry::{Actor, Change, OpenOptions, PolicyRecord, Registry};
+use cleanroom_registry::{Actor, Change, OpenOptions, PolicyRecord, Registry, Replace};
 use cleanroom_vault::{Format, IngestRequest, IngestSource, Ingested, Vault, VaultOptions};
 
 use crate::config;
 use crate::fault::{Fault, Result};
+use crate::listing;
 use crate::operator_log;
+use crate::template_file::{self, TemplateFile};
 
 /// Largest document that is read; policies and rooms are far smaller.
 const DOCUMENT_BYTES: u64 = 1 << 20;
@@ -77,7 +79,7 @@ pub(crate) struct Session {
 /// What an apply changed, or would change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Step {
-    /// `room`, `policy` or `data`.
+    /// `room`, `template`, `policy` or `data`.
     pub(crate) kind: &'static str,
     /// Its name.
     pub(crate) name: String,
@@ -120,6 +122,37 @@ impl RoomFiles {
         if errors.is_empty() { Ok(tables) } else { Err(Fault::documents(errors)) }
     }
 
+    /// Reads and checks every template the room names.
+    pub(crate) fn templates(&self) -> Result<Vec<TemplateFile>> {
+        self.read_templates(|_path| true)
+    }
+
+    /// The same, of those that are on this machine.
+    pub(crate) fn templates_here(&self) -> Result<Vec<TemplateFile>> {
+        self.read_templates(Path::exists)
+    }
+
+    fn read_templates(&self, wanted: impl Fn(&Path) -> bool) -> Result<Vec<TemplateFile>> {
+        let (mut errors, mut templates) = (Vec::new(), Vec::new());
+        for path in self.room.templates.iter().map(|path| beside(&self.file, path)).filter(|path| wanted(path)) {
+            let label = path.display().to_string();
+            match read_text(&path) {
+                Ok(text) => match TemplateFile::parse(&label, text) {
+                    Ok(template) => templates.push(template),
+                    Err(mut found) => errors.append(&mut found),
+                },
+                Err(what) => errors.push(DocumentError {
+                    file: self.file.display().to_string(),
+                    line: None,
+                    column: None,
+                    message: format!("`templates`: cannot read `{label}`: {what}"),
+                    remedy: "correct the path, which is relative to the room file".to_owned(),
+                }),
+            }
+        }
+        if errors.is_empty() { template_file::together(templates) } else { Err(Fault::documents(errors)) }
+    }
+
     /// Reads and checks what one owner can put to a server. The files of the others may be on other machines.
     pub(crate) fn offers(&self, owner: &PartnerName) -> Result<Vec<Offer>> {
         let (mut errors, mut offers) = (Vec::new(), Vec::new());
@@ -141,9 +174,12 @@ impl RoomFiles {
     }
 
     /// What a first apply does.
-    pub(crate) fn all_new(&self, tables: &[TableFiles]) -> Vec<Step> {
+    pub(crate) fn all_new(&self, tables: &[TableFiles], templates: &[TemplateFile]) -> Vec<Step> {
         let created = |kind, name: String, detail: String| Step { kind, name, change: "created", detail };
         let mut steps = vec![created("room", self.room.name.to_string(), String::new())];
+        for file in templates {
+            steps.push(created("template", file.template.name.to_string(), file.template.digest()));
+        }
         for table in tables {
             let name = table.declaration.name.to_string();
             steps.push(created("policy", name.clone(), format!("version {}", table.policy.policy.version)));
@@ -154,9 +190,9 @@ impl RoomFiles {
 
     /// Opens the room's state and brings it up to the files; then questions can be asked.
     pub(crate) async fn enter(&self, report: impl Fn(&Step)) -> Result<Session> {
-        let tables = self.tables()?;
+        let (tables, templates) = (self.tables()?, self.templates()?);
         let session = self.session().await?;
-        session.apply(&tables, report).await?;
+        session.apply(&tables, &templates, report).await?;
         Ok(session)
     }
 
@@ -268,8 +304,17 @@ impl RoomFiles {
 
 impl Session {
     /// What applying the files would change. Reads no row.
-    pub(crate) async fn plan(&self, tables: &[TableFiles]) -> Result<Vec<Step>> {
+    pub(crate) async fn plan(&self, tables: &[TableFiles], templates: &[TemplateFile]) -> Result<Vec<Step>> {
         let mut steps = vec![self.plan_room().await?];
+        for TemplateFile { template, .. } in templates {
+            let known = self.registry.template(&self.room.name, &template.name).await?;
+            let change = match known.map(|known| known.digest == template.digest()) {
+                None => "created",
+                Some(true) => "unchanged",
+                Some(false) => "updated",
+            };
+            steps.push(Step { kind: "template", name: template.name.to_string(), change, detail: template.digest() });
+        }
         for table in tables {
             let name = &table.declaration.name;
             let stored = self.stored_policy(name).await?;
@@ -300,7 +345,14 @@ impl Session {
     }
 
     /// Brings the room's state up to the files. All policies are looked at before anything is changed.
-    pub(crate) async fn apply(&self, tables: &[TableFiles], report: impl Fn(&Step)) -> Result<()> {
+    ///
+    /// Templates come before policies: a policy approves them as they stand when it is put.
+    pub(crate) async fn apply(
+        &self,
+        tables: &[TableFiles],
+        templates: &[TemplateFile],
+        report: impl Fn(&Step),
+    ) -> Result<()> {
         let room = &self.room.name;
         let actor = Actor::embedded(None);
         for table in tables {
@@ -309,15 +361,33 @@ impl Session {
         }
         let change = self.registry.put_room(&self.room, &actor).await?;
         report(&Step { kind: "room", name: room.to_string(), change: word(change), detail: String::new() });
+        self.put_templates(templates, &report).await?;
         for table in tables {
             let name = &table.declaration.name;
             let PolicyFile { text, policy, .. } = &table.policy;
             let owner = Actor::embedded(Some(name.owner().clone()));
             let change = self.registry.put_policy(room, policy, text, &owner).await?;
-            let detail = format!("version {}", policy.version);
+            let mut detail = format!("version {}", policy.version);
+            if policy.access.templates.is_some()
+                && change != Change::Unchanged
+                && let Some(record) = self.stored_policy(name).await?
+            {
+                detail.push_str(&format!("; approves {}", listing::approved(&record).join(", ")));
+            }
             report(&Step { kind: "policy", name: name.to_string(), change: word(change), detail });
             let ingested = self.ingest(table, &owner).await?;
             report(&data_step(name, &ingested));
+        }
+        Ok(())
+    }
+
+    /// Puts templates in force.
+    pub(crate) async fn put_templates(&self, templates: &[TemplateFile], report: impl Fn(&Step)) -> Result<()> {
+        for TemplateFile { text, template } in templates {
+            let actor = Actor::embedded(None);
+            let change = self.registry.put_template(&self.room.name, template, text, &actor, Replace::Any).await?;
+            let name = template.name.to_string();
+            report(&Step { kind: "template", name, change: word(change), detail: template.digest() });
         }
         Ok(())
     }

@@ -16,5 +16,6 @@ mod operator_log;
 mod output;
 mod render;
 mod target;
+mod template_file;
 
 pub use command::main;

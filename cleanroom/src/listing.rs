@@ -1,7 +1,7 @@
 //! What is shown of rooms, tables and queries: the same by both doors.
 
 use cleanroom_policy::{Ability, PartnerName, Policy, Room, Source};
-use cleanroom_registry::{PolicyRecord, QueryRecord, Registry, RegistryError};
+use cleanroom_registry::{PolicyRecord, QueryRecord, Registry, RegistryError, TemplateRecord};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -44,10 +44,15 @@ pub(crate) fn room(room: &Room, viewer: Option<&PartnerName>) -> Value {
             shown
         })
         .collect();
-    json!({
+    let mut shown = json!({
         "apiVersion": "cleanroom/v1", "kind": "Room",
         "name": room.name.as_str(), "description": room.description, "partners": partners,
-    })
+    });
+    if let (None, false, Some(object)) = (viewer, room.templates.is_empty(), shown.as_object_mut()) {
+        let files: Vec<String> = room.templates.iter().map(|path| path.display().to_string()).collect();
+        object.insert("templates".to_owned(), json!(files));
+    }
+    shown
 }
 
 /// The room's tables and how fresh they are.
@@ -67,16 +72,41 @@ pub(crate) async fn tables(registry: &Registry, room: &Room) -> Result<Vec<Value
     Ok(list)
 }
 
+/// A template in force. Every partner of the room sees it: owners approve it, analysts ask through it.
+pub(crate) fn template(record: &TemplateRecord) -> Value {
+    let canonical: Value = serde_json::from_str(&record.template.canonical_json()).unwrap_or(Value::Null);
+    json!({
+        "name": record.template.name.as_str(),
+        "version": record.version,
+        "digest": record.digest,
+        "author": record.author.as_ref().map(PartnerName::as_str),
+        "sequence": record.sequence,
+        "description": record.template.description,
+        "parameters": canonical.get("parameters"),
+        "sql": record.template.sql.value,
+        "text": record.text,
+    })
+}
+
 /// A policy in force.
 pub(crate) fn policy(record: &PolicyRecord) -> Value {
-    json!({
+    let mut shown = json!({
         "table": record.policy.table.to_string(),
         "version": record.policy.version,
         "digest": record.digest,
         "sequence": record.sequence,
         "policy": canonical(&record.policy),
         "text": record.text,
-    })
+    });
+    if let (true, Some(object)) = (record.policy.access.templates.is_some(), shown.as_object_mut()) {
+        object.insert("approved".to_owned(), json!(approved(record)));
+    }
+    shown
+}
+
+/// The templates that a policy approves, each with its content's digest.
+pub(crate) fn approved(record: &PolicyRecord) -> Vec<String> {
+    record.approved.iter().map(ToString::to_string).collect()
 }
 
 /// A question and how it ended, without its rows.
@@ -90,6 +120,8 @@ pub(crate) fn query(record: &QueryRecord) -> Value {
         "finished": record.finished.map(moment),
         "sequence": record.sequence,
         "sql": record.sql,
+        "template": record.template.as_ref().map(|template| format!("{}@{}", template.name, template.digest)),
+        "params": record.params.as_ref().and_then(|params| serde_json::from_str::<Value>(params).ok()),
     })
 }
 

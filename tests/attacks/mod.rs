@@ -2,12 +2,14 @@
 
 mod a_rows_and_keys;
 mod b_grouping;
+mod c_literals;
 mod d_thresholds;
 mod e_joins;
 mod f_subqueries;
 mod i_names;
 mod l_statements;
 mod p_honest;
+mod t_templates;
 mod z_laundering;
 
 use crate::support::{Answer, Room, shared};

@@ -13,6 +13,8 @@ pub enum Event {
     RoomPut(RoomPut),
     /// `policy.active`: from here on this policy decides over a table.
     PolicyActive(PolicyActive),
+    /// `template.put`: from here on this is the template of its name.
+    TemplatePut(TemplatePut),
     /// `table.version`: a table has new data.
     TableVersion(TableVersion),
     /// `token.issued`: a partner or operator can log in with a new token.
@@ -62,6 +64,32 @@ pub struct PolicyActive {
     /// SHA-256 of the policy's canonical document, which is also a blob.
     pub digest: Digest,
     /// The digest that was active until now; absent for a table's first policy.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub previous: Option<Digest>,
+    /// The templates through which alone the table may be asked of, as they were approved; absent where any question may be.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub templates: Option<Vec<TemplateReference>>,
+}
+
+/// A template with one content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TemplateReference {
+    /// The template's name.
+    pub name: String,
+    /// SHA-256 of its canonical document.
+    pub digest: Digest,
+}
+
+/// Body of `template.put`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TemplatePut {
+    /// The template's name.
+    pub name: String,
+    /// SHA-256 of the template's canonical document, which is also a blob.
+    pub digest: Digest,
+    /// The digest that stood under the name until now; absent for a new name.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub previous: Option<Digest>,
 }
@@ -125,6 +153,12 @@ pub struct QueryIntent {
     pub tables: Vec<TableReference>,
     /// What it costs, per budget.
     pub charge: Vec<Charge>,
+    /// The template it came through; absent for a question in SQL.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub template: Option<TemplateReference>,
+    /// SHA-256 of its parameters as a JSON object, which is also a blob; absent where none were given.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub params: Option<Digest>,
 }
 
 /// A policy that decided a question.
@@ -159,6 +193,12 @@ pub struct QueryPriced {
     pub sql: Digest,
     /// What the answer would have been.
     pub outcome: PricedOutcome,
+    /// The template it came through; absent for a question in SQL.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub template: Option<TemplateReference>,
+    /// SHA-256 of its parameters as a JSON object, which is also a blob; absent where none were given.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub params: Option<Digest>,
 }
 
 /// What a dry run found.
@@ -179,6 +219,12 @@ pub struct QueryRefused {
     pub sql: Digest,
     /// Why: `CR` and four digits.
     pub code: String,
+    /// The template it came through; absent for a question in SQL.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub template: Option<TemplateReference>,
+    /// SHA-256 of its parameters as a JSON object, which is also a blob; absent where none were given.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub params: Option<Digest>,
 }
 
 /// Body of `query.outcome`. A released outcome has a result and no code, any other a code and no result.
@@ -249,6 +295,7 @@ macro_rules! events {
 events! {
     "room.put" => RoomPut,
     "policy.active" => PolicyActive,
+    "template.put" => TemplatePut,
     "table.version" => TableVersion,
     "token.issued" => TokenIssued,
     "token.revoked" => TokenRevoked,
@@ -300,6 +347,10 @@ fn code(text: &str) -> Result<(), Broken> {
     require(fits, "code", "a code is `CR` and four digits")
 }
 
+fn asked_through(template: Option<&TemplateReference>) -> Result<(), Broken> {
+    template.map_or(Ok(()), |template| name(&template.name, "template"))
+}
+
 impl Event {
     /// The rules that the types of the fields do not hold by themselves.
     pub(crate) fn check(&self) -> Result<(), Broken> {
@@ -308,7 +359,14 @@ impl Event {
                 name(&member.partner, "partner")?;
                 member.abilities.iter().try_for_each(|ability| name(ability, "abilities"))
             }),
-            Self::PolicyActive(body) => table(&body.table).and_then(|()| integer(body.version, "version")),
+            Self::PolicyActive(body) => {
+                table(&body.table)?;
+                integer(body.version, "version")?;
+                let some = body.templates.as_ref().is_none_or(|templates| !templates.is_empty());
+                require(some, "templates", "a policy that approves templates approves at least one")?;
+                body.templates.iter().flatten().try_for_each(|template| name(&template.name, "templates"))
+            }
+            Self::TemplatePut(body) => name(&body.name, "name"),
             Self::TableVersion(body) => table(&body.table).and_then(|()| integer(body.version, "version")),
             Self::TokenIssued(body) => {
                 body.partner.as_deref().map_or(Ok(()), |partner| name(partner, "partner"))?;
@@ -316,13 +374,14 @@ impl Event {
             }
             Self::TokenRevoked(body) => identifier(&body.token, "token"),
             Self::QueryIntent(body) => {
+                asked_through(body.template.as_ref())?;
                 body.policies.iter().try_for_each(|policy| table(&policy.table))?;
                 body.tables
                     .iter()
                     .try_for_each(|read| table(&read.table).and_then(|()| integer(read.version, "version")))
             }
-            Self::QueryPriced(_) => Ok(()),
-            Self::QueryRefused(body) => code(&body.code),
+            Self::QueryPriced(body) => asked_through(body.template.as_ref()),
+            Self::QueryRefused(body) => asked_through(body.template.as_ref()).and_then(|()| code(&body.code)),
             Self::QueryOutcome(body) => {
                 let released = body.status == OutcomeStatus::Released;
                 require(released == body.result.is_some(), "result", "a released outcome has a result, no other has")?;

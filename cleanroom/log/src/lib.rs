@@ -25,7 +25,8 @@ pub use directory::{LogDirectory, StoreError, Tiles};
 pub use entry::{Actor, Door, Entry, EntryError, EntryTime};
 pub use event::{
     Charge, Event, Member, OutcomeStatus, PolicyActive, PolicyReference, PricedOutcome, QueryIntent, QueryOutcome,
-    QueryPriced, QueryRefused, ResultDelivered, Role, RoomPut, TableReference, TableVersion, TokenIssued, TokenRevoked,
+    QueryPriced, QueryRefused, ResultDelivered, Role, RoomPut, TableReference, TableVersion, TemplatePut,
+    TemplateReference, TokenIssued, TokenRevoked,
 };
 pub use hash::{Algorithm, Digest, DigestError, EntryHash};
 pub use key::{LogKey, LogKeyError};

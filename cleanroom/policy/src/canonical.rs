@@ -10,7 +10,8 @@ use ring::digest::{SHA256, digest};
 use serde::{Serialize, Serializer};
 
 use crate::model::{
-    Access, Bounds, Budget, ColumnRule, Joins, Noise, Partner, Policy, Release, Room, Source, Subject, TableDeclaration,
+    Access, Bounds, Budget, ColumnRule, Joins, Literals, Noise, Parameter, Partner, Policy, Release, Room, Source,
+    Subject, TableDeclaration, Template,
 };
 
 impl Policy {
@@ -32,6 +33,18 @@ impl Room {
     }
 
     /// SHA-256 of [`Room::canonical_json`], in lower-case hex.
+    pub fn digest(&self) -> String {
+        sha256(&self.canonical_json())
+    }
+}
+
+impl Template {
+    /// The checked template as RFC 8785 canonical JSON; lines are not part of it.
+    pub fn canonical_json(&self) -> String {
+        write(&template(self))
+    }
+
+    /// SHA-256 of [`Template::canonical_json`], in lower-case hex: what an owner approves.
     pub fn digest(&self) -> String {
         sha256(&self.canonical_json())
     }
@@ -149,7 +162,31 @@ fn column(rule: &ColumnRule, protected: bool) -> Json {
         .with("bounds", bounds.filter(|_| protected))
         .with("step", rule.step.map(|step| number(step.as_f64())))
         .with("unit_bounds", unit_bounds.map(|(low, high)| Json::List(vec![number(low), number(high)])))
+        .with("literals", literals(&rule.literals))
         .end()
+}
+
+/// The default is not written out: documents from before the key was known keep their digests.
+fn literals(literals: &Literals) -> Option<Json> {
+    match literals {
+        Literals::Any => None,
+        Literals::None => Some(text("none")),
+        Literals::Only(values) => Some(texts(values)),
+    }
+}
+
+fn template(template: &Template) -> Json {
+    let parameters = template.parameters.iter().map(|(name, rule)| (name.clone(), parameter(rule)));
+    Map::document("Template")
+        .with("name", text(&template.name))
+        .with("description", text(&template.description))
+        .with("parameters", Json::Map(parameters.collect()))
+        .with("sql", text(&template.sql.value))
+        .end()
+}
+
+fn parameter(parameter: &Parameter) -> Json {
+    Map::new().with("type", text(parameter.kind)).with("values", parameter.values.as_ref().map(texts)).end()
 }
 
 fn joins(joins: &Joins) -> Json {
@@ -214,10 +251,12 @@ fn access(access: &Access) -> Json {
 }
 
 fn room(room: &Room) -> Json {
+    let templates = Some(texts(room.templates.iter().map(|path| path.display())));
     Map::document("Room")
         .with("name", text(&room.name))
         .with("description", text(&room.description))
         .with("partners", Json::List(room.partners.iter().map(partner).collect()))
+        .with("templates", templates.filter(|_| !room.templates.is_empty()))
         .end()
 }
 

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::fields::Fields;
-use crate::model::{Bounds, ColumnRule, Grain, MeasureFunction, Subject, Use};
+use crate::model::{Bounds, ColumnRule, Grain, Literals, MeasureFunction, Subject, Use};
 use crate::names::ColumnName;
 use crate::number;
 use crate::report::Report;
 use crate::yaml::{Node, Value};
 
-const KEYS: &[&str] = &["use", "values", "grain", "functions", "bounds", "step", "unit_bounds"];
+const KEYS: &[&str] = &["use", "values", "grain", "functions", "bounds", "step", "unit_bounds", "literals"];
 /// Keys that say how the values of a measure are treated.
 const MEASURE_KEYS: &[&str] = &["functions", "bounds", "step", "unit_bounds"];
 /// Of those, the keys that protect somebody.
@@ -82,7 +82,7 @@ impl Column<'_> {
             self.fields.require(report, "use", remedy).and_then(|node| report.word_set(node, "a use", Use::WORDS))?;
         self.check_uses(report, &uses)?;
         let visible = uses.contains(&Use::Dimension) || uses.contains(&Use::Filter);
-        for key in ["values", "grain"] {
+        for key in ["values", "grain", "literals"] {
             if !visible && self.fields.has(key) {
                 let message = format!("`{key}` of column `{}`, which is neither `dimension` nor `filter`", self.name);
                 let remedy = format!("remove `{key}`, or add such a use");
@@ -97,9 +97,31 @@ impl Column<'_> {
             Some(node) => report.word(node, "a grain", Grain::WORDS).map(Some),
             None => Some(None),
         };
+        let literals = match self.fields.get(report, "literals") {
+            Some(node) => self.literals(report, node),
+            None => Some(Literals::Any),
+        };
         let measure = if uses.contains(&Use::Measure) { self.measure(report) } else { self.no_measure(report) };
-        let (values, grain, measure) = (values?, grain?, measure?);
-        Some(ColumnRule { uses, values, grain, ..measure })
+        let (values, grain, literals, measure) = (values?, grain?, literals?, measure?);
+        Some(ColumnRule { uses, values, grain, literals, ..measure })
+    }
+
+    fn literals(&self, report: &mut Report<'_>, node: &Node) -> Option<Literals> {
+        if *self.subject == Subject::Public {
+            let message = format!("`literals` of column `{}` of a reference table", self.name);
+            report.error(self.fields.at_key("literals"), message, "remove `literals`: nobody is protected by it here");
+            return None;
+        }
+        match &node.value {
+            Value::Scalar { .. } => {
+                report.word(node, "a rule for literals", &[("any", Literals::Any), ("none", Literals::None)])
+            }
+            Value::List(_) | Value::Map(_) => {
+                let values =
+                    report.set(node, "`literals`", |report, item| report.text(item, "a literal").map(str::to_owned))?;
+                Some(Literals::Only(values.into_iter().collect()))
+            }
+        }
     }
 
     /// Which uses exclude each other.
@@ -226,6 +248,7 @@ impl ColumnRule {
             bounds: None,
             step: None,
             unit_bounds: None,
+            literals: Literals::Any,
         }
     }
 }

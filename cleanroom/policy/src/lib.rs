@@ -4,6 +4,7 @@
 //! values whose types already exclude most contradictions, or into every error that was found, each with its line and what to do about
 //! it. Nothing here knows the engine or sees a row.
 
+mod approval;
 mod canonical;
 mod check;
 mod column;
@@ -13,6 +14,7 @@ mod fields;
 mod model;
 mod names;
 mod number;
+mod parameter;
 mod policy;
 mod release;
 mod report;
@@ -21,8 +23,10 @@ mod template;
 mod words;
 mod yaml;
 
+pub use approval::{ApprovalError, TemplateApproval};
 pub use check::check_policy_in_room;
 pub use document::{Document, parse_document, parse_documents, parse_policy, parse_room, parse_template};
 pub use error::DocumentError;
 pub use model::*;
 pub use names::{ColumnName, NameError, PartnerName, RoomName, SpaceName, TableName, TemplateName};
+pub use parameter::ParameterValue;

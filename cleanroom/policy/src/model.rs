@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use crate::approval::TemplateApproval;
 use crate::names::{ColumnName, PartnerName, RoomName, SpaceName, TableName, TemplateName};
 
 /// A collaboration: its partners, what each may do, and the tables each contributes.
@@ -14,6 +15,8 @@ pub struct Room {
     pub description: String,
     /// In the order of the document; names are unique.
     pub partners: Vec<Partner>,
+    /// Template files, relative to the room file, in the order of the document.
+    pub templates: Vec<PathBuf>,
 }
 
 /// One member of a room.
@@ -146,6 +149,19 @@ pub struct ColumnRule {
     pub step: Option<Step>,
     /// For a measure under noise: the range one unit's total in a group is clamped to.
     pub unit_bounds: Option<(f64, f64)>,
+    /// The constants it may be compared with.
+    pub literals: Literals,
+}
+
+/// The constants that a question may compare a column with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Literals {
+    /// `any`
+    Any,
+    /// `none`: the column is compared with other columns only.
+    None,
+    /// Only these, as text in the order of the alphabet, and only for equality. Never empty.
+    Only(Vec<String>),
 }
 
 /// The finest time step in which a column can be seen; the word `date_trunc` takes.
@@ -366,8 +382,8 @@ pub struct Access {
     pub receivers: BTreeSet<PartnerName>,
     /// Most queries a day and analyst.
     pub queries_per_day: Option<u64>,
-    /// Allowed templates; `None` means any SQL.
-    pub templates: Option<BTreeSet<TemplateName>>,
+    /// Templates that the owner approves; `None` means any SQL. Never empty.
+    pub templates: Option<BTreeSet<TemplateApproval>>,
 }
 
 /// A named query with parameters, which owners can allow instead of any SQL.

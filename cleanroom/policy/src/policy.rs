@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::approval::TemplateApproval;
 use crate::column;
 use crate::fields::Fields;
 use crate::model::{Access, AnalystTables, JoinKind, Joins, Located, Policy, Require, Subject, TablePattern};
-use crate::names::{ColumnName, NameError, PartnerName, SpaceName, TableName, TemplateName};
+use crate::names::{ColumnName, NameError, PartnerName, SpaceName, TableName};
 use crate::release;
 use crate::report::Report;
 use crate::yaml::{Node, Value};
@@ -25,6 +26,8 @@ const KEYS: &[&str] = &[
     "access",
 ];
 const JOIN_KEYS: &[&str] = &["require", "with", "types", "analyst_tables"];
+/// What a policy approves stands in one log entry, whose length is limited.
+const MAX_TEMPLATES: usize = 50;
 const ACCESS_KEYS: &[&str] = &["analysts", "receivers", "queries", "templates"];
 
 pub(crate) fn read(report: &mut Report<'_>, node: &Node) -> Option<Policy> {
@@ -241,11 +244,19 @@ fn queries(report: &mut Report<'_>, node: &Node) -> Option<u64> {
 }
 
 /// `None` inside means any SQL.
-fn templates(report: &mut Report<'_>, node: &Node) -> Option<Option<BTreeSet<TemplateName>>> {
+fn templates(report: &mut Report<'_>, node: &Node) -> Option<Option<BTreeSet<TemplateApproval>>> {
     match &node.value {
         Value::Scalar { .. } => report.word(node, "a rule for templates", &[("any", ())]).map(|()| None),
-        Value::List(_) | Value::Map(_) => report
-            .set(node, "`templates`", |report, item| report.name(item, "a template's name", TemplateName::new))
-            .map(Some),
+        Value::List(_) | Value::Map(_) => {
+            let approvals = report.set(node, "`templates`", |report, item| {
+                report.name(item, "a template's name", TemplateApproval::parse)
+            })?;
+            if approvals.len() > MAX_TEMPLATES {
+                let message = format!("`templates` names more than {MAX_TEMPLATES}");
+                report.error(node.at, message, "approve fewer, with more parameters");
+                return None;
+            }
+            Some(Some(approvals))
+        }
     }
 }

@@ -229,10 +229,10 @@ impl<'t> Report<'t> {
     }
 
     /// One word out of a table.
-    pub(crate) fn word<T: Copy>(&mut self, node: &Node, what: &str, words: &[(&'static str, T)]) -> Option<T> {
+    pub(crate) fn word<T: Clone>(&mut self, node: &Node, what: &str, words: &[(&'static str, T)]) -> Option<T> {
         let text = plain_or_quoted(node).unwrap_or_default();
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-            return Some(*value);
+            return Some(value.clone());
         }
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let message = format!("`{}` is not known as {what}", shown(text));

@@ -9,7 +9,7 @@ use crate::names::{PartnerName, RoomName, TableName};
 use crate::report::Report;
 use crate::yaml::Node;
 
-const KEYS: &[&str] = &["apiVersion", "kind", "name", "description", "partners"];
+const KEYS: &[&str] = &["apiVersion", "kind", "name", "description", "partners", "templates"];
 const PARTNER_KEYS: &[&str] = &["name", "abilities", "tables"];
 const TABLE_KEYS: &[&str] = &["name", "description", "source", "policy"];
 const SOURCE_KEYS: &[&str] = &["file", "upload", "s3", "postgres", "flight"];
@@ -22,7 +22,16 @@ pub(crate) fn read(report: &mut Report<'_>, node: &Node) -> Option<Room> {
     let description = description(report, &fields);
     let partners =
         fields.require(report, "partners", "list the partners of the room").and_then(|node| partners(report, node));
-    Some(Room { name: name?, description: description?, partners: partners? })
+    let templates = match fields.get(report, "templates") {
+        Some(node) => templates(report, node),
+        None => Some(Vec::new()),
+    };
+    Some(Room { name: name?, description: description?, partners: partners?, templates: templates? })
+}
+
+fn templates(report: &mut Report<'_>, node: &Node) -> Option<Vec<PathBuf>> {
+    let items = report.list(node, "`templates`")?;
+    items.iter().map(|item| report.filled_text(item, "the path of a template").map(PathBuf::from)).collect()
 }
 
 impl Room {

@@ -6,6 +6,7 @@ use crate::column;
 use crate::fields::Fields;
 use crate::model::{Located, Parameter, ParameterType, Template};
 use crate::names::TemplateName;
+use crate::parameter::ParameterValue;
 use crate::report::Report;
 use crate::yaml::{Node, shown};
 
@@ -78,5 +79,12 @@ fn parameter(report: &mut Report<'_>, node: &Node, path: &str) -> Option<Paramet
         Some(node) => column::values(report, node).map(Some),
         None => Some(None),
     };
-    Some(Parameter { kind: kind?, values: values? })
+    let (kind, values) = (kind?, values?);
+    for value in values.iter().flatten() {
+        if let Err(what) = ParameterValue::parse(kind, value) {
+            let message = format!("`{}` is not {what}", shown(value));
+            report.error(fields.at_key("values"), message, "give values of the parameter's type");
+        }
+    }
+    Some(Parameter { kind, values })
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cleanroom_log::CheckpointError;
-use cleanroom_policy::{PartnerName, RoomName, TableName};
+use cleanroom_policy::{PartnerName, RoomName, TableName, TemplateName};
 
 use crate::query_id::QueryId;
 
@@ -70,6 +70,23 @@ pub enum RegistryError {
     /// The text of a policy does not say what the checked policy says.
     #[error("text of the policy of `{0}` is not that of the checked policy")]
     PolicyText(TableName),
+    /// A policy approves a template that the room does not have.
+    #[error("room `{room}` has no template `{template}`")]
+    NoSuchTemplate {
+        /// The room.
+        room: RoomName,
+        /// The template.
+        template: TemplateName,
+    },
+    /// The text of a template does not say what the checked template says.
+    #[error("text of the template `{0}` is not that of the checked template")]
+    TemplateText(TemplateName),
+    /// The template is another partner's.
+    #[error("the template `{0}` belongs to another partner")]
+    TemplateTaken(TemplateName),
+    /// Another template took the place of the one that a question came through.
+    #[error("the template `{0}` changed while the question was being checked")]
+    TemplateChanged(TemplateName),
     /// Another policy of the table became active while a question was checked against the one before.
     #[error("the policy of `{0}` changed while the question was being checked")]
     PolicyChanged(TableName),
@@ -174,7 +191,7 @@ impl RegistryError {
     /// failure.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::PolicyChanged(_) => "CR4203",
+            Self::PolicyChanged(_) | Self::TemplateChanged(_) => "CR4203",
             Self::DailyLimit { .. } => "CR4104",
             Self::NotAMember { .. } => "CR4101",
             _ if self.is_request() => "CR1006",
@@ -197,6 +214,10 @@ impl RegistryError {
                 | E::PolicyVersionReused { .. }
                 | E::PolicyText(_)
                 | E::NoSuchEntry { .. }
+                | E::NoSuchTemplate { .. }
+                | E::TemplateText(_)
+                | E::TemplateTaken(_)
+                | E::TemplateChanged(_)
                 | E::PolicyChanged(_)
                 | E::DailyLimit { .. }
                 | E::NotAMember { .. }
@@ -236,7 +257,10 @@ impl RegistryError {
             E::NotReleased(_) => "read the query's outcome first",
             E::PolicyOutdated { .. } => "give the policy a version above the active one",
             E::PolicyVersionReused { .. } => "raise the policy's `version`",
-            E::PolicyChanged(_) => "ask again",
+            E::PolicyChanged(_) | E::TemplateChanged(_) => "ask again",
+            E::NoSuchTemplate { .. } => "put the template first, or approve it by its digest: `name@digest`",
+            E::TemplateTaken(_) => "put it under another name, or ask its author or an administrator to change it",
+            E::TemplateText(_) => "put the text from which the template was parsed",
             E::DailyLimit { .. } => "ask again after midnight UTC",
             E::NotAMember { .. } => "ask a partner that may, or give this one the ability `query` in the room",
             E::PolicyText(_) => "put the text from which the policy was parsed",

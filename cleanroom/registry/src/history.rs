@@ -11,6 +11,7 @@ use crate::numbers::{now, time, unsigned};
 use crate::outcome::Status;
 use crate::query_id::QueryId;
 use crate::registry::Registry;
+use crate::templates::{TemplateUse, template_name};
 
 const DAY_MILLISECONDS: i64 = 24 * 60 * 60 * 1000;
 
@@ -23,8 +24,12 @@ pub struct QueryRecord {
     pub room: RoomName,
     /// Who asked.
     pub analyst: PartnerName,
-    /// The text that was asked.
+    /// The text that was asked; a template's, where it came through one.
     pub sql: String,
+    /// The template it came through.
+    pub template: Option<TemplateUse>,
+    /// The values of its parameters as a JSON object, where there are any.
+    pub params: Option<String>,
     /// How it ended; `None` while it runs.
     pub status: Option<Status>,
     /// What [`crate::Outcome::document`] said; null while it runs.
@@ -58,7 +63,8 @@ impl Registry {
     /// Where the database or the log fails.
     pub async fn query(&self, room: &RoomName, id: &QueryId) -> Result<Option<QueryRecord>> {
         let row = sqlx::query(
-            "SELECT query_id, analyst, sql, status, document, result, created_at, finished_at, outcome_sequence \
+            "SELECT query_id, analyst, sql, template, template_digest, params, status, document, result, created_at, \
+             finished_at, outcome_sequence \
              FROM queries WHERE room = $1 AND query_id = $2",
         )
         .bind(room.as_str())
@@ -84,7 +90,8 @@ impl Registry {
         limit: u32,
     ) -> Result<Vec<QueryRecord>> {
         let rows = sqlx::query(
-            "SELECT query_id, analyst, sql, status, document, created_at, finished_at, outcome_sequence \
+            "SELECT query_id, analyst, sql, template, template_digest, params, status, document, created_at, finished_at, \
+             outcome_sequence \
              FROM queries WHERE room = $1 AND ($2 IS NULL OR analyst = $2) \
              ORDER BY created_at DESC, COALESCE(intent_sequence, outcome_sequence) DESC LIMIT $3",
         )
@@ -189,11 +196,15 @@ fn read(room: &RoomName, row: &SqliteRow, result: Option<Vec<u8>>) -> Result<Que
         None => Value::Null,
         Some(text) => serde_json::from_str(&text).map_err(|error| RegistryError::damaged("an outcome", error))?,
     };
+    let template: Option<(String, String)> =
+        row.try_get::<Option<String>, _>("template")?.zip(row.try_get::<Option<String>, _>("template_digest")?);
     Ok(QueryRecord {
         id: query_id(&id)?,
         room: room.clone(),
         analyst: partner(&analyst)?,
         sql: row.try_get("sql")?,
+        template: template.map(read_template).transpose()?,
+        params: row.try_get("params")?,
         status: Status::parse(&status),
         document,
         result,
@@ -201,6 +212,10 @@ fn read(room: &RoomName, row: &SqliteRow, result: Option<Vec<u8>>) -> Result<Que
         finished: row.try_get::<Option<i64>, _>("finished_at")?.map(time).transpose()?,
         sequence: row.try_get::<Option<i64>, _>("outcome_sequence")?.map(unsigned).transpose()?,
     })
+}
+
+fn read_template((name, digest): (String, String)) -> Result<TemplateUse> {
+    Ok(TemplateUse { name: template_name(&name)?, digest })
 }
 
 pub(crate) fn query_id(text: &str) -> Result<QueryId> {

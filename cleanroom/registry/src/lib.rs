@@ -21,6 +21,7 @@ mod registry;
 mod rooms;
 mod run;
 mod tables;
+mod templates;
 mod tokens;
 mod write;
 
@@ -34,4 +35,5 @@ pub use query_id::QueryId;
 pub use registry::{OpenOptions, Registry};
 pub use rooms::Change;
 pub use tables::{NewTableVersion, TableVersion};
+pub use templates::{Replace, TemplateRecord, TemplateUse};
 pub use tokens::{Identity, IssuedToken};

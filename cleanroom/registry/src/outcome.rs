@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::query_id::QueryId;
 use crate::registry::Registry;
+use crate::templates::TemplateUse;
 
 /// How a question ended.
 pub trait Outcome {
@@ -61,8 +62,12 @@ pub struct Intent {
     pub room: RoomName,
     /// Who asks.
     pub analyst: PartnerName,
-    /// The text that was asked.
+    /// The text that was asked; a template's, where it came through one.
     pub sql: String,
+    /// The template it came through.
+    pub template: Option<TemplateUse>,
+    /// The values of its parameters as a JSON object, where there are any.
+    pub params: Option<String>,
     /// The plan that will run, as text.
     pub plan: String,
     /// The digest of each policy that let it pass.
@@ -80,8 +85,12 @@ pub struct Attempt {
     pub room: RoomName,
     /// Who asks.
     pub analyst: PartnerName,
-    /// The text that was asked.
+    /// The text that was asked; a template's, where it came through one.
     pub sql: String,
+    /// The template it came through.
+    pub template: Option<TemplateUse>,
+    /// The values of its parameters as a JSON object, where there are any.
+    pub params: Option<String>,
 }
 
 /// The proof that an intent is durable: the right to execute it once.

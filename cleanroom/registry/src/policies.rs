@@ -1,7 +1,9 @@
 //! Policies: one active version a table.
 
+use std::collections::BTreeSet;
+
 use cleanroom_log::{Algorithm, Digest, PolicyActive};
-use cleanroom_policy::{Policy, RoomName, TableName, parse_policy};
+use cleanroom_policy::{Policy, RoomName, TableName, TemplateApproval, parse_policy};
 use sqlx::Row;
 
 use crate::actor::Actor;
@@ -9,6 +11,7 @@ use crate::error::{RegistryError, Result};
 use crate::numbers::{stored, unsigned};
 use crate::registry::Registry;
 use crate::rooms::{Change, first};
+use crate::templates;
 
 /// The active policy of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +22,9 @@ pub struct PolicyRecord {
     pub text: String,
     /// SHA-256 of what it says, in hexadecimal.
     pub digest: String,
+    /// Where its access names templates: those it approves, each with the digest of its content. What stands under an
+    /// approved name later is not among them.
+    pub approved: BTreeSet<TemplateApproval>,
     /// The log entry that made it active.
     pub sequence: u64,
 }
@@ -29,6 +35,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::NoSuchRoom`] and [`RegistryError::NoSuchTable`]; [`RegistryError::PolicyOutdated`] and
     /// [`RegistryError::PolicyVersionReused`], where the version does not grow with the change;
+    /// [`RegistryError::NoSuchTemplate`], where it approves a template that the room does not have;
     /// [`RegistryError::PolicyText`], where `text` says something else; where the database or the log fails.
     pub async fn put_policy(&self, room: &RoomName, policy: &Policy, text: &str, actor: &Actor) -> Result<Change> {
         let table = &policy.table;
@@ -67,11 +74,13 @@ impl Registry {
             }
         };
         let change = if previous.is_some() { Change::Updated } else { Change::Created };
+        let approved = templates::bound(&mut write, room, policy).await?;
         let event = PolicyActive {
             table: table.to_string(),
             version: policy.version,
             digest: sha256_digest(&digest)?,
             previous: previous.as_deref().map(sha256_digest).transpose()?,
+            templates: approved.clone(),
         };
         let canonical = policy.canonical_json();
         let sequence = write.append(room, actor, None, event.into(), &[canonical.as_bytes()]).await?;
@@ -86,6 +95,7 @@ impl Registry {
         .bind(stored(sequence)?)
         .execute(write.connection())
         .await?;
+        templates::keep(&mut write, room, policy, approved.as_deref().unwrap_or_default()).await?;
         write.commit().await?;
         self.publish(room, sequence).await?;
         Ok(change)
@@ -111,7 +121,8 @@ impl Registry {
             return Err(RegistryError::damaged("a policy", "its text does not match its digest"));
         }
         let sequence = unsigned(row.try_get("sequence")?)?;
-        Ok(Some(PolicyRecord { policy, text, digest, sequence }))
+        let approved = self.approved(room, table, policy.version).await?;
+        Ok(Some(PolicyRecord { policy, text, digest, approved, sequence }))
     }
 
     /// Another spelling of the active policy: nothing to log, but its lines are what refusals point at.

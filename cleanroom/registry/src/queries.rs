@@ -2,7 +2,7 @@
 
 use cleanroom_log::{
     Digest, Event, PolicyReference, PricedOutcome, QueryIntent, QueryPriced, QueryRefused, ResultDelivered,
-    TableReference,
+    TableReference, TemplateReference,
 };
 use cleanroom_policy::{Ability, PartnerName, RoomName, TableName};
 use sqlx::Row;
@@ -17,6 +17,7 @@ use crate::policies::sha256_digest;
 use crate::query_id::QueryId;
 use crate::registry::Registry;
 use crate::rooms::read_room;
+use crate::templates::{TemplateUse, must_be_in_force};
 use crate::write::Write;
 
 impl Registry {
@@ -24,6 +25,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::PolicyChanged`], where another policy became active since the question was checked;
+    /// [`RegistryError::TemplateChanged`], where another template stands under the name of the one it came through;
     /// [`RegistryError::NoSuchRoom`]; [`RegistryError::QueryExists`]; where the database or the log fails. The question
     /// must not be executed then.
     pub async fn reserve(&self, intent: Intent) -> Result<(Reservation, Pending)> {
@@ -36,11 +38,14 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::DailyLimit`], and those of [`Registry::reserve`].
     pub async fn reserve_within(&self, intent: Intent, limits: &[(TableName, u64)]) -> Result<(Reservation, Pending)> {
-        let Intent { query_id, room, analyst, sql, plan, policies, tables } = intent;
+        let Intent { query_id, room, analyst, sql, template, params, plan, policies, tables } = intent;
         let mut write = self.write().await?;
         must_be_member(&mut write, &room, &analyst).await?;
         for (table, digest) in &policies {
             must_be_active(&mut write, &room, table, digest).await?;
+        }
+        if let Some(template) = &template {
+            must_be_in_force(&mut write, &room, template).await?;
         }
         for (table, limit) in limits {
             let now = write.now();
@@ -60,11 +65,14 @@ impl Registry {
                 .map(|(table, version)| TableReference { table: table.to_string(), version: *version })
                 .collect(),
             charge: Vec::new(),
+            template: template.as_ref().map(reference).transpose()?,
+            params: params.as_ref().map(|params| Digest::sha256_of(params.as_bytes())),
         };
         let actor = self.asked_by(&analyst);
-        let sequence =
-            write.append(&room, &actor, Some(&query_id), event.into(), &[sql.as_bytes(), plan.as_bytes()]).await?;
-        let asked = Attempt { query_id: query_id.clone(), room: room.clone(), analyst, sql };
+        let mut blobs = vec![sql.as_bytes(), plan.as_bytes()];
+        blobs.extend(params.as_ref().map(String::as_bytes));
+        let sequence = write.append(&room, &actor, Some(&query_id), event.into(), &blobs).await?;
+        let asked = Attempt { query_id: query_id.clone(), room: room.clone(), analyst, sql, template, params };
         self.insert_query(&mut write, &asked, Some(sequence)).await?;
         for (table, version) in &tables {
             sqlx::query("INSERT INTO query_tables (room, query_id, table_name, version) VALUES ($1, $2, $3, $4)")
@@ -111,17 +119,23 @@ impl Registry {
         }
         let ending = Ending::of(&outcome);
         let sql = Digest::sha256_of(attempt.sql.as_bytes());
+        let template = attempt.template.as_ref().map(reference).transpose()?;
+        let params = attempt.params.as_ref().map(|params| Digest::sha256_of(params.as_bytes()));
         let event = match status {
             Status::Priced => {
                 let outcome = if ending.code.is_none() { PricedOutcome::Released } else { PricedOutcome::Refused };
-                Event::from(QueryPriced { sql, outcome })
+                Event::from(QueryPriced { sql, outcome, template, params })
             }
-            _ => Event::from(QueryRefused { sql, code: ending.code.unwrap_or(INTERNAL).to_owned() }),
+            _ => {
+                let code = ending.code.unwrap_or(INTERNAL).to_owned();
+                Event::from(QueryRefused { sql, code, template, params })
+            }
         };
         let mut write = self.write().await?;
         let actor = self.asked_by(&attempt.analyst);
-        let sequence =
-            write.append(&attempt.room, &actor, Some(&attempt.query_id), event, &[attempt.sql.as_bytes()]).await?;
+        let mut blobs = vec![attempt.sql.as_bytes()];
+        blobs.extend(attempt.params.as_ref().map(String::as_bytes));
+        let sequence = write.append(&attempt.room, &actor, Some(&attempt.query_id), event, &blobs).await?;
         self.insert_query(&mut write, &attempt, None).await?;
         finish(&mut write, &attempt.room, &attempt.query_id, sequence, &ending, None).await?;
         // A crash before this leaves no trace of a question that nobody was answered; one after it leaves a record.
@@ -157,8 +171,8 @@ impl Registry {
     async fn insert_query(&self, write: &mut Write<'_>, asked: &Attempt, intent: Option<u64>) -> Result<()> {
         let created_at = write.now();
         let inserted = sqlx::query(
-            "INSERT INTO queries (room, query_id, analyst, sql, status, run, intent_sequence, created_at) \
-             VALUES ($1, $2, $3, $4, 'open', $5, $6, $7) ON CONFLICT (room, query_id) DO NOTHING",
+            "INSERT INTO queries (room, query_id, analyst, sql, status, run, intent_sequence, created_at, template, \
+             template_digest, params) VALUES ($1, $2, $3, $4, 'open', $5, $6, $7, $8, $9, $10) ON CONFLICT (room, query_id) DO NOTHING",
         )
         .bind(asked.room.as_str())
         .bind(asked.query_id.as_str())
@@ -167,6 +181,9 @@ impl Registry {
         .bind(self.inner.run.id())
         .bind(intent.map(stored).transpose()?)
         .bind(created_at)
+        .bind(asked.template.as_ref().map(|template| template.name.as_str()))
+        .bind(asked.template.as_ref().map(|template| template.digest.as_str()))
+        .bind(asked.params.as_deref())
         .execute(write.connection())
         .await?;
         if inserted.rows_affected() == 1 {
@@ -179,6 +196,10 @@ impl Registry {
     pub(crate) fn asked_by(&self, analyst: &PartnerName) -> Actor {
         Actor { partner: Some(analyst.clone()), token_id: None, door: self.door }
     }
+}
+
+fn reference(template: &TemplateUse) -> Result<TemplateReference> {
+    Ok(TemplateReference { name: template.name.to_string(), digest: sha256_digest(&template.digest)? })
 }
 
 /// A question is executed under the policies that are active at its intent, or not at all.

@@ -14,10 +14,11 @@ use crate::exit::Exit;
 use crate::fault::{Fault, Result};
 use crate::http::media;
 use crate::output::{Format, list};
+use crate::template_file::{self, TemplateFile};
 
 #[derive(Debug, Args)]
 pub(super) struct ApplyArgs {
-    /// Room files; with --server and --room also policies
+    /// Room files and templates; with --server and --room also policies
     #[arg(short, long = "file", value_name = "FILE", required = true, num_args = 1..)]
     files: Vec<PathBuf>,
 
@@ -41,46 +42,36 @@ pub(super) struct ApplyArgs {
     #[arg(long, value_name = "PARTNER=TOKEN")]
     token_for: Vec<String>,
 
-    /// With --server: the room that policies are put into
-    #[arg(long, value_name = "NAME")]
+    /// The room that templates, and with --server policies, are put into: a room file; with --server, the room's name
+    #[arg(long, value_name = "FILE|NAME")]
     room: Option<String>,
 }
 
 enum Applied {
     Room(PathBuf),
     Policy(String, String, Box<Policy>),
+    Template(String, Box<TemplateFile>),
 }
 
 pub(super) fn run(args: ApplyArgs, format: Format) -> Result<Exit> {
     // Every file is read before anything is changed.
     let documents = args.files.iter().map(|path| document(path)).collect::<Result<Vec<_>>>()?;
-    let mut steps = Vec::new();
-    for document in documents {
-        match (&args.server, document) {
-            (None, Applied::Room(path)) => {
-                steps.append(&mut block_on(embedded(&path, args.data_dir.as_deref(), args.dry_run))?);
-            }
-            (None, Applied::Policy(label, ..)) => {
-                return Err(Fault::usage(
-                    format!("`{label}` is a policy, and a policy is applied with the room that names it"),
-                    "apply the room file; or put the policy into a server's room with `--server URL --room NAME`",
+    let steps = match &args.server {
+        None => without_server(&args, documents)?,
+        Some(url) => {
+            if args.dry_run {
+                return Err(Fault::not_available(
+                    "`--dry-run` against a server is not available in this version",
+                    "leave it out, or check the documents with `cleanroom policy check`",
                 ));
             }
-            (Some(url), document) => {
-                if args.dry_run {
-                    return Err(Fault::not_available(
-                        "`--dry-run` against a server is not available in this version",
-                        "leave it out, or check the documents with `cleanroom policy check`",
-                    ));
-                }
-                let server = Server { client: Client::new(url, args.token.clone())?, args: &args };
-                steps.append(&mut match document {
-                    Applied::Room(path) => server.room(&path)?,
-                    Applied::Policy(label, text, policy) => vec![server.policy(&label, &text, &policy)?],
-                });
-            }
+            Server { client: Client::new(url, args.token.clone())?, args: &args }.apply(documents)?
         }
-    }
+    };
+    show(&args, &steps, format)
+}
+
+fn show(args: &ApplyArgs, steps: &[Step], format: Format) -> Result<Exit> {
     let rows: Vec<Vec<String>> = steps
         .iter()
         .map(|step| vec![step.kind.to_owned(), step.name.clone(), step.change.to_owned(), step.detail.clone()])
@@ -99,25 +90,76 @@ fn document(path: &Path) -> Result<Applied> {
     match parse_document(&label, &text).map_err(Fault::documents)? {
         Document::Room(_) => Ok(Applied::Room(path.to_owned())),
         Document::Policy(policy) => Ok(Applied::Policy(label, text, Box::new(policy))),
-        Document::Template(_) => Err(Fault::not_available(
-            format!("`{label}` is a template, and templates are not available in this version"),
-            "leave the file out",
+        Document::Template(_) => {
+            let template = TemplateFile::parse(&label, text).map_err(Fault::documents)?;
+            Ok(Applied::Template(label, Box::new(template)))
+        }
+    }
+}
+
+/// Rooms with their own templates, and templates for the room that is named, or for the only one that is applied.
+fn without_server(args: &ApplyArgs, documents: Vec<Applied>) -> Result<Vec<Step>> {
+    let (mut rooms, mut templates) = (Vec::new(), Vec::new());
+    for document in documents {
+        match document {
+            Applied::Room(path) => rooms.push(path),
+            Applied::Template(_, template) => templates.push(*template),
+            Applied::Policy(label, ..) => {
+                return Err(Fault::usage(
+                    format!("`{label}` is a policy, and a policy is applied with the room that names it"),
+                    "apply the room file; or put the policy into a server's room with `--server URL --room NAME`",
+                ));
+            }
+        }
+    }
+    let named = args.room.as_deref().map(PathBuf::from);
+    match (rooms.as_slice(), named) {
+        ([], Some(room)) => block_on(templates_alone(&room, args, &templates)),
+        (rooms, named) if templates.is_empty() || (rooms.len() == 1 && named.is_none()) => {
+            let mut steps = Vec::new();
+            let mut templates = templates;
+            for room in rooms {
+                let own = std::mem::take(&mut templates);
+                steps.append(&mut block_on(embedded(room, args.data_dir.as_deref(), args.dry_run, own))?);
+            }
+            Ok(steps)
+        }
+        _ => Err(Fault::usage(
+            "it is not said which room the templates are for",
+            "add `--room FILE`, or apply them with one room file",
         )),
     }
 }
 
-async fn embedded(path: &Path, data_dir: Option<&Path>, dry_run: bool) -> Result<Vec<Step>> {
+async fn templates_alone(room: &Path, args: &ApplyArgs, templates: &[TemplateFile]) -> Result<Vec<Step>> {
+    let files = RoomFiles::open(room, args.data_dir.as_deref())?;
+    // Whether the room was ever used is told before anything is made.
+    files.records().await?.close().await;
+    let session = files.session().await?;
+    let steps = if args.dry_run {
+        session.plan(&[], templates).await?.into_iter().filter(|step| step.kind == "template").collect()
+    } else {
+        let steps = std::cell::RefCell::new(Vec::new());
+        session.put_templates(templates, |step| steps.borrow_mut().push(step.clone())).await?;
+        steps.into_inner()
+    };
+    session.registry.close().await;
+    Ok(steps)
+}
+
+async fn embedded(path: &Path, data_dir: Option<&Path>, dry_run: bool, more: Vec<TemplateFile>) -> Result<Vec<Step>> {
     let files = RoomFiles::open(path, data_dir)?;
     let tables = files.tables()?;
+    let templates = template_file::together(files.templates()?.into_iter().chain(more))?;
     if dry_run && !files.data_dir().join("registry.sqlite").is_file() {
-        return Ok(files.all_new(&tables));
+        return Ok(files.all_new(&tables, &templates));
     }
     let session = files.session().await?;
     let steps = if dry_run {
-        session.plan(&tables).await?
+        session.plan(&tables, &templates).await?
     } else {
         let steps = std::cell::RefCell::new(Vec::new());
-        session.apply(&tables, |step| steps.borrow_mut().push(step.clone())).await?;
+        session.apply(&tables, &templates, |step| steps.borrow_mut().push(step.clone())).await?;
         steps.into_inner()
     };
     session.registry.close().await;
@@ -131,7 +173,32 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    fn room(&self, path: &Path) -> Result<Vec<Step>> {
+    /// A policy approves templates as they stand when it is put, so these come before it; a room comes before both.
+    fn apply(&self, documents: Vec<Applied>) -> Result<Vec<Step>> {
+        let (mut rooms, mut templates, mut policies) = (Vec::new(), Vec::new(), Vec::new());
+        for document in documents {
+            match document {
+                Applied::Room(path) => rooms.push(path),
+                Applied::Template(label, template) => templates.push((label, *template)),
+                Applied::Policy(label, text, policy) => policies.push((label, text, policy)),
+            }
+        }
+        let mut steps = Vec::new();
+        let single = rooms.len() == 1 && self.args.room.is_none();
+        for room in &rooms {
+            let own = if single { std::mem::take(&mut templates) } else { Vec::new() };
+            steps.append(&mut self.room(room, own.into_iter().map(|(_label, template)| template))?);
+        }
+        for (label, template) in &templates {
+            steps.push(self.template(label, template)?);
+        }
+        for (label, text, policy) in &policies {
+            steps.push(self.policy(label, text, policy)?);
+        }
+        Ok(steps)
+    }
+
+    fn room(&self, path: &Path, more: impl Iterator<Item = TemplateFile>) -> Result<Vec<Step>> {
         let files = RoomFiles::open(path, None)?;
         let room = files.room();
         let base = format!("/v1/rooms/{}", segment(room.name.as_str()));
@@ -150,6 +217,8 @@ impl Server<'_> {
                 offers.push((client, files.offers(owner)?));
             }
         }
+        // Those of other partners may be on other machines.
+        let templates = template_file::together(files.templates_here()?.into_iter().chain(more))?;
         let mut steps = Vec::new();
         if admin {
             let text = read_document(path)?;
@@ -163,6 +232,9 @@ impl Server<'_> {
         } else {
             let detail = "left as it is: only an administrator's token changes a room".to_owned();
             steps.push(Step { kind: "room", name: room.name.to_string(), change: "skipped", detail });
+        }
+        for template in &templates {
+            steps.push(self.put_template(&base, template)?);
         }
         for (client, tables) in offers {
             for table in tables {
@@ -192,6 +264,19 @@ impl Server<'_> {
             steps.push(Step { kind: "owner", name: owner.to_string(), change: "waiting", detail });
         }
         Ok(steps)
+    }
+
+    fn template(&self, label: &str, template: &TemplateFile) -> Result<Step> {
+        let Some(room) = &self.args.room else {
+            return Err(Fault::usage(format!("`{label}` is a template, and no room is named"), "add `--room NAME`"));
+        };
+        self.put_template(&format!("/v1/rooms/{}", segment(room)), template)
+    }
+
+    fn put_template(&self, room: &str, file: &TemplateFile) -> Result<Step> {
+        let name = file.template.name.to_string();
+        let reply = self.client.put(&format!("{room}/templates/{}", segment(&name)), "application/yaml", &file.text)?;
+        Ok(Step { kind: "template", name, change: change(&reply), detail: file.template.digest() })
     }
 
     fn policy(&self, label: &str, text: &str, policy: &Policy) -> Result<Step> {

@@ -361,12 +361,20 @@ pub(super) fn summary(entry: &Value) -> String {
     let Some(body) = entry.get("body").and_then(Value::as_object) else {
         return String::new();
     };
-    let mut words: Vec<String> = ["table", "version", "status", "code", "outcome", "to", "format", "partner", "role"]
-        .iter()
-        .filter_map(|key| {
-            body.get(*key).map(|value| value.as_str().map_or_else(|| format!("{key} {value}"), str::to_owned))
-        })
-        .collect();
+    let mut words: Vec<String> =
+        ["name", "table", "version", "status", "code", "outcome", "to", "format", "partner", "role"]
+            .iter()
+            .filter_map(|key| {
+                body.get(*key).map(|value| value.as_str().map_or_else(|| format!("{key} {value}"), str::to_owned))
+            })
+            .collect();
+    let name = |template: &Value| template.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if let Some(template) = body.get("template") {
+        words.push(format!("through {}", name(template)));
+    }
+    if let Some(templates) = body.get("templates").and_then(Value::as_array) {
+        words.push(format!("approves {}", templates.iter().map(name).collect::<Vec<_>>().join(", ")));
+    }
     let request = text(entry, "request");
     if !request.is_empty() {
         words.push(format!("query {request}"));

@@ -66,6 +66,16 @@ fn more(table: &Value, column: &Value) -> String {
             parts.push(format!("{label}{words}"));
         }
     }
+    if column.get("literals").and_then(Value::as_array).is_some() {
+        parts.push(match words(column, "literals").as_str() {
+            "" => "compared with columns only".to_owned(),
+            listed => format!("compared with {listed} only"),
+        });
+    }
+    if key && let Some(templates) = table.get("templates").and_then(Value::as_array) {
+        let names = templates.iter().filter_map(Value::as_str).map(|text| text.split('@').next().unwrap_or(text));
+        parts.push(format!("through templates {} only", names.collect::<Vec<_>>().join(", ")));
+    }
     if let Some(bounds) = column.get("bounds") {
         parts.push(format!("clamped to {bounds}"));
     }
@@ -92,6 +102,8 @@ mod tests {
         let catalog = json!({ "tables": [{ "name": "retailer.purchases", "space": "household", "min_units": 25, "columns": [
             { "name": "household_id", "type": "key", "uses": ["join", "count"] },
             { "name": "amount", "type": "Float64", "uses": ["measure"], "functions": ["sum"], "bounds": [0.0, 500.0] },
+            { "name": "store", "type": "Utf8", "uses": ["filter"], "literals": ["8", "13"] },
+            { "name": "town", "type": "Utf8", "uses": ["filter"], "literals": [] },
         ] }] });
         let rows = rows(&catalog);
         assert_eq!(
@@ -99,6 +111,8 @@ mod tests {
             [
                 "retailer.purchases|household_id|key|join, count|space household; at least 25 in a group",
                 "retailer.purchases|amount|Float64|measure|of sum; clamped to [0.0,500.0]",
+                "retailer.purchases|store|Utf8|filter|compared with 8, 13 only",
+                "retailer.purchases|town|Utf8|filter|compared with columns only",
             ]
         );
     }

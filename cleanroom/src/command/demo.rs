@@ -109,7 +109,7 @@ async fn the_room(stage: &mut Stage, folder: &Path, facts: &Facts) -> Result<()>
     let tables = files.tables()?;
     let session = files.session().await?;
     let steps = std::cell::RefCell::new(Vec::new());
-    session.apply(&tables, |step| steps.borrow_mut().push(step.clone())).await?;
+    session.apply(&tables, &[], |step| steps.borrow_mut().push(step.clone())).await?;
     stage.steps(&steps.into_inner())?;
 
     answered(stage, &session, facts).await?;

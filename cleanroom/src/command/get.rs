@@ -1,7 +1,7 @@
 //! `cleanroom get`
 
 use clap::{Args, ValueEnum};
-use cleanroom_policy::TableName;
+use cleanroom_policy::{TableName, TemplateName};
 use cleanroom_registry::QueryId;
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ pub(super) struct GetArgs {
     #[arg(value_enum)]
     kind: Kind,
 
-    /// One of them: a room, `owner.table`, or a query's id
+    /// One of them: a room, `owner.table`, a template, or a query's id
     name: Option<String>,
 
     #[command(flatten)]
@@ -39,6 +39,9 @@ enum Kind {
     /// Policies in force
     #[value(alias = "policy")]
     Policies,
+    /// Templates in force
+    #[value(alias = "template")]
+    Templates,
     /// Tables and how fresh they are
     #[value(alias = "table")]
     Tables,
@@ -62,7 +65,7 @@ pub(super) fn run(args: &GetArgs, format: Format) -> Result<Exit> {
             }
         },
     };
-    if args.kind == Kind::Policies && args.name.is_some() && format == Format::Table {
+    if matches!(args.kind, Kind::Policies | Kind::Templates) && args.name.is_some() && format == Format::Table {
         print(value.get("text").and_then(Value::as_str).unwrap_or_default())?;
     } else if args.kind == Kind::Queries && args.name.is_some() {
         print(&value.to_string())?;
@@ -107,6 +110,15 @@ async fn from_files(files: &RoomFiles, kind: Kind, name: Option<&str>) -> Result
             let record = registry.policy(&room.name, &table).await?.ok_or_else(|| missing("policy"))?;
             listing::policy(&record)
         }
+        (Kind::Templates, None) => {
+            let templates = registry.templates(&room.name).await?;
+            json!(templates.iter().map(listing::template).collect::<Vec<_>>())
+        }
+        (Kind::Templates, Some(name)) => {
+            let name = TemplateName::new(name).map_err(|error| Fault::usage(error, "correct the template's name"))?;
+            let record = registry.template(&room.name, &name).await?.ok_or_else(|| missing("template"))?;
+            listing::template(&record)
+        }
         (Kind::Queries, None) => {
             let records = registry.queries(&room.name, None, QUERIES).await?;
             json!(records.iter().map(listing::query).collect::<Vec<_>>())
@@ -146,6 +158,8 @@ fn from_server(client: &Client, room: &str, kind: Kind, name: Option<&str>) -> R
             }
             Ok(json!(policies))
         }
+        (Kind::Templates, None) => Ok(json!(list("templates", "templates")?)),
+        (Kind::Templates, Some(name)) => client.get(&format!("{room}/templates/{}", segment(name))),
         (Kind::Queries, None) => Ok(json!(list("queries", "queries")?)),
         (Kind::Queries, Some(name)) => client.get(&format!("{room}/queries/{}", segment(name))),
     }
@@ -156,6 +170,7 @@ fn show(kind: Kind, value: &Value, format: Format) -> Result<()> {
         Kind::Rooms => &["name", "description", "partners"],
         Kind::Policies => &["table", "version", "digest"],
         Kind::Tables => &["name", "policy_version", "data_version", "updated", "description"],
+        Kind::Templates => &["name", "version", "author", "description", "digest"],
         Kind::Queries => &["query_id", "analyst", "status", "code", "created", "sql"],
     };
     let one = [value.clone()];

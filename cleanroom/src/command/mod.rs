@@ -40,7 +40,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Sets a room up, or brings it up to its files
     Apply(apply::ApplyArgs),
-    /// Reads rooms, policies, tables and queries back
+    /// Reads rooms, policies, templates, tables and queries back
     Get(get::GetArgs),
     /// Asks a question
     Query(query::QueryArgs),

@@ -1,13 +1,15 @@
 //! `cleanroom query`
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use clap::Args;
-use cleanroom_registry::QueryId;
-use cleanroom_vault::{Code, Request};
+use cleanroom_policy::{RoomName, TemplateName};
+use cleanroom_registry::{QueryId, Registry};
+use cleanroom_vault::{Question, Request};
 use serde_json::{Value, json};
 
 use super::block_on;
@@ -26,18 +28,23 @@ const SQL_BYTES: u64 = 1 << 20;
 #[derive(Debug, Args)]
 pub(super) struct QueryArgs {
     /// The question; `-` reads it from standard input
-    #[arg(value_name = "SQL", required_unless_present = "file", conflicts_with = "file")]
+    #[arg(value_name = "SQL", required_unless_present_any = ["file", "template"], conflicts_with_all = ["file", "template"])]
     sql: Option<String>,
 
     /// Reads the question from a file
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
 
+    /// Asks through a template of the room, instead of SQL
+    #[arg(long, value_name = "NAME", conflicts_with = "file")]
+    template: Option<String>,
+
     /// Decides and prices the question without running it
     #[arg(long)]
     dry_run: bool,
 
-    /// Value of a template's parameter; templates are not available in this version
+    /// Value of a parameter, written `:NAME` in the SQL. A template gives it its type; in SQL a JSON number, boolean or string
+    /// is one, and anything else is text
     #[arg(long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
 
@@ -55,15 +62,15 @@ struct Shown {
     object: Value,
     /// The rows, where they are needed apart from the object.
     batch: Option<RecordBatch>,
+    /// The text that a refusal points into.
+    sql: String,
 }
 
 pub(super) fn run(args: QueryArgs, format: Format) -> Result<Exit> {
     let sink = Sink::new(args.output.clone());
     sink.check(format)?;
-    let sql = args.sql()?;
-    if !args.params.is_empty() {
-        return refuse_parameters(&sql, format, &sink);
-    }
+    let question = args.question()?;
+    let params = args.params()?;
     let shown = match args.target.resolve()? {
         Target::Files(files, partner) => block_on(async {
             let session = files.enter(progress).await?;
@@ -73,20 +80,54 @@ pub(super) fn run(args: QueryArgs, format: Format) -> Result<Exit> {
                 room: files.room().name.clone(),
                 receiver: analyst.clone(),
                 analyst,
-                sql: sql.clone(),
+                question: question.clone(),
+                params: params.clone(),
                 dry_run: args.dry_run,
+            };
+            let sql = match &question {
+                Question::Sql(sql) => sql.clone(),
+                Question::Template(name) => template_sql(&session.registry, &request.room, name).await?,
             };
             let decision = session.vault.answer(request).await?;
             let answer = Answer::decided(decision, &session.registry).await?;
             session.registry.close().await;
-            Ok(Shown { object: answer.to_json()?, batch: answer.batch().cloned() })
+            Ok(Shown { object: answer.to_json()?, batch: answer.batch().cloned(), sql })
         })?,
-        Target::Server(client, room) => ask_server(&client, room.as_deref(), &sql, args.dry_run, format)?,
+        Target::Server(client, room) => ask_server(&client, room.as_deref(), &question, &params, args.dry_run, format)?,
     };
-    show(&shown, &sql, format, &sink)
+    show(&shown, format, &sink)
 }
 
 impl QueryArgs {
+    fn question(&self) -> Result<Question> {
+        match &self.template {
+            Some(name) => Ok(Question::Template(name.clone())),
+            None => self.sql().map(Question::Sql),
+        }
+    }
+
+    /// The values given, each name once.
+    fn params(&self) -> Result<BTreeMap<String, Value>> {
+        let mut params = BTreeMap::new();
+        for param in &self.params {
+            let Some((name, text)) = param.split_once('=') else {
+                return Err(Fault::usage("`--param` is not `NAME=VALUE`", "write it as `--param campaign=8`"));
+            };
+            let value = match self.template {
+                // The template knows the type.
+                Some(_) => json!(text),
+                None => match serde_json::from_str::<Value>(text) {
+                    Ok(value @ (Value::Number(_) | Value::Bool(_) | Value::String(_))) => value,
+                    Ok(Value::Null | Value::Array(_) | Value::Object(_)) | Err(_) => json!(text),
+                },
+            };
+            if params.insert(name.to_owned(), value).is_some() {
+                return Err(Fault::usage("`--param` gives a parameter twice", "give each parameter one value"));
+            }
+        }
+        Ok(params)
+    }
+
     fn sql(&self) -> Result<String> {
         let bytes = match (&self.sql, &self.file) {
             (Some(sql), _) if sql != "-" => return Ok(sql.clone()),
@@ -110,22 +151,21 @@ fn progress(step: &Step) {
     }
 }
 
-fn refuse_parameters(sql: &str, format: Format, sink: &Sink) -> Result<Exit> {
-    let object = json!({
-        "outcome": "refused",
-        "error": {
-            "code": Code::NotAvailable.as_str(),
-            "title": Code::NotAvailable.title(),
-            "detail": "parameters belong to templates, which this version does not answer",
-            "suggestion": "write the values into the SQL and leave `--param` out",
-        },
-    });
-    show(&Shown { object, batch: None }, sql, format, sink)
-}
-
-fn ask_server(client: &Client, room: Option<&str>, sql: &str, dry_run: bool, format: Format) -> Result<Shown> {
+fn ask_server(
+    client: &Client,
+    room: Option<&str>,
+    question: &Question,
+    params: &BTreeMap<String, Value>,
+    dry_run: bool,
+    format: Format,
+) -> Result<Shown> {
     let room = room_path(client, room)?;
-    let mut reply = client.post(&format!("{room}/queries"), &json!({ "sql": sql, "dry_run": dry_run }))?;
+    let (key, text) = match question {
+        Question::Sql(sql) => ("sql", sql),
+        Question::Template(name) => ("template", name),
+    };
+    let mut reply =
+        client.post(&format!("{room}/queries"), &json!({ key: text, "params": params, "dry_run": dry_run }))?;
     // The server holds each request for a while, so this asks anew only a few times a minute.
     while reply.status == 202 {
         let Some(location) = reply.location.clone() else {
@@ -152,16 +192,34 @@ fn ask_server(client: &Client, room: Option<&str>, sql: &str, dry_run: bool, for
         }
         _ => None,
     };
-    Ok(Shown { object, batch })
+    let sql = match question {
+        Question::Sql(sql) => sql.clone(),
+        Question::Template(name) if !released(&object) && format != Format::Json => {
+            let template = client.get_reply(&format!("{room}/templates/{}", segment(name)), "application/json")?;
+            let template = template.json().unwrap_or(Value::Null);
+            template.get("sql").and_then(Value::as_str).unwrap_or_default().to_owned()
+        }
+        Question::Template(_) => String::new(),
+    };
+    Ok(Shown { object, batch, sql })
 }
 
-fn show(shown: &Shown, sql: &str, format: Format, sink: &Sink) -> Result<Exit> {
+/// The text behind a template; empty where there is none.
+async fn template_sql(registry: &Registry, room: &RoomName, name: &str) -> Result<String> {
+    let record = match TemplateName::new(name) {
+        Ok(name) => registry.template(room, &name).await?,
+        Err(_) => None,
+    };
+    Ok(record.map(|record| record.template.sql.value).unwrap_or_default())
+}
+
+fn show(shown: &Shown, format: Format, sink: &Sink) -> Result<Exit> {
     let object = &shown.object;
     if format == Format::Json {
         sink.write(format!("{object}\n").as_bytes())?;
     } else if !released(object) {
         let error = object.get("error").unwrap_or(&Value::Null);
-        eprint!("{}", render::refusal_text(error, sql));
+        eprint!("{}", render::refusal_text(error, &shown.sql));
         if let Some(query) = object.get("query_id").and_then(Value::as_str) {
             eprintln!("query {query} was recorded");
         }

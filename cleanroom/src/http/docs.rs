@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{health, log, media, queries, rooms, tables, tokens};
+use super::{health, log, media, queries, rooms, tables, templates, tokens};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -20,7 +20,7 @@ use super::{health, log, media, queries, rooms, tables, tokens};
     ),
     paths(
         rooms::me, rooms::list, rooms::get, rooms::put, tables::list, tables::get, tables::put, tables::get_policy, tables::put_policy,
-        tables::put_data, tables::put_template, queries::catalog, queries::budgets, queries::post, queries::list, queries::get,
+        tables::put_data, templates::list, templates::get, templates::put, queries::catalog, queries::budgets, queries::post, queries::list, queries::get,
         queries::result, queries::cancel, log::checkpoint, log::key, log::tile, log::entries, log::proof, tokens::issue, tokens::revoke,
         health::alive, health::ready, health::metrics,
     ),
@@ -117,7 +117,9 @@ mod tests {
             ("/v1/rooms/{room}/tables/{table}", "put"),
             ("/v1/rooms/{room}/tables/{table}/data", "put"),
             ("/v1/rooms/{room}/tables/{table}/policy", "put"),
+            ("/v1/rooms/{room}/templates", "get"),
             ("/v1/rooms/{room}/templates/{name}", "put"),
+            ("/v1/rooms/{room}/templates/{name}", "get"),
             ("/v1/rooms/{room}/catalog", "get"),
             ("/v1/rooms/{room}/queries", "post"),
             ("/v1/rooms/{room}/queries/{query}", "delete"),

@@ -20,6 +20,7 @@ mod query_body;
 mod rooms;
 mod running;
 mod tables;
+mod templates;
 mod tokens;
 mod upload;
 
@@ -42,7 +43,8 @@ fn router(app: App) -> Router {
         .route("/tables/{table}", put(tables::put).get(tables::get))
         .route("/tables/{table}/data", put(tables::put_data))
         .route("/tables/{table}/policy", put(tables::put_policy).get(tables::get_policy))
-        .route("/templates/{name}", put(tables::put_template))
+        .route("/templates", get(templates::list))
+        .route("/templates/{name}", put(templates::put).get(templates::get))
         .route("/catalog", get(queries::catalog))
         .route("/budgets", get(queries::budgets))
         .route("/queries", post(queries::post).get(queries::list))

@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use cleanroom_policy::DocumentError;
 use cleanroom_registry::{QueryId, RegistryError};
-use cleanroom_vault::{Code, IngestError, Unavailable};
+use cleanroom_vault::{Code, IngestError, Refusal, Unavailable};
 use serde_json::{Map, Value, json};
 
 use super::media;
@@ -94,11 +94,6 @@ impl Problem {
         )
     }
 
-    /// A feature of the contract that this version lacks.
-    pub(super) fn not_available(status: StatusCode, detail: &str, help: &str) -> Self {
-        Self::new(status, Code::NotAvailable, detail, help)
-    }
-
     pub(super) fn busy() -> Self {
         let help = "wait for running queries to end, then ask again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Busy, "too many queries wait for an answer", help)
@@ -111,6 +106,19 @@ impl Problem {
         let list: Vec<Value> = errors.iter().map(document_error_json).collect();
         problem.add_to_error("errors", Value::Array(list));
         problem
+    }
+
+    /// What the vault says against a document with SQL in it.
+    pub(super) fn refused(refusal: &Refusal) -> Self {
+        let more = Map::from_iter([("error".to_owned(), refusal.to_json())]);
+        let (code, title) = (refusal.code().as_str().to_owned(), refusal.code().title().to_owned());
+        Self(Box::new(Parts {
+            status: StatusCode::BAD_REQUEST,
+            code,
+            title,
+            detail: refusal.detail().to_owned(),
+            more,
+        }))
     }
 
     /// An incident: outside an opaque id, the cause in the operator's log.

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use cleanroom_registry::{IdempotencyState, QueryId};
 use cleanroom_vault::Request;
@@ -70,18 +70,11 @@ pub(super) async fn post(
 ) -> Result<Response, Problem> {
     let (room, analyst) = app.member(&caller, &room).await?;
     media::must_be_json(&headers)?;
-    let question = QueryBody::parse(&body::bytes(content).await?)?;
-    if question.has_parameters() {
-        return Err(Problem::not_available(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "parameters belong to templates, which are not available in this version",
-            "write the values into the SQL and leave `params` out",
-        ));
-    }
+    let asked = QueryBody::parse(&body::bytes(content).await?)?;
     let wait = wait(&headers).unwrap_or(WAIT);
     let mut id = QueryId::generate()?;
     if let Some(key) = idempotency_key(&headers)? {
-        match app.registry().reserve_key(&room.name, &analyst, &key, &question.digest(), &id).await? {
+        match app.registry().reserve_key(&room.name, &analyst, &key, &asked.digest(), &id).await? {
             IdempotencyState::New => {}
             IdempotencyState::Same(known) => {
                 if let Some(earlier) = earlier(&app, &room.name, &analyst, &known, wait).await? {
@@ -102,8 +95,9 @@ pub(super) async fn post(
         query_id: id.clone(),
         room: room.name.clone(),
         analyst: analyst.clone(),
-        sql: question.sql.clone(),
-        dry_run: question.dry_run(),
+        question: asked.question,
+        params: asked.params,
+        dry_run: asked.dry_run,
         receiver: analyst.clone(),
     };
     match start(&app, request) {

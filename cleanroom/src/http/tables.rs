@@ -147,9 +147,16 @@ pub(super) async fn put_policy(
         return Err(Problem::documents(&errors));
     }
     let change = app.registry().put_policy(&room.name, &policy, &text, &caller.actor()).await?;
-    let shown = json!({
+    let mut shown = json!({
         "table": table.to_string(), "version": policy.version, "digest": policy.digest(), "change": word(change),
     });
+    // What was approved is said by content, so that an owner sees which template that is.
+    if policy.access.templates.is_some()
+        && let Some(record) = app.registry().policy(&room.name, &table).await?
+        && let Some(object) = shown.as_object_mut()
+    {
+        object.insert("approved".to_owned(), json!(listing::approved(&record)));
+    }
     Ok((status(change), Json(shown)))
 }
 
@@ -194,23 +201,6 @@ pub(super) async fn put_data(
     Ok(Json(json!({
         "table": table.to_string(), "version": ingested.version, "change": change, "rows": ingested.rows, "notes": ingested.notes,
     })))
-}
-
-/// Templates are not available in this version.
-#[utoipa::path(put, path = "/v1/rooms/{room}/templates/{name}", tag = "tables",
-    params(("room" = String, Path, description = "name of the room"), ("name" = String, Path, description = "name of the template")),
-    responses((status = 501, description = "not available in this version")))]
-pub(super) async fn put_template(
-    State(app): State<App>,
-    caller: Caller,
-    Path((room, _template)): Path<(String, String)>,
-) -> Result<Json<Value>, Problem> {
-    app.room(&caller, &room).await?;
-    Err(Problem::not_available(
-        StatusCode::NOT_IMPLEMENTED,
-        "templates are not available in this version",
-        "ask with SQL; a policy can name analysts and receivers",
-    ))
 }
 
 impl TableBody {

@@ -14,9 +14,11 @@ use crate::compile::{self, PrivatePlan};
 use crate::deep;
 use crate::execute;
 use crate::facts::RoomFacts;
+use crate::parameters;
 use crate::parse::ParsedQuery;
 use crate::plan;
 use crate::post;
+use crate::question::Asked;
 use crate::refusal::{Code, Failure, Refusal, Rule};
 use crate::release;
 use crate::released::{Decision, OutputColumn, Priced, Released};
@@ -28,17 +30,18 @@ pub(crate) async fn answer(vault: &Inner, request: Request) -> Result<Decision, 
         return Err(Unavailable::new("there is no such room"));
     };
     let room = Arc::new(room);
-    let checked = match decide(vault, &request, &room).await? {
+    let asked = Asked::of(&request, &options.registry).await?;
+    let checked = match decide(vault, &request, &asked, &room).await? {
         Ok(checked) => checked,
-        Err(refusal) => return refuse(vault, &request, refusal).await,
+        Err(refusal) => return refuse(vault, &request, &asked, refusal).await,
     };
     if request.dry_run {
         let priced = price(&checked);
-        let recorded = options.registry.record_refusal(attempt(&request), priced).await?;
+        let recorded = options.registry.record_refusal(attempt(&request, &asked), priced).await?;
         return Ok(Decision::Priced(recorded));
     }
     let Ok(_turn) = vault.turns.acquire().await else {
-        return refuse(vault, &request, Refusal::new(Code::Busy, "the server is shutting down")).await;
+        return refuse(vault, &request, &asked, Refusal::new(Code::Busy, "the server is shutting down")).await;
     };
     // Counted in the reservation's own transaction: two questions at once cannot both be the last of the day.
     let daily: Vec<_> = checked
@@ -46,7 +49,7 @@ pub(crate) async fn answer(vault: &Inner, request: Request) -> Result<Decision, 
         .iter()
         .filter_map(|facts| Some((facts.name.clone(), facts.policy.access.queries_per_day?)))
         .collect();
-    let intent = intent(&request, &checked)?;
+    let intent = intent(&request, &asked, &checked)?;
     let (reservation, pending) = match options.registry.reserve_within(intent, &daily).await {
         Ok(reserved) => reserved,
         Err(RegistryError::DailyLimit { table, .. }) => {
@@ -54,15 +57,19 @@ pub(crate) async fn answer(vault: &Inner, request: Request) -> Result<Decision, 
             if let Some(facts) = checked.tables.iter().find(|facts| facts.name == table) {
                 refusal = refusal.rule(Rule::of(&facts.policy, "access.queries.per_day"));
             }
-            return refuse(vault, &request, refusal).await;
+            return refuse(vault, &request, &asked, refusal).await;
         }
         Err(RegistryError::PolicyChanged { .. }) => {
             let refusal = Refusal::new(Code::Busy, "a policy changed while the question was decided; ask again");
-            return refuse(vault, &request, refusal).await;
+            return refuse(vault, &request, &asked, refusal).await;
+        }
+        Err(RegistryError::TemplateChanged(_)) => {
+            let refusal = Refusal::new(Code::Busy, "the template changed while the question was decided; ask again");
+            return refuse(vault, &request, &asked, refusal).await;
         }
         Err(RegistryError::NotAMember { partner, .. }) => {
             let refusal = Refusal::new(Code::NotAMember, format!("`{partner}` may no longer ask in this room"));
-            return refuse(vault, &request, refusal).await;
+            return refuse(vault, &request, &asked, refusal).await;
         }
         Err(error) => return Err(error.into()),
     };
@@ -74,18 +81,27 @@ pub(crate) async fn answer(vault: &Inner, request: Request) -> Result<Decision, 
 async fn decide(
     vault: &Inner,
     request: &Request,
+    asked: &Asked,
     room: &Arc<RoomFacts>,
 ) -> Result<Result<CheckedQuery, Refusal>, Unavailable> {
     if let Err(refusal) = check_member(room, &request.analyst, &request.receiver) {
         return Ok(Err(refusal));
     }
-    let (sql, facts) = (request.sql.clone(), Arc::clone(room));
+    if let Some(refusal) = &asked.refused {
+        return Ok(Err(refusal.clone()));
+    }
+    let values = match parameters::typed(asked.declared.as_ref(), &request.params) {
+        Ok(values) => values,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let (sql, template, facts) = (asked.sql.clone(), asked.template.clone(), Arc::clone(room));
     let (analyst, receiver) = (request.analyst.clone(), request.receiver.clone());
     let checked = deep::run(move || {
-        let query = ParsedQuery::parse(&sql)?;
+        let query = ParsedQuery::parse(&sql)?.bind(&values)?;
         let (plan, text) = plan::plan(&facts, query)?;
         text.located(
-            check::check(&facts, &analyst, &receiver, &plan).and_then(|checked| check_names(&plan).map(|()| checked)),
+            check::check(&facts, &analyst, &receiver, template.as_ref(), &plan)
+                .and_then(|checked| check_names(&plan).map(|()| checked)),
         )
     });
     let checked = match tokio::time::timeout(vault.options.query_timeout, checked).await {
@@ -124,16 +140,18 @@ fn check_names(plan: &LogicalPlan) -> Result<(), Refusal> {
     }
 }
 
-fn attempt(request: &Request) -> Attempt {
+fn attempt(request: &Request, asked: &Asked) -> Attempt {
     Attempt {
         query_id: request.query_id.clone(),
         room: request.room.clone(),
         analyst: request.analyst.clone(),
-        sql: request.sql.clone(),
+        sql: asked.sql.clone(),
+        template: asked.template.clone(),
+        params: asked.params.clone(),
     }
 }
 
-fn intent(request: &Request, checked: &CheckedQuery) -> Result<Intent, Unavailable> {
+fn intent(request: &Request, asked: &Asked, checked: &CheckedQuery) -> Result<Intent, Unavailable> {
     let mut plan = String::new();
     for release in &checked.releases {
         let release = compile::release_plan(release)
@@ -146,7 +164,9 @@ fn intent(request: &Request, checked: &CheckedQuery) -> Result<Intent, Unavailab
         query_id: request.query_id.clone(),
         room: request.room.clone(),
         analyst: request.analyst.clone(),
-        sql: request.sql.clone(),
+        sql: asked.sql.clone(),
+        template: asked.template.clone(),
+        params: asked.params.clone(),
         plan,
         policies: checked.tables.iter().map(|facts| (facts.name.clone(), facts.policy_digest.clone())).collect(),
         tables: checked
@@ -174,8 +194,8 @@ fn price(checked: &CheckedQuery) -> Priced {
     Priced::new(columns, checked.notes.clone(), floors)
 }
 
-async fn refuse(vault: &Inner, request: &Request, refusal: Refusal) -> Result<Decision, Unavailable> {
-    Ok(Decision::Refused(vault.options.registry.record_refusal(attempt(request), refusal).await?))
+async fn refuse(vault: &Inner, request: &Request, asked: &Asked, refusal: Refusal) -> Result<Decision, Unavailable> {
+    Ok(Decision::Refused(vault.options.registry.record_refusal(attempt(request, asked), refusal).await?))
 }
 
 async fn run(vault: &Inner, checked: CheckedQuery, reservation: Reservation) -> EngineResult<Released> {

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use cleanroom_policy::{ColumnRule, PartnerName, Policy, Room, RoomName, SpaceName, Subject, TableName};
+use cleanroom_policy::{
+    ColumnRule, PartnerName, Policy, Room, RoomName, SpaceName, Subject, TableName, TemplateApproval,
+};
 use cleanroom_registry::Registry;
 
 use crate::ingest;
@@ -18,6 +20,8 @@ pub(crate) struct TableFacts {
     pub(crate) description: String,
     pub(crate) policy: Policy,
     pub(crate) policy_digest: String,
+    /// The templates that the policy approves, where it does not leave the question open.
+    pub(crate) approved: BTreeSet<TemplateApproval>,
     /// The data taken in last; absent before the first.
     pub(crate) data: Option<DataFacts>,
 }
@@ -119,6 +123,7 @@ impl RoomFacts {
                 description: declaration.description.clone(),
                 policy: record.policy,
                 policy_digest: record.digest,
+                approved: record.approved,
                 data,
             }));
         }

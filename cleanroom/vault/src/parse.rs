@@ -3,8 +3,10 @@
 //! The list of supported syntax stands before planning, because the planner drops clauses it does not know without a word
 //! (TABLESAMPLE among them). Sizes are measured on tokens, before anything recursive sees the text.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use cleanroom_policy::ParameterValue;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{
     self, Distinct, Expr, FunctionArgumentClause, FunctionArguments, GroupByExpr, Join, JoinConstraint, JoinOperator,
@@ -13,6 +15,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
+use crate::parameters;
 use crate::refusal::{Code, Refusal, Span};
 
 /// Longest text, in bytes.
@@ -41,6 +44,24 @@ impl ParsedQuery {
             Ok(statement)
         }))?;
         Ok(Self { statement, text })
+    }
+
+    /// The parameters of the statement, and where each stands first.
+    pub(crate) fn parameters(&self) -> Result<BTreeMap<String, Option<Span>>, Refusal> {
+        match &self.statement {
+            Statement::Statement(statement) => parameters::places(statement),
+            _ => Err(not_select()),
+        }
+    }
+
+    /// The same statement with values for all its parameters.
+    pub(crate) fn bind(mut self, values: &BTreeMap<String, ParameterValue>) -> Result<Self, Refusal> {
+        let places = self.parameters()?;
+        match &mut self.statement {
+            Statement::Statement(statement) => parameters::bind(statement, &places, values)?,
+            _ => return Err(not_select()),
+        }
+        Ok(self)
     }
 
     pub(crate) fn into_parts(self) -> (Statement, QueryText) {

@@ -51,6 +51,7 @@ codes! {
     NotAMeasure = "CR2108", "argument of the aggregate is not a granted measure";
     MeasureFunction = "CR2109", "aggregate is not granted on this measure";
     CountNotGranted = "CR2110", "unit may not be counted";
+    LiteralNotAllowed = "CR2111", "comparison with this literal is not allowed";
     NotAKeyJoin = "CR2201", "join is not an equality of keys of one identity space";
     JoinType = "CR2202", "join type is not allowed";
     JoinPartner = "CR2203", "join with this table is not allowed";
@@ -64,6 +65,7 @@ codes! {
     ReleasedSteers = "CR2303", "released values may not select protected rows";
     Subquery = "CR2304", "subquery is not allowed here";
     RuleNotEnforced = "CR2401", "a policy asks for a rule that this version cannot enforce";
+    TemplateRequired = "CR2402", "only approved templates are answered";
     NotAMember = "CR4101", "partner may not ask in this room";
     NotAnAnalyst = "CR4102", "partner is not among the table's analysts";
     NotAReceiver = "CR4103", "partner is not among the table's receivers";

@@ -1,10 +1,11 @@
 //! The vault's one door.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cleanroom_policy::{Bounds, PartnerName, RoomName, Use};
+use cleanroom_policy::{Bounds, Literals, PartnerName, RoomName, Use};
 use cleanroom_registry::{QueryId, Registry, RegistryError};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use serde::Serialize;
@@ -15,6 +16,7 @@ use crate::answer;
 use crate::execute;
 use crate::facts::{RoomFacts, TableFacts};
 use crate::ingest::{self, IngestError, IngestRequest, Ingested, Workspace};
+use crate::question::Question;
 use crate::released::Decision;
 
 /// How a vault is set up.
@@ -44,8 +46,10 @@ pub struct Request {
     pub room: RoomName,
     /// Who asks; already authenticated.
     pub analyst: PartnerName,
-    /// The text.
-    pub sql: String,
+    /// What is asked.
+    pub question: Question,
+    /// Values of its parameters. A template gives them types; in SQL they have those of JSON.
+    pub params: BTreeMap<String, serde_json::Value>,
     /// Decide and price, read nothing.
     pub dry_run: bool,
     /// Who will be given the answer.
@@ -115,6 +119,9 @@ pub struct CatalogTable {
     /// When that version was taken in, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub updated: Option<String>,
+    /// The templates through which alone it is answered, each with the digest its owner approved; absent where any question is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub templates: Option<Vec<String>>,
     /// Columns that may be named.
     pub columns: Vec<CatalogColumn>,
 }
@@ -138,6 +145,9 @@ pub struct CatalogColumn {
     /// A public domain, where the owner declared one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub values: Option<Vec<String>>,
+    /// The only constants it may be compared with; none where it is empty, any where it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub literals: Option<Vec<String>>,
 }
 
 /// Holds the rows, answers questions about them.
@@ -244,6 +254,11 @@ fn catalog_table(table: &TableFacts) -> CatalogTable {
                 Some(Bounds::Unbounded) | None => None,
             },
             values: rule.values.clone(),
+            literals: match &rule.literals {
+                Literals::Any => None,
+                Literals::None => Some(Vec::new()),
+                Literals::Only(values) => Some(values.clone()),
+            },
         })
         .collect();
     CatalogTable {
@@ -254,6 +269,12 @@ fn catalog_table(table: &TableFacts) -> CatalogTable {
         policy_version: table.policy.version,
         data_version: table.data.as_ref().map(|data| data.version),
         updated: table.data.as_ref().and_then(|data| data.at.format(&Rfc3339).ok()),
+        templates: table
+            .policy
+            .access
+            .templates
+            .is_some()
+            .then(|| table.approved.iter().map(ToString::to_string).collect()),
         columns,
     }
 }

@@ -3,7 +3,8 @@
 use super::*;
 use crate::event::{
     Member, OutcomeStatus, PolicyActive, PolicyReference, PricedOutcome, QueryIntent, QueryOutcome, QueryPriced,
-    QueryRefused, ResultDelivered, Role, RoomPut, TableReference, TableVersion, TokenIssued, TokenRevoked,
+    QueryRefused, ResultDelivered, Role, RoomPut, TableReference, TableVersion, TemplatePut, TemplateReference,
+    TokenIssued, TokenRevoked,
 };
 use crate::hash::Digest;
 
@@ -23,10 +24,20 @@ fn entry(event: impl Into<Event>) -> Entry {
 pub(crate) fn one_of_each() -> Vec<Event> {
     let digest = Digest::sha256_of(b"");
     let table = "retailer.purchases".to_owned();
+    let template = TemplateReference { name: "reach".to_owned(), digest };
     let member = Member { partner: "agency".to_owned(), abilities: vec!["query".to_owned(), "receive".to_owned()] };
     vec![
         RoomPut { digest, members: vec![member] }.into(),
-        PolicyActive { table: table.clone(), version: 3, digest, previous: Some(digest) }.into(),
+        PolicyActive { table: table.clone(), version: 3, digest, previous: Some(digest), templates: None }.into(),
+        PolicyActive {
+            table: table.clone(),
+            version: 4,
+            digest,
+            previous: Some(digest),
+            templates: Some(vec![template.clone()]),
+        }
+        .into(),
+        TemplatePut { name: "reach".to_owned(), digest, previous: Some(digest) }.into(),
         TableVersion { table: table.clone(), version: 2, schema: digest, content: digest }.into(),
         TokenIssued { partner: None, role: Role::Admin, token: "t_1".to_owned() }.into(),
         TokenRevoked { token: "t_1".to_owned() }.into(),
@@ -36,10 +47,12 @@ pub(crate) fn one_of_each() -> Vec<Event> {
             policies: vec![PolicyReference { table: table.clone(), digest }],
             tables: vec![TableReference { table, version: 2 }],
             charge: vec![],
+            template: Some(template.clone()),
+            params: Some(digest),
         }
         .into(),
-        QueryPriced { sql: digest, outcome: PricedOutcome::Refused }.into(),
-        QueryRefused { sql: digest, code: "CR2104".to_owned() }.into(),
+        QueryPriced { sql: digest, outcome: PricedOutcome::Refused, template: None, params: None }.into(),
+        QueryRefused { sql: digest, code: "CR2104".to_owned(), template: Some(template), params: None }.into(),
         QueryOutcome { status: OutcomeStatus::Released, code: None, result: Some(digest) }.into(),
         ResultDelivered { query: 6, to: "agency".to_owned(), format: "csv".to_owned() }.into(),
     ]

@@ -84,6 +84,8 @@ enum Kind {
     Object(&'static [Field]),
     Names,
     Objects(&'static [Field]),
+    /// As [`Kind::Objects`], and not empty.
+    SomeObjects(&'static [Field]),
     /// A list of things that this version of the format does not have.
     Nothing,
 }
@@ -126,8 +128,10 @@ const BODIES: &[(&str, &[Field])] = &[
             must("version", Kind::Integer),
             must("digest", Kind::Blob),
             may("previous", Kind::Digest),
+            may("templates", Kind::SomeObjects(TEMPLATE)),
         ],
     ),
+    ("template.put", &[must("name", Kind::Name), must("digest", Kind::Blob), may("previous", Kind::Digest)]),
     (
         "table.version",
         &[
@@ -150,10 +154,28 @@ const BODIES: &[(&str, &[Field])] = &[
             must("policies", Kind::Objects(&[must("table", Kind::Table), must("digest", Kind::Digest)])),
             must("tables", Kind::Objects(&[must("table", Kind::Table), must("version", Kind::Integer)])),
             must("charge", Kind::Nothing),
+            may("template", Kind::Object(TEMPLATE)),
+            may("params", Kind::Blob),
         ],
     ),
-    ("query.priced", &[must("sql", Kind::Blob), must("outcome", Kind::OneOf(&["released", "refused"]))]),
-    ("query.refused", &[must("sql", Kind::Blob), must("code", Kind::Refusal)]),
+    (
+        "query.priced",
+        &[
+            must("sql", Kind::Blob),
+            must("outcome", Kind::OneOf(&["released", "refused"])),
+            may("template", Kind::Object(TEMPLATE)),
+            may("params", Kind::Blob),
+        ],
+    ),
+    (
+        "query.refused",
+        &[
+            must("sql", Kind::Blob),
+            must("code", Kind::Refusal),
+            may("template", Kind::Object(TEMPLATE)),
+            may("params", Kind::Blob),
+        ],
+    ),
     (
         "query.outcome",
         &[
@@ -164,6 +186,7 @@ const BODIES: &[(&str, &[Field])] = &[
     ),
     ("result.delivered", &[must("query", Kind::Integer), must("to", Kind::Name), must("format", Kind::Name)]),
 ];
+const TEMPLATE: &[Field] = &[must("name", Kind::Name), must("digest", Kind::Digest)];
 const MEMBER: &[Field] = &[must("partner", Kind::Name), must("abilities", Kind::Names)];
 
 fn object(held: &Map<String, Value>, fields: &[Field], at: &str, blobs: &mut Vec<String>) -> Result<(), String> {
@@ -208,6 +231,9 @@ fn fits(value: &Value, kind: &Kind, blobs: &mut Vec<String>) -> bool {
         Kind::Names => list(value, |value| value.as_str().is_some_and(is_name)),
         Kind::Objects(fields) => {
             list(value, |value| value.as_object().is_some_and(|held| object(held, fields, "", blobs).is_ok()))
+        }
+        Kind::SomeObjects(fields) => {
+            value.as_array().is_some_and(|values| !values.is_empty()) && fits(value, &Kind::Objects(fields), blobs)
         }
         Kind::Nothing => list(value, |_| false),
     }

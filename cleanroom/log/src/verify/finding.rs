@@ -106,6 +106,10 @@ codes! {
     PolicyVersion => "policy-version", true;
     /// A question was decided by a policy that was not active.
     PolicyNotActive => "policy-not-active", true;
+    /// A template replaced another than the one in force, or a question came through one that was not in force.
+    Template => "template", true;
+    /// A question about a table came through no template that its policy approves.
+    TemplateNotApproved => "template-not-approved", true;
     /// A table's version did not rise, or a question read one that does not exist.
     TableVersion => "table-version", true;
     /// Somebody asked who may not ask in this room.

@@ -23,6 +23,10 @@ pub(super) struct Replay<'d> {
     time: Option<OffsetDateTime>,
     members: HashMap<String, Vec<String>>,
     policies: HashMap<String, (u64, String)>,
+    // The digest of each template in force.
+    templates: HashMap<String, String>,
+    // The templates that the active policy of a table approves, where it does not leave the question open.
+    approved: HashMap<String, Vec<(String, String)>>,
     tables: HashMap<String, u64>,
     questions: HashMap<String, Question>,
     blobs: HashSet<String>,
@@ -44,6 +48,8 @@ impl<'d> Replay<'d> {
             time: None,
             members: HashMap::new(),
             policies: HashMap::new(),
+            templates: HashMap::new(),
+            approved: HashMap::new(),
             tables: HashMap::new(),
             questions: HashMap::new(),
             blobs: HashSet::new(),
@@ -121,6 +127,7 @@ impl<'d> Replay<'d> {
                 self.members = members.map(|member| (text(member, "partner"), names(member, "abilities"))).collect();
             }
             "policy.active" => self.policy(entry, wrong),
+            "template.put" => self.template(entry, wrong),
             "table.version" => self.table(entry, wrong),
             "query.intent" => self.intent(index, entry, wrong),
             "query.refused" | "query.priced" => self.ask(entry, Question::Decided, wrong),
@@ -142,6 +149,41 @@ impl<'d> Replay<'d> {
             wrong(Code::PolicyVersion, "the policy changed without a higher version");
         }
         self.policies.insert(table.to_owned(), (version, digest.to_owned()));
+        let approved = entry.list(&["body", "templates"]).iter();
+        let approved: Vec<_> = approved.map(|one| (text(one, "name"), text(one, "digest"))).collect();
+        // A policy that approves templates approves at least one.
+        if approved.is_empty() {
+            self.approved.remove(table);
+        } else {
+            self.approved.insert(table.to_owned(), approved);
+        }
+    }
+
+    fn template(&mut self, entry: &Entry, wrong: &mut impl FnMut(Code, &str)) {
+        let body = |name| entry.text(&["body", name]);
+        let (name, digest) = (body("name").unwrap_or_default(), body("digest").unwrap_or_default());
+        if body("previous") != self.templates.get(name).map(String::as_str) {
+            wrong(Code::Template, "it replaces another template than the one in force");
+        }
+        self.templates.insert(name.to_owned(), digest.to_owned());
+    }
+
+    /// A question through a template names the one in force, and the policies that approve templates approve it.
+    fn through(&self, entry: &Entry, wrong: &mut impl FnMut(Code, &str)) {
+        let part = |part| entry.text(&["body", "template", part]);
+        let template = part("name").zip(part("digest"));
+        if let Some((name, digest)) = template
+            && self.templates.get(name).map(String::as_str) != Some(digest)
+        {
+            wrong(Code::Template, "it came through a template that was not in force");
+        }
+        for policy in entry.list(&["body", "policies"]) {
+            let Some(approved) = self.approved.get(&text(policy, "table")) else { continue };
+            let stands = template.is_some_and(|(name, digest)| approved.iter().any(|(n, d)| n == name && d == digest));
+            if !stands {
+                wrong(Code::TemplateNotApproved, "a policy that decided it approves other templates alone");
+            }
+        }
     }
 
     fn table(&mut self, entry: &Entry, wrong: &mut impl FnMut(Code, &str)) {
@@ -164,6 +206,7 @@ impl<'d> Replay<'d> {
                 wrong(Code::PolicyNotActive, "it was decided by a policy that was not active");
             }
         }
+        self.through(entry, wrong);
         let policies = entry.list(&["body", "policies"]);
         for read in entry.list(&["body", "tables"]) {
             let table = text(read, "table");

@@ -11,7 +11,7 @@ use crate::directory::LogDirectory;
 use crate::entry::{Actor, Door, Entry, EntryTime};
 use crate::event::{
     Event, Member, OutcomeStatus, PolicyActive, PolicyReference, PricedOutcome, QueryIntent, QueryOutcome, QueryPriced,
-    QueryRefused, ResultDelivered, RoomPut, TableReference, TableVersion,
+    QueryRefused, ResultDelivered, RoomPut, TableReference, TableVersion, TemplatePut, TemplateReference,
 };
 use crate::hash::Digest;
 use crate::key::LogKey;
@@ -126,7 +126,13 @@ fn digest(text: &str) -> Digest {
 }
 
 fn policy(version: u64, text: &str, previous: Option<&str>) -> PolicyActive {
-    PolicyActive { table: TABLE.to_owned(), version, digest: digest(text), previous: previous.map(digest) }
+    PolicyActive {
+        table: TABLE.to_owned(),
+        version,
+        digest: digest(text),
+        previous: previous.map(digest),
+        templates: None,
+    }
 }
 
 fn intent(policy: &str, version: u64) -> QueryIntent {
@@ -136,6 +142,8 @@ fn intent(policy: &str, version: u64) -> QueryIntent {
         policies: vec![PolicyReference { table: TABLE.to_owned(), digest: digest(policy) }],
         tables: vec![TableReference { table: TABLE.to_owned(), version }],
         charge: vec![],
+        template: None,
+        params: None,
     }
 }
 
@@ -448,7 +456,10 @@ fn an_outcome_needs_a_question_and_comes_once() {
     story.question("q1");
     let second = story.tell(Some("q1"), failed());
     let lost = story.tell(Some("q2"), released());
-    story.tell(Some("q3"), QueryRefused { sql: digest("SELECT"), code: "CR2104".to_owned() });
+    story.tell(
+        Some("q3"),
+        QueryRefused { sql: digest("SELECT"), code: "CR2104".to_owned(), template: None, params: None },
+    );
     let refused = story.tell(Some("q3"), released());
     let expected = [(Some(second), Code::SecondOutcome), (Some(lost), Code::NoIntent), (Some(refused), Code::NoIntent)];
     assert_eq!(story.told(), expected);
@@ -458,7 +469,10 @@ fn an_outcome_needs_a_question_and_comes_once() {
 fn an_identifier_is_for_one_question() {
     let mut story = Story::begun();
     story.question("q1");
-    let again = story.tell(Some("q1"), QueryPriced { sql: digest("SELECT"), outcome: PricedOutcome::Released });
+    let again = story.tell(
+        Some("q1"),
+        QueryPriced { sql: digest("SELECT"), outcome: PricedOutcome::Released, template: None, params: None },
+    );
     let nameless = story.tell(None, intent("policy 1", 1));
     assert_eq!(story.told(), [(Some(again), Code::RepeatedRequest), (Some(nameless), Code::Entry)]);
 }
@@ -542,4 +556,77 @@ fn a_log_that_is_wrong_throughout_is_reported_in_little_memory() {
     let report = story.verify();
     assert_eq!(report.findings.len(), 1001);
     assert_eq!(report.findings[1000].code, Code::More);
+}
+
+fn put(content: &str, previous: Option<&str>) -> TemplatePut {
+    TemplatePut { name: "reach".to_owned(), digest: digest(content), previous: previous.map(digest) }
+}
+
+/// A story with what questions through templates name besides.
+fn with_templates() -> Story {
+    let story = Story::begun();
+    let log = LogDirectory::open(story.path()).unwrap();
+    for blob in ["policy 2", "template", "other template"] {
+        log.write_blob(blob.as_bytes()).unwrap();
+    }
+    story
+}
+
+fn through(content: &str) -> TemplateReference {
+    TemplateReference { name: "reach".to_owned(), digest: digest(content) }
+}
+
+#[test]
+fn a_question_comes_through_an_approved_template() {
+    let mut story = with_templates();
+    story.tell(None, put("template", None));
+    story.tell(
+        None,
+        PolicyActive { templates: Some(vec![through("template")]), ..policy(2, "policy 2", Some("policy 1")) },
+    );
+    story.tell(Some("q1"), QueryIntent { template: Some(through("template")), ..intent("policy 2", 1) });
+    story.tell(Some("q1"), released());
+    assert_eq!(story.told(), []);
+}
+
+#[test]
+fn a_question_through_another_template_is_found() {
+    let mut story = with_templates();
+    story.tell(None, put("template", None));
+    story.tell(
+        None,
+        PolicyActive { templates: Some(vec![through("template")]), ..policy(2, "policy 2", Some("policy 1")) },
+    );
+    // In SQL, where the policy approves templates alone.
+    let plain = story.tell(Some("q1"), intent("policy 2", 1));
+    story.tell(Some("q1"), released());
+    // Replaced after the approval.
+    story.tell(None, put("other template", Some("template")));
+    let replaced =
+        story.tell(Some("q2"), QueryIntent { template: Some(through("other template")), ..intent("policy 2", 1) });
+    story.tell(Some("q2"), released());
+    // Approved, and no longer in force.
+    let gone = story.tell(Some("q3"), QueryIntent { template: Some(through("template")), ..intent("policy 2", 1) });
+    story.tell(Some("q3"), released());
+    let forked = story.tell(None, put("template", None));
+    assert_eq!(
+        story.told(),
+        [
+            (Some(plain), Code::TemplateNotApproved),
+            (Some(replaced), Code::TemplateNotApproved),
+            (Some(gone), Code::Template),
+            (Some(forked), Code::Template),
+        ]
+    );
+}
+
+#[test]
+fn an_approval_of_nothing_is_no_entry() {
+    let mut story = with_templates();
+    let entry = story.entry(
+        3,
+        None,
+        PolicyActive { templates: Some(vec![]), ..policy(2, "policy 2", Some("policy 1")) }.into(),
+    );
+    assert!(entry.to_line().is_err());
 }

@@ -1,7 +1,9 @@
 //! One meaning, one text, one digest; and no text that brings the parser down.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use cleanroom_policy::{parse_document, parse_documents, parse_policy, parse_room};
+use cleanroom_policy::{
+    Literals, TemplateApproval, parse_document, parse_documents, parse_policy, parse_room, parse_template,
+};
 use proptest::prelude::*;
 
 use crate::samples::{POLICY, REFERENCE, ROOM, SMALL_POLICY, TEMPLATE};
@@ -40,10 +42,54 @@ fn canonical_text_parses_back() {
         assert_eq!(again.canonical_json(), policy.canonical_json());
         assert_eq!((again.columns, again.release, again.noise), (policy.columns, policy.release, policy.noise));
     }
+    let template = parse_template("t.yaml", TEMPLATE).unwrap();
+    let again = parse_template("t.json", &template.canonical_json()).unwrap();
+    assert_eq!((again.digest(), again.parameters), (template.digest(), template.parameters));
+    let room = parse_room("room.yaml", &format!("{ROOM}templates: [b.yaml, a.yaml]\n")).unwrap();
+    assert_eq!(parse_room("room.json", &room.canonical_json()).unwrap().templates, room.templates);
     let room = parse_room("room.yaml", ROOM).unwrap();
     let again = parse_room("room.json", &room.canonical_json()).unwrap();
     assert_eq!(again.canonical_json(), room.canonical_json());
     assert_eq!(again.digest(), room.digest());
+}
+
+/// What is approved is the template's meaning, all of it, and no spelling.
+#[test]
+fn whatever_changes_a_template_changes_its_digest() {
+    let digest = |text: &str| parse_template("t.yaml", text).unwrap().digest();
+    let spelled =
+        TEMPLATE.replace("name: reach", "name: \"reach\" # as it was").replace("[\"8\", \"13\"]", "['13', \"8\"]");
+    assert_eq!(digest(&spelled), digest(TEMPLATE));
+    for (from, to) in [
+        ("name: reach", "name: reached"),
+        ("by one campaign", "by a campaign"),
+        ("\"13\"", "\"14\""),
+        (", values: [\"8\", \"13\"]", ""),
+        ("type: date", "type: timestamp"),
+        (">= :since", "> :since"),
+    ] {
+        assert_ne!(digest(&TEMPLATE.replace(from, to)), digest(TEMPLATE), "{to}");
+    }
+}
+
+#[test]
+fn literals_and_approvals_are_part_of_a_policy() {
+    let hex = "0123456789abcdef".repeat(4);
+    let text = SMALL_POLICY
+        .replace("[dimension]", "[dimension], literals: [b, \"1\"]")
+        .replace("[agency]", &format!("[agency], templates: [reach, 'reach@{hex}', spend]"));
+    let policy = parse_policy("p.yaml", &text).unwrap();
+    let again = parse_policy("p.json", &policy.canonical_json()).unwrap();
+    assert_eq!((&again.columns, &again.access), (&policy.columns, &policy.access));
+    let rule = policy.columns.values().find(|rule| rule.literals != Literals::Any).unwrap();
+    assert_eq!(rule.literals, Literals::Only(vec!["1".to_owned(), "b".to_owned()]));
+    let approved: Vec<String> = policy.access.templates.unwrap().iter().map(TemplateApproval::to_string).collect();
+    assert_eq!(approved, ["reach".to_owned(), format!("reach@{hex}"), "spend".to_owned()]);
+    // The default is not written out, so that policies from before it was known are what they were.
+    let any = SMALL_POLICY.replace("[dimension]", "[dimension], literals: any");
+    let digest = |text: &str| parse_policy("p.yaml", text).unwrap().digest();
+    assert_eq!(digest(&any), digest(SMALL_POLICY));
+    assert_ne!(digest(&SMALL_POLICY.replace("[dimension]", "[dimension], literals: none")), digest(SMALL_POLICY));
 }
 
 /// A policy document whose rules are drawn at random and do not contradict each other.

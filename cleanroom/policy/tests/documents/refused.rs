@@ -79,6 +79,16 @@ fn bad_policies_are_refused_with_line_and_reason() {
         ("[agency]", "[agency], queries: {per_day: 0}", 11, "at least 1"),
         ("[agency]", "[agency], templates: some", 11, "`some` is not known"),
         ("[agency]", "[agency], templates: []", 11, "is empty"),
+        ("[agency]", "[agency], templates: [Reach]", 11, "`Reach` is not a template's name"),
+        ("[agency]", "[agency], templates: [reach@abc]", 11, "`reach@abc` is not a template's name"),
+        ("[agency]", "[agency], templates: ['reach@']", 11, "is not a template's name"),
+        ("[agency]", "[agency], templates: [reach, reach]", 11, "names this twice"),
+        // Literals.
+        ("[dimension]", "[dimension], literals: some", 8, "`some` is not known as a rule for literals"),
+        ("[dimension]", "[dimension], literals: []", 8, "is empty"),
+        ("[dimension]", "[dimension], literals: [[a]]", 8, "a literal is a text"),
+        ("[0, 10]", "[0, 10], literals: none", 9, "neither `dimension` nor `filter`"),
+        ("[join, count]", "[join, count], literals: none", 7, "neither `dimension` nor `filter`"),
         // Rows and joins.
         ("release:", "rows: ' '\nrelease:", 10, "a row filter is empty"),
         ("release:", "rows:\nrelease:", 10, "`rows` has no value"),
@@ -162,6 +172,8 @@ fn bad_rooms_are_refused_with_line_and_reason() {
 fn bad_templates_are_refused_with_line_and_reason() {
     #[rustfmt::skip]
     let cases: &[Bad<'_>] = &[
+        ("type: date", "type: date, values: [soon]", 7, "`soon` is not a date"),
+        ("type: text, values: [\"8\", \"13\"]", "type: integer, values: [8, many]", 6, "`many` is not an integer"),
         ("type: date", "type: day", 7, "`day` is not known as a type"),
         ("  since:", "  Since:", 7, "`Since` is not a parameter's name"),
         (" AND day >= :since", "", 5, "parameter `since` does not occur"),

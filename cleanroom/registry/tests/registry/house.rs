@@ -134,6 +134,8 @@ pub(crate) fn intent(query_id: &QueryId) -> Intent {
         room: room_name(),
         analyst: agency(),
         sql: SQL.to_owned(),
+        template: None,
+        params: None,
         plan: "Aggregate".to_owned(),
         policies: vec![(purchases(), policy(1, 25).digest())],
         tables: vec![(purchases(), 1)],
@@ -141,7 +143,14 @@ pub(crate) fn intent(query_id: &QueryId) -> Intent {
 }
 
 pub(crate) fn attempt(query_id: &QueryId) -> Attempt {
-    Attempt { query_id: query_id.clone(), room: room_name(), analyst: agency(), sql: SQL.to_owned() }
+    Attempt {
+        query_id: query_id.clone(),
+        room: room_name(),
+        analyst: agency(),
+        sql: SQL.to_owned(),
+        template: None,
+        params: None,
+    }
 }
 
 /// An outcome of any status.

@@ -7,4 +7,5 @@ mod house;
 mod killed;
 mod questions;
 mod recovery;
+mod templates;
 mod tokens;

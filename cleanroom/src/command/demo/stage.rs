@@ -1,10 +1,11 @@
 //! What the demonstration shows, and whether it went as told.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use cleanroom_keys::{RoomKey, TerminalProgress, TokenizeOptions, tokenize};
 use cleanroom_registry::QueryId;
-use cleanroom_vault::Request;
+use cleanroom_vault::{Question, Request};
 use serde_json::Value;
 
 use crate::answer::Answer;
@@ -115,7 +116,8 @@ impl Stage {
             room: session.room.name.clone(),
             receiver: analyst.clone(),
             analyst,
-            sql: sql.to_owned(),
+            question: Question::Sql(sql.to_owned()),
+            params: BTreeMap::new(),
             dry_run: false,
         };
         let decision = session.vault.answer(request).await?;

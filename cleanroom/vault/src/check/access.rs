@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cleanroom_policy::{Require, SmallGroups};
+use cleanroom_policy::{Require, SmallGroups, TemplateApproval};
 
 use super::label::Instance;
 use super::{Checker, Rows};
@@ -32,6 +32,9 @@ impl Checker<'_> {
                 "access.receivers",
             );
         }
+        if let Some(named) = &access.templates {
+            self.check_template(facts, named)?;
+        }
         let release = &policy.release;
         let wanted = [
             (policy.noise.is_some(), "noise", "noise"),
@@ -44,7 +47,6 @@ impl Checker<'_> {
                 "release.dominance",
                 "dominance of more than one unit",
             ),
-            (access.templates.is_some(), "access.templates", "a list of templates"),
         ];
         for (asked, rule, what) in wanted {
             if asked {
@@ -59,6 +61,37 @@ impl Checker<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The question came through a template whose content the owner approved. Whoever changes a template, or puts another
+    /// under its name, makes one that nobody has approved.
+    fn check_template(&self, facts: &Arc<TableFacts>, named: &BTreeSet<TemplateApproval>) -> Result<(), Refusal> {
+        let through = |approval: &TemplateApproval| {
+            self.through.is_some_and(|template| {
+                approval.name == template.name && approval.digest.as_ref() == Some(&template.digest)
+            })
+        };
+        if facts.approved.iter().any(through) {
+            return Ok(());
+        }
+        let names: BTreeSet<&str> = named.iter().map(|approval| approval.name.as_str()).collect();
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        let refusal = match self.through {
+            Some(template) if named.iter().any(|approval| approval.name == template.name) => Refusal::new(
+                Code::TemplateRequired,
+                format!(
+                    "the template `{}` is not the one that the policy of `{}` approves; it was changed since",
+                    template.name, facts.name
+                ),
+            )
+            .suggest("the owner approves it as it is now with a higher version of the policy"),
+            _ => Refusal::new(
+                Code::TemplateRequired,
+                format!("`{}` is answered through approved templates only", facts.name),
+            )
+            .suggest(format!("ask through one of: {names}")),
+        };
+        Err(refusal.rule(Rule::of(&facts.policy, "access.templates")).about(facts.name.table()))
     }
 
     /// Joins that a policy requires before anything of its table is released.

@@ -12,6 +12,7 @@ mod functions;
 mod grouping;
 mod join;
 mod label;
+mod literals;
 mod open;
 mod per_unit;
 mod rows;
@@ -23,6 +24,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cleanroom_policy::{AnalystTables, PartnerName, Policy, Use};
+use cleanroom_registry::TemplateUse;
 use datafusion::common::Column;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan};
@@ -52,17 +54,19 @@ pub(crate) struct CheckedQuery {
     pub(crate) notes: Vec<String>,
 }
 
-/// Checks a planner's plan for `analyst`, whose answer goes to `receiver`.
+/// Checks a planner's plan for `analyst`, whose answer goes to `receiver`, and whose question came `through` a template.
 pub(crate) fn check(
     room: &RoomFacts,
     analyst: &PartnerName,
     receiver: &PartnerName,
+    through: Option<&TemplateUse>,
     plan: &LogicalPlan,
 ) -> Result<CheckedQuery, Refusal> {
     size::check_size(plan)?;
     let mut checker = Checker {
         analyst,
         receiver,
+        through,
         instances: Vec::new(),
         releases: Vec::new(),
         own_once: BTreeSet::new(),
@@ -73,6 +77,7 @@ pub(crate) fn check(
         Relation::Open(plan) | Relation::Reference(Reference { plan, .. }) => plan,
         Relation::Rows(rows) => return Err(checker.rows_would_leave(&rows)),
     };
+    literals::check_literals(plan)?;
     let mut tables: Vec<Arc<TableFacts>> = Vec::new();
     for facts in &checker.instances {
         if !tables.iter().any(|known| known.name == facts.name) {
@@ -122,6 +127,8 @@ struct Reference {
 struct Checker<'a> {
     analyst: &'a PartnerName,
     receiver: &'a PartnerName,
+    /// The template that the question came through.
+    through: Option<&'a TemplateUse>,
     /// Tables by their place in the query.
     instances: Vec<Arc<TableFacts>>,
     releases: Vec<ReleasePoint>,
