@@ -10,7 +10,8 @@ use cleanroom_policy::ParameterValue;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{
     self, Distinct, Expr, FunctionArgumentClause, FunctionArguments, GroupByExpr, Join, JoinConstraint, JoinOperator,
-    LimitClause, ObjectName, Query, Select, SelectFlavor, SetExpr, TableFactor, Visit, Visitor,
+    LimitClause, ObjectName, Query, Select, SelectFlavor, SetExpr, SetOperator, SetQuantifier, TableFactor, Visit,
+    Visitor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
@@ -273,6 +274,13 @@ fn check_query(query: &Query) -> Result<(), Refusal> {
     refuse_if(settings.is_some(), "SETTINGS")?;
     refuse_if(format_clause.is_some(), "FORMAT")?;
     refuse_if(!pipe_operators.is_empty(), "|> operator")?;
+    if let SetExpr::SetOperation { op: SetOperator::Except | SetOperator::Intersect, set_quantifier, .. } =
+        body.as_ref()
+    {
+        // The planner would take them for their distinct forms.
+        let all = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+        refuse_if(all, "ALL after EXCEPT or INTERSECT")?;
+    }
     match body.as_ref() {
         SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::SetOperation { .. } | SetExpr::Values(_) => Ok(()),
         SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => Err(not_select()),

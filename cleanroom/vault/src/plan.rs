@@ -124,5 +124,5 @@ fn refused(error: DataFusionError) -> Refusal {
 
 pub(crate) fn duplicate() -> Refusal {
     Refusal::new(Code::DuplicateOutput, "two output columns have the same name")
-        .suggest("give each a name of its own with AS")
+        .suggest("give each a name of its own with AS; of several subqueries in GROUP BY or FILTER, name each as a column of a subquery first")
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use cleanroom_policy::{Require, SmallGroups, TemplateApproval};
 
-use super::label::Instance;
 use super::{Checker, Rows};
 use crate::facts::TableFacts;
 use crate::refusal::{Code, Refusal, Rule};
@@ -96,11 +95,15 @@ impl Checker<'_> {
 
     /// Joins that a policy requires before anything of its table is released.
     pub(super) fn check_required(&self, rows: &Rows) -> Result<(), Refusal> {
-        let all: BTreeSet<Instance> = rows.places();
-        for instance in &all {
-            let facts = self.facts(*instance)?;
-            let others =
-                || all.iter().filter_map(|other| self.instances.get(*other)).filter(|other| other.name != facts.name);
+        let always = rows.always();
+        for (place, beside) in rows.slots.iter().flat_map(|slot| slot.places.iter().map(|place| (*place, &slot.beside)))
+        {
+            let facts = self.facts(place)?;
+            // Those that need not match, or do not, are not joined with it.
+            let others = || {
+                let joined = always.iter().chain(beside).filter_map(|other| self.instances.get(*other));
+                joined.filter(|other| other.name != facts.name)
+            };
             let (met, what) = match facts.policy.joins.require {
                 Require::None => (true, ""),
                 Require::Any => (others().next().is_some(), "another protected table"),

@@ -14,7 +14,7 @@ use super::grouping::{self, Sets};
 use super::label::{Instance, Kind, Label, Measure};
 use super::per_unit::{self, Hidden, How, Part, under};
 use super::rows::{MatchCheck, Presence, Rows};
-use super::{Checker, Reference, Relation, filtered, flag, functions, internal, under_name};
+use super::{Checker, Reference, Relation, flag, functions, internal, under_name};
 use crate::fixed;
 use crate::refusal::{Code, Refusal, Rule};
 use crate::source::ReleasedScan;
@@ -235,10 +235,11 @@ impl Checker<'_> {
                 }
                 Presence::Matched(marker) if !flagged.contains(marker) => (marker, FloorKind::Matched),
                 Presence::Matched(marker) => {
-                    let plan = filtered(rows.plan.clone(), Expr::Column(marker.clone()).is_not_null())?;
-                    (marker, FloorKind::Flagged(Box::new(MatchCheck { plan, unit: rows.unit.clone(), least })))
+                    (marker, FloorKind::Flagged(Box::new(flag::match_check(rows, marker, least)?)))
                 }
-                Presence::Branch { column, union } if tagged.contains(union) => (column, FloorKind::Tagged),
+                Presence::Branch { column, union: Some(union) } if tagged.contains(union) => {
+                    (column, FloorKind::Tagged)
+                }
                 Presence::Branch { column, union: _ } => (column, FloorKind::Branch),
             };
             floors.push(Floor { marker: marker.clone(), least, kind, places: slot.places.clone() });
@@ -311,10 +312,12 @@ impl Checker<'_> {
                     filter.clone(),
                     scope,
                     if kind == CellKind::Sum { Zero::AddsNothing } else { Zero::Counts },
-                ) && functions::literal(constant).is_some_and(|value| !value.is_null())
+                ) && functions::literal(constant)
+                    .is_some_and(|value| !value.is_null() && value.data_type().is_numeric())
                 {
                     self.count_granted(rows)?;
-                    Ok(cell(kind, constant.clone(), filter))
+                    let (total, _constant) = expression::expression(constant, scope)?;
+                    Ok(cell(kind, total, filter))
                 } else {
                     let (total, label) = expression::expression(argument, scope)?;
                     let Some(measure) = &label.measure else {
@@ -416,6 +419,13 @@ impl Checker<'_> {
         Ok(())
     }
 
+    /// A place of the rows for what no column of a table names; the analyst's own where there is one.
+    fn one_place(&self, rows: &Rows) -> Option<Instance> {
+        let places = rows.places();
+        let own = |place: &&Instance| self.instances.get(**place).is_some_and(|facts| facts.owner() == self.analyst);
+        places.iter().find(own).or(places.first()).copied()
+    }
+
     /// GROUP BY with the unit: one row for each unit (and further columns), still protected.
     fn per_unit(
         &mut self,
@@ -486,6 +496,7 @@ impl Checker<'_> {
             fanned_out,
             per_unit: true,
             single: key_only || rows.single,
+            multiplying: if key_only { Vec::new() } else { rows.multiplying.clone() },
             repeated: rows.repeated && !key_only,
             ..rows
         }))
@@ -532,8 +543,9 @@ impl Checker<'_> {
                 // the one who has. A count of all of a unit's rows is at least 1.
                 let never_zero = filter.is_none()
                     && !call.params.distinct
-                    && (label.is_key() || (label.kind == Kind::Constant && functions::literal(argument).is_some()));
-                let measure = never_zero.then(|| rows.places().first().copied()).flatten().map(|instance| Measure {
+                    && ((label.is_key() && !label.optional)
+                        || (label.kind == Kind::Constant && functions::literal(argument).is_some()));
+                let measure = never_zero.then(|| self.one_place(rows)).flatten().map(|instance| Measure {
                     instance,
                     functions: BTreeSet::from([MeasureFunction::Sum, MeasureFunction::Avg, MeasureFunction::Count]),
                     zero_else: false,

@@ -5,12 +5,14 @@
 
 use std::collections::BTreeSet;
 
+use datafusion::common::Column;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Case, Expr};
 
 use super::expression::Scope;
 use super::label::{Instance, MatchFlag};
 use super::rows::{MatchCheck, Presence, Rows};
+use super::union::tells_apart;
 use super::{Checker, filtered};
 use crate::refusal::Refusal;
 
@@ -31,11 +33,17 @@ pub(super) fn match_flag(expr: &Expr, scope: &Scope<'_>) -> Option<MatchFlag> {
             let flag = match_flag(when, scope)?;
             flag.when?;
             let Expr::Literal(then, _metadata) = then.as_ref() else { return None };
-            let tells = match else_expr.as_deref() {
-                None => !then.is_null(),
-                Some(Expr::Literal(otherwise, _metadata)) => otherwise != then,
-                Some(_) => false,
-            };
+            let tells = tells_apart(then)
+                && match else_expr.as_deref() {
+                    None => true,
+                    Some(Expr::Literal(otherwise, _metadata)) => {
+                        otherwise.is_null()
+                            || (tells_apart(otherwise)
+                                && otherwise.data_type() == then.data_type()
+                                && otherwise != then)
+                    }
+                    Some(_) => false,
+                };
             tells.then_some(MatchFlag { when: None, ..flag })
         }
         // Anything else may tell more, or less.
@@ -81,8 +89,8 @@ impl Checker<'_> {
             if !matched {
                 let marked = rows.slots.iter().filter(|slot| marks(&slot.presence, &marker));
                 let least = self.floor_of(&marked.flat_map(|slot| slot.places.iter().copied()).collect())?;
-                let plan = filtered(rows.plan.clone(), Expr::Column(marker.clone()).is_not_null())?;
-                rows.checks.push(MatchCheck { plan, unit: rows.unit.clone(), least });
+                let check = match_check(&rows, &marker, least)?;
+                rows.checks.push(check);
             }
             for slot in rows.slots.iter_mut().filter(|slot| marks(&slot.presence, &marker)) {
                 slot.presence = if *matched { Presence::Always } else { Presence::Never };
@@ -97,6 +105,24 @@ impl Checker<'_> {
     }
 }
 
-fn marks(presence: &Presence, marker: &datafusion::common::Column) -> bool {
+/// The rows in which the tables of a marker stand, and with them others that found them: rows of theirs alone, as a FULL
+/// join has them, match nobody.
+pub(super) fn match_check(rows: &Rows, marker: &Column, least: u64) -> Result<MatchCheck, Refusal> {
+    let mut matching = Expr::Column(marker.clone()).is_not_null();
+    if !rows.slots.iter().any(|slot| matches!(slot.presence, Presence::Always | Presence::Never)) {
+        let others = rows.slots.iter().filter_map(|slot| match &slot.presence {
+            Presence::Matched(column) | Presence::Branch { column, union: _ } if column != marker => {
+                Some(Expr::Column(column.clone()).is_not_null())
+            }
+            Presence::Matched(_) | Presence::Branch { .. } | Presence::Always | Presence::Never => None,
+        });
+        if let Some(others) = others.reduce(Expr::or) {
+            matching = matching.and(others);
+        }
+    }
+    Ok(MatchCheck { plan: filtered(rows.plan.clone(), matching)?, unit: rows.unit.clone(), least })
+}
+
+fn marks(presence: &Presence, marker: &Column) -> bool {
     matches!(presence, Presence::Matched(column) if column == marker)
 }

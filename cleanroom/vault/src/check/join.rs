@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cleanroom_policy::{JoinKind, Policy, TableName, TablePattern, Use};
-use datafusion::common::{Column, DFSchema, JoinType, NullEquality};
+use datafusion::common::{Column, DFSchema, JoinConstraint, JoinType, NullEquality};
 use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder, when};
 
 use super::expression::{self, Scope};
 use super::label::{Instance, Kind, Label, MatchFlag};
 use super::per_unit::{self, Hidden};
 use super::rows::{MatchCheck, Presence, Rows, Slot};
-use super::{Checker, Reference, Relation, internal};
+use super::{Checker, MAX_MULTIPLIED, Reference, Relation, internal};
 use crate::facts::TableFacts;
 use crate::refusal::{Code, Refusal, Rule};
 
@@ -77,6 +77,15 @@ impl Checker<'_> {
 
     fn rows_join(&mut self, join: &Join, left: Rows, right: Rows) -> Result<Relation, Refusal> {
         let kind = self.kind_of(join, left.places().iter().chain(&right.places()))?;
+        if join.join_constraint == JoinConstraint::Using && matches!(join.join_type, JoinType::Right | JoinType::Full) {
+            // The planner takes the bare name for the left side's column, which is NULL where only the right one stands.
+            return Err(Refusal::new(
+                Code::NotAvailable,
+                "USING in a RIGHT or FULL join over protected rows is not answered",
+            )
+            .about("USING")
+            .suggest("write ON left.key = right.key, and name the table of every key"));
+        }
         let both: Vec<Label> = left.labels.iter().chain(&right.labels).cloned().collect();
         let schema = joined_schema(join)?;
         let (on, filter) = self.with_scope(&schema, &both, |scope| key_conditions(join, scope))?;
@@ -128,6 +137,7 @@ impl Checker<'_> {
             labels: [labels(&left, left_optional), labels(&right, right_optional)].concat(),
             unit: if left_optional && !right_optional { right.unit.clone() } else { left.unit.clone() },
             slots: [slots(&left, left_optional), slots(&right, right_optional)].concat(),
+            multiplying: self.multiplied(&left, &right)?,
             row_ids: [left.row_ids, right.row_ids].concat(),
             checks: [left.checks, right.checks].concat(),
             fanned_out: left.fanned_out.or(right.fanned_out),
@@ -189,6 +199,7 @@ impl Checker<'_> {
         let mut checks = [left.checks.clone(), right.checks.clone()].concat();
         slots.extend(dropped.slots.iter().map(|slot| Slot {
             places: slot.places.clone(),
+            beside: slot.beside.clone(),
             presence: if anti { Presence::Never } else { slot.presence.clone() },
         }));
         if anti {
@@ -242,6 +253,7 @@ impl Checker<'_> {
             plan,
             slots: [kept.slots.clone(), units.slots].concat(),
             checks: [kept.checks.clone(), units.checks].concat(),
+            multiplying: kept.multiplying.clone(),
             per_unit: false,
             repeated,
             ..kept
@@ -284,7 +296,11 @@ impl Checker<'_> {
         };
         let mut rows = left.renamed(plan, |column| Column::new_unqualified(&column.name));
         rows.labels.push(flag);
-        rows.slots.push(Slot { places: right.places(), presence: Presence::Matched(Column::new_unqualified(marker)) });
+        rows.slots.push(Slot {
+            beside: BTreeSet::new(),
+            places: right.places(),
+            presence: Presence::Matched(Column::new_unqualified(marker)),
+        });
         rows.checks.extend(right.checks);
         Ok(Rows { per_unit: false, repeated, ..rows })
     }
@@ -417,7 +433,7 @@ impl Checker<'_> {
     }
 
     /// Both owners' lists of tables that theirs may be joined with; one owner's tables are never kept apart by them.
-    fn check_partners(&self, left: &Rows, right: &Rows) -> Result<(), Refusal> {
+    pub(super) fn check_partners(&self, left: &Rows, right: &Rows) -> Result<(), Refusal> {
         for one in &left.places() {
             for other in &right.places() {
                 let (one, other) = (self.facts(*one)?, self.facts(*other)?);
@@ -453,6 +469,28 @@ impl Checker<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// Places whose rows multiply once two relations are joined; a unit's one row does not.
+    fn multiplied(&self, left: &Rows, right: &Rows) -> Result<Vec<Instance>, Refusal> {
+        let multiplying: Vec<Instance> =
+            [left, right].iter().flat_map(|rows| rows.multiplying.iter().copied()).collect();
+        for place in &multiplying {
+            let name = &self.facts(*place)?.name;
+            let mut same = 0;
+            for other in &multiplying {
+                same += usize::from(self.facts(*other)?.name == *name);
+            }
+            if same > MAX_MULTIPLIED {
+                return Err(Refusal::new(
+                    Code::TooLarge,
+                    format!("rows of `{name}` are joined with themselves more than {} times", MAX_MULTIPLIED - 1),
+                )
+                .about(name.table())
+                .suggest("aggregate each to one row a unit first: SELECT key, ... GROUP BY key"));
+            }
+        }
+        Ok(multiplying)
     }
 
     /// Whether a table of the analyst's own, or of another owner, stands in the rows.

@@ -104,7 +104,7 @@ impl Label {
             kind @ (Kind::Key(_) | Kind::Value) => kind,
         };
         let from = self.from.union(places).copied().collect();
-        Self { kind, optional: true, from, matched: None, ..self }
+        Self { kind, optional: true, from, matched: None, branch_of: None, ..self }
     }
 
     /// The label of something computed from all of `parts`.

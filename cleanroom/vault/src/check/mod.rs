@@ -39,9 +39,12 @@ use crate::source::{CheckedScan, PolicyTable};
 use expression::Scope;
 use label::{Instance, Kind, Label, Measure, Origin};
 
-/// Most places of one protected table in a statement: joined with itself again and again, the rows of one unit multiply
-/// until they can be seen in the time an answer takes.
-const MAX_PLACES: usize = 4;
+/// Most places of one protected table in a statement.
+const MAX_PLACES: usize = 8;
+
+/// Most places of one protected table whose rows multiply with each other: joined with itself again and again, the rows of
+/// one unit become so many that they can be seen in the time an answer takes.
+const MAX_MULTIPLIED: usize = 2;
 
 /// A plan that may be executed: release points over protected rows, and what is made of their results.
 pub(crate) struct CheckedQuery {
@@ -110,6 +113,7 @@ fn asks_distinct(plan: &LogicalPlan, analyst: &PartnerName) -> Result<bool, Refu
 }
 
 /// What a node of the plan yields.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is moved")]
 enum Relation {
     Rows(Rows),
     Reference(Reference),
@@ -238,12 +242,18 @@ impl Checker<'_> {
             plan,
             labels,
             unit: Column::new_unqualified(hidden),
-            slots: vec![Slot { places: BTreeSet::from([instance]), presence: Presence::Always }],
+            slots: vec![Slot {
+                places: BTreeSet::from([instance]),
+                presence: Presence::Always,
+                beside: BTreeSet::new(),
+            }],
             row_ids: vec![RowId { column: Column::new_unqualified(row_id), own: facts.owner() == self.analyst }],
             checks: Vec::new(),
             fanned_out: None,
             per_unit: false,
-            single: facts.one_row_a_unit(),
+            // Of another owner's rows nothing that they hold may decide.
+            single: facts.owner() == self.analyst && facts.one_row_a_unit(),
+            multiplying: vec![instance],
             repeated: false,
         }))
     }

@@ -29,8 +29,10 @@ pub(crate) struct Rows {
     pub(super) fanned_out: Option<String>,
     /// One row stands for one unit (and further columns), and holds its key.
     pub(super) per_unit: bool,
-    /// A unit has at most one row.
+    /// A unit has at most one row: because the query says so or, of the analyst's own tables, because they are so.
     pub(super) single: bool,
+    /// Places whose rows multiply with those of whatever is joined.
+    pub(super) multiplying: Vec<Instance>,
     /// The analyst's own rows may repeat another owner's: each of those counts once in a group then, or an analyst who gives
     /// person k some 2^k rows reads everybody's presence out of one sum.
     pub(crate) repeated: bool,
@@ -41,6 +43,8 @@ pub(crate) struct Rows {
 pub(crate) struct Slot {
     pub(crate) places: BTreeSet<Instance>,
     pub(crate) presence: Presence,
+    /// Other places that stood in every row of the branch of a UNION that it comes from.
+    pub(crate) beside: BTreeSet<Instance>,
 }
 
 /// In which rows a slot's tables stand.
@@ -53,8 +57,9 @@ pub(crate) enum Presence {
     /// In those where the column is not NULL: one branch of a UNION ALL.
     Branch {
         column: Column,
-        /// Which UNION of the query.
-        union: usize,
+        /// Which UNION of the query, where the tables stand in every row of their branch: a group that is known to be of
+        /// another branch can do without them.
+        union: Option<usize>,
     },
     /// In none: the rows are those without a match.
     Never,
@@ -100,6 +105,12 @@ impl Rows {
         self.slots.iter().flat_map(|slot| slot.places.iter().copied()).collect()
     }
 
+    /// Places whose units stand in every row.
+    pub(super) fn always(&self) -> BTreeSet<Instance> {
+        let always = self.slots.iter().filter(|slot| matches!(slot.presence, Presence::Always));
+        always.flat_map(|slot| slot.places.iter().copied()).collect()
+    }
+
     /// The hidden columns, each once.
     pub(super) fn hidden(&self) -> Vec<&Column> {
         let markers = self.slots.iter().filter_map(|slot| slot.presence.column());
@@ -138,9 +149,11 @@ impl Rows {
     pub(super) fn optional_slots(&self) -> Vec<Slot> {
         let optional = |slot: &Slot| Slot {
             places: slot.places.clone(),
+            beside: slot.beside.clone(),
             presence: match &slot.presence {
-                Presence::Always => Presence::Matched(self.unit.clone()),
-                other @ (Presence::Matched(_) | Presence::Branch { .. } | Presence::Never) => other.clone(),
+                // Those without a match stand in where the rows do, and not where these found no match themselves.
+                Presence::Always | Presence::Never => Presence::Matched(self.unit.clone()),
+                other @ (Presence::Matched(_) | Presence::Branch { .. }) => other.clone(),
             },
         };
         self.slots.iter().map(optional).collect()

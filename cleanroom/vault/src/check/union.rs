@@ -37,6 +37,11 @@ impl Checker<'_> {
 
     fn rows_union(&mut self, union: &Union, plan: &LogicalPlan, branches: Vec<Rows>) -> Result<Rows, Refusal> {
         self.check_united(&branches)?;
+        for (index, one) in branches.iter().enumerate() {
+            for other in branches.iter().skip(index + 1) {
+                self.check_partners(one, other)?;
+            }
+        }
         let number = self.fresh();
         let labels = self.united_labels(union, plan, &branches, number)?;
         // Each branch meets the floors by itself, also where two read one table: a branch of one unit beside one of all would
@@ -95,9 +100,23 @@ impl Checker<'_> {
         let slots = slots
             .iter()
             .enumerate()
-            .map(|(slot, (_branch, it))| Slot {
+            .map(|(slot, (branch, it))| Slot {
                 places: it.places.clone(),
-                presence: Presence::Branch { column: Column::new_unqualified(marker(slot)), union: number },
+                presence: Presence::Branch {
+                    column: Column::new_unqualified(marker(slot)),
+                    union: match it.presence {
+                        Presence::Always | Presence::Never => Some(number),
+                        // Of its own branch too it may be absent, which no tag tells.
+                        Presence::Matched(_) | Presence::Branch { .. } => None,
+                    },
+                },
+                beside: branches
+                    .get(*branch)
+                    .map(Rows::always)
+                    .unwrap_or_default()
+                    .union(&it.beside)
+                    .copied()
+                    .collect(),
             })
             .collect();
         Ok(Rows {
@@ -113,31 +132,32 @@ impl Checker<'_> {
             fanned_out: branches.iter().find_map(|branch| branch.fanned_out.clone()),
             per_unit: branches.iter().all(|branch| branch.per_unit),
             single: false,
+            multiplying: branches
+                .iter()
+                .map(|branch| &branch.multiplying)
+                .max_by_key(|multiplying| multiplying.len())
+                .cloned()
+                .unwrap_or_default(),
             repeated: branches.iter().any(|branch| branch.repeated),
         })
     }
 
-    /// Rows of several owners in one column: one owner's large values would hide that another's are held by one unit.
+    /// Under a dominance rule rows are not united: one branch's many or large values would hide that another's are held by
+    /// one unit.
     fn check_united(&self, branches: &[Rows]) -> Result<(), Refusal> {
-        let mut owners = BTreeSet::new();
-        let mut ruled = None;
         for place in branches.iter().flat_map(Rows::places) {
             let facts = self.facts(place)?;
-            owners.insert(facts.owner());
             if facts.policy.release.dominance.is_some() {
-                ruled = Some(facts);
+                return Err(Refusal::new(
+                    Code::Clause,
+                    format!("under the dominance rule of `{}` its rows are not united with others", facts.name),
+                )
+                .about("UNION")
+                .rule(Rule::of(&facts.policy, "release.dominance"))
+                .suggest("aggregate each of them, and unite the results"));
             }
         }
-        match ruled {
-            Some(facts) if owners.len() > 1 => Err(Refusal::new(
-                Code::Clause,
-                format!("under the dominance rule of `{}` its rows are not united with another owner's", facts.name),
-            )
-            .about("UNION")
-            .rule(Rule::of(&facts.policy, "release.dominance"))
-            .suggest("aggregate each owner's rows, and unite the results")),
-            Some(_) | None => Ok(()),
-        }
+        Ok(())
     }
 
     fn united_labels(
@@ -174,7 +194,8 @@ impl Checker<'_> {
                         union.inputs.iter().map(|input| literal_at(input, column)).collect();
                     let tells = literals.is_some_and(|literals| {
                         literals.iter().enumerate().all(|(index, one)| {
-                            !one.is_null() && literals.iter().skip(index + 1).all(|other| other != one)
+                            one.data_type() == *plan.schema().field(column).data_type()
+                                && literals.iter().skip(index + 1).all(|other| other != one)
                         })
                     });
                     label.branch_of = tells.then_some(number);
@@ -209,11 +230,20 @@ impl Checker<'_> {
     }
 }
 
-/// The literal that a plan has in all rows of a column.
+/// The literal that a plan has in all rows of a column, bare and of a type in which no two literals are equal that are
+/// written differently.
 fn literal_at(plan: &LogicalPlan, column: usize) -> Option<ScalarValue> {
     match plan {
-        LogicalPlan::Projection(projection) => super::functions::literal(projection.expr.get(column)?).cloned(),
+        LogicalPlan::Projection(projection) => match projection.expr.get(column)?.clone().unalias() {
+            Expr::Literal(value, _metadata) if tells_apart(&value) => Some(value),
+            _ => None,
+        },
         LogicalPlan::SubqueryAlias(alias) => literal_at(&alias.input, column),
         _ => None,
     }
+}
+
+/// Literals whose own equality is that of the engine's groups.
+pub(super) fn tells_apart(value: &ScalarValue) -> bool {
+    matches!(value, ScalarValue::Utf8(Some(_)) | ScalarValue::Int64(Some(_)) | ScalarValue::Boolean(Some(_)))
 }

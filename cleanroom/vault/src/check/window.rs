@@ -235,6 +235,9 @@ fn refused(name: &str, what: &str) -> Refusal {
 
 /// A frame of whole partitions and rows: distances in values could overflow on some row.
 fn check_frame(frame: &WindowFrame, name: &str) -> Result<(), Refusal> {
+    if rank(&frame.start_bound) > rank(&frame.end_bound) {
+        return Err(refused(name, "has a frame that ends before it starts"));
+    }
     for bound in [&frame.start_bound, &frame.end_bound] {
         let fits = match bound {
             WindowFrameBound::CurrentRow => true,
@@ -247,6 +250,21 @@ fn check_frame(frame: &WindowFrame, name: &str) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Where a bound lies: rows before the current one are negative.
+fn rank(bound: &WindowFrameBound) -> i128 {
+    let distance = |value: &ScalarValue| match value {
+        ScalarValue::UInt64(Some(value)) => i128::from(*value),
+        ScalarValue::Int64(Some(value)) => i128::from(*value),
+        // Unbounded; anything else is refused for what it is.
+        _ => i128::from(u64::MAX) + 1,
+    };
+    match bound {
+        WindowFrameBound::Preceding(value) => -distance(value),
+        WindowFrameBound::CurrentRow => 0,
+        WindowFrameBound::Following(value) => distance(value),
+    }
 }
 
 fn small(value: &ScalarValue) -> bool {
