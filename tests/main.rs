@@ -5,5 +5,6 @@ mod attacks;
 mod examples;
 mod journey;
 mod policies;
+mod questions;
 mod server;
 mod support;

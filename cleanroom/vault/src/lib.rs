@@ -13,6 +13,7 @@ mod deep;
 mod execute;
 mod facts;
 mod fixed;
+mod guide;
 mod ingest;
 #[cfg(test)]
 mod pages;
@@ -24,10 +25,12 @@ mod release;
 mod released;
 mod snapshot;
 mod source;
+mod suggest;
 mod vault;
 
 pub use cleanroom_registry::QueryId;
 pub use deep::WORKER_STACK;
+pub use guide::Guide;
 pub use ingest::{Format, IngestError, IngestRequest, IngestSource, Ingested, Place};
 pub use refusal::{Code, Failure, Refusal, Rule, Span};
 pub use released::{Decision, OutputColumn, Priced, Released};

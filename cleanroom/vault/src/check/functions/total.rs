@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
-use datafusion::functions::core::expr_fn::nullif;
+use datafusion::functions::math::expr_fn::abs;
 use datafusion::logical_expr::expr::{ScalarFunction, TryCast};
 use datafusion::logical_expr::{Expr, ScalarUDF, lit, when};
 
@@ -70,7 +70,9 @@ pub(crate) fn total(
             if let [base, exponent] = args.as_mut_slice()
                 && constant(exponent).is_none_or(|value| negative(&value))
             {
-                *base = nullif(std::mem::take(base), lit(0.0_f64));
+                // By its size, as -0.0 is another number than 0.0 where the engine compares.
+                let given = std::mem::take(base);
+                *base = when(abs(given.clone()).gt(lit(0.0_f64)), given).end().map_err(|_detail| unfit())?;
             }
             call(args)
         }
@@ -102,6 +104,9 @@ fn limited(args: Vec<Expr>, types: &[DataType], holds: fn(Expr, Expr) -> Expr) -
     args.into_iter()
         .zip(types)
         .map(|(value, data_type)| {
+            // The engine cannot write a 10 in a decimal of fractions alone.
+            let (value, data_type) =
+                if data_type.is_decimal() { (float(value), &DataType::Float64) } else { (value, data_type) };
             let zero = ScalarValue::new_zero(data_type).map_err(|_detail| unfit())?;
             when(holds(value.clone(), literal(zero)), value).end().map_err(|_detail| unfit())
         })
