@@ -25,6 +25,7 @@ use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Pr
 
 pub(crate) use aggregate::{Cell, CellKind, ReleasePoint};
 pub(crate) use distinct::OwnDistinct;
+pub(crate) use functions::truncated;
 pub(crate) use lineage::narrowing;
 
 use crate::facts::{RoomFacts, TableFacts};
