@@ -7,5 +7,6 @@ mod examples;
 mod journey;
 mod killed;
 mod policies;
+mod questions;
 mod server;
 mod support;

@@ -22,6 +22,7 @@ use crate::question::Asked;
 use crate::refusal::{Code, Failure, Refusal, Rule};
 use crate::release;
 use crate::released::{Decision, OutputColumn, Priced, Released};
+use crate::suggest;
 use crate::vault::{Inner, Request, Unavailable};
 
 pub(crate) async fn answer(vault: &Inner, request: Request) -> Result<Decision, Unavailable> {
@@ -97,12 +98,19 @@ async fn decide(
     let (sql, template, facts) = (asked.sql.clone(), asked.template.clone(), Arc::clone(room));
     let (analyst, receiver) = (request.analyst.clone(), request.receiver.clone());
     let checked = deep::run(move || {
-        let query = ParsedQuery::parse(&sql)?.bind(&values)?;
-        let (plan, text) = plan::plan(&facts, query)?;
-        text.located(
-            check::check(&facts, &analyst, &receiver, template.as_ref(), &plan)
-                .and_then(|checked| check_names(&plan).map(|()| checked)),
-        )
+        let decided = |sql: &str| {
+            let query = ParsedQuery::parse(sql)?.bind(&values)?;
+            let (plan, text) = plan::plan(&facts, query)?;
+            text.located(
+                check::check(&facts, &analyst, &receiver, template.as_ref(), &plan)
+                    .and_then(|checked| check_names(&plan).map(|()| checked)),
+            )
+        };
+        decided(&sql).map_err(|refusal| match template {
+            // Whoever uses a template does not write it.
+            Some(_) => refusal,
+            None => suggest::nearest(&facts, &sql, refusal, |sql| decided(sql).is_ok()),
+        })
     });
     let checked = match tokio::time::timeout(vault.options.query_timeout, checked).await {
         Ok(Ok(Ok(checked))) => checked,

@@ -12,7 +12,6 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, DFSchema, Result, TableReference, plan_datafusion_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::SessionState;
-use datafusion::functions::datetime::expr_fn::date_trunc;
 use datafusion::functions::math::expr_fn::{abs, round};
 use datafusion::functions_aggregate::expr_fn::{count, count_distinct, max, sum};
 use datafusion::logical_expr::{
@@ -22,7 +21,7 @@ use datafusion::optimizer::Optimizer;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 
 use crate::check::{self, CellKind, CheckedQuery, Floor, FloorKind, MatchCheck, ReleasePoint};
 use crate::facts::TableFacts;
@@ -352,7 +351,9 @@ fn snapshot_scan(
 fn as_granted(value: Expr, data_type: &DataType, rule: &ColumnRule) -> Result<Expr> {
     let mut value = value;
     if let Some(grain) = rule.grain {
-        value = fixed::try_cast(date_trunc(lit(word_of(grain)), value), data_type.clone());
+        // The engine's own raises on the years that are no times in nanoseconds.
+        let moment = fixed::try_cast(value, DataType::Timestamp(TimeUnit::Microsecond, None));
+        value = fixed::try_cast(check::truncated(lit(word_of(grain)), moment), data_type.clone());
     }
     if rule.uses.contains(&Use::Measure) {
         if let Some(Bounds::Range { low, high }) = rule.bounds {

@@ -188,6 +188,13 @@ impl Refusal {
         self
     }
 
+    /// Adds a statement that is accepted instead.
+    pub(crate) fn instead(mut self, sql: &str) -> Self {
+        let advice = self.reason.suggestion.take().unwrap_or_else(|| "ask instead".to_owned());
+        self.reason.suggestion = Some(format!("{advice}: {sql}"));
+        self
+    }
+
     /// The word of the SQL text the refusal is about, to be found there when no node of the plan tells its position.
     pub(crate) fn about(mut self, word: impl Into<String>) -> Self {
         self.reason.culprit.get_or_insert_with(|| word.into());

@@ -1,5 +1,6 @@
 //! The rule of casts: NULL where a value does not fit, never an error, and only to types that arithmetic here can hold.
 
+use arrow::compute::can_cast_types;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
@@ -26,7 +27,8 @@ pub(super) fn try_cast(inner: &Expr, to: &DataType, scope: &Scope<'_>) -> Result
         DataType::Interval(_) => functions::literal(inner).is_some(),
         _ => false,
     };
-    if !listed {
+    // A pair of types that the engine has no cast for would fail when it runs.
+    if !listed || !can_cast_types(&from, to) {
         return Err(Refusal::new(Code::Function, "a cast to this type is not allowed on protected rows").about("CAST"));
     }
     // A cast that holds every value of the type it comes from keeps a measure one; any other would be a filter on it.

@@ -74,14 +74,10 @@ fn coarse(part: &Expr, scope: &Scope<'_>) -> Result<Option<Expr>, Refusal> {
     if scope.data_type(part)? != NANOSECONDS {
         return Ok(None);
     }
-    if let Some(value) = functions::constant(part) {
-        return Ok(match value {
-            ScalarValue::TimestampNanosecond(Some(nanoseconds), None) if nanoseconds % 1_000 == 0 => {
-                Some(Expr::Literal(ScalarValue::TimestampMicrosecond(Some(nanoseconds / 1_000), None), None))
-            }
-            value if value.is_null() => Some(Expr::Literal(ScalarValue::TimestampMicrosecond(None, None), None)),
-            _ => None,
-        });
+    if functions::literal(part).is_some() {
+        return Ok(
+            constant_moment(part).map(|moment| Expr::Literal(ScalarValue::TimestampMicrosecond(moment, None), None))
+        );
     }
     let (Expr::Cast(datafusion::logical_expr::Cast { expr: inner, .. }) | Expr::TryCast(TryCast { expr: inner, .. })) =
         part
@@ -96,4 +92,26 @@ fn coarse(part: &Expr, scope: &Scope<'_>) -> Result<Option<Expr>, Refusal> {
         }
         _ => None,
     })
+}
+
+/// A constant that the planner makes nanoseconds of, in microseconds; `None` where it is finer, or none that data can hold.
+fn constant_moment(part: &Expr) -> Option<Option<i64>> {
+    const FIRST: i64 = -62_135_596_800_000_000;
+    const LAST: i64 = 253_402_300_799_999_999;
+    match functions::constant(part) {
+        Some(ScalarValue::TimestampNanosecond(Some(nanoseconds), None)) if nanoseconds % 1_000 == 0 => {
+            Some(Some(nanoseconds / 1_000))
+        }
+        Some(value) => value.is_null().then_some(None),
+        // After 2262, or no time at all.
+        None => {
+            let said = functions::literal(part)?;
+            match said.cast_to(&MICROSECONDS) {
+                Ok(ScalarValue::TimestampMicrosecond(Some(moment), None)) => {
+                    (FIRST..=LAST).contains(&moment).then_some(Some(moment))
+                }
+                _ => None,
+            }
+        }
+    }
 }

@@ -76,7 +76,7 @@ impl Given {
         match self {
             Given::Integer(low, high) => integer_of(value).is_some_and(|value| (low..=high).contains(&value)),
             Given::Number(most) => match value.cast_to(&arrow::datatypes::DataType::Float64) {
-                Ok(ScalarValue::Float64(Some(number))) => number.abs() <= most && !matches!(text, Some(_text)),
+                Ok(ScalarValue::Float64(Some(number))) => number.abs() <= most && text.is_none(),
                 _ => false,
             },
             Given::Text => text.is_some_and(|text| text.len() <= MAX_TEXT),

@@ -15,6 +15,7 @@ pub(super) use given::folded;
 use table::PROTECTED;
 pub(super) use table::{Form, protected};
 pub(super) use total::total;
+pub(crate) use total::truncated;
 
 /// Further functions above the release, where errors can depend on released values only. Nothing that grows its input
 /// without bound, draws at random, tells the time, or reads files or settings.

@@ -36,6 +36,8 @@ pub(crate) enum Form {
     Power,
     /// Computed in microseconds: in nanoseconds the first and last years overflow.
     Coarse,
+    /// Computed in microseconds, and in years that are times in nanoseconds, too.
+    Truncated,
     /// As `Coarse`, and years outside 1 to 9999 are NULL.
     Written,
     /// A cast that gives NULL.
@@ -364,9 +366,9 @@ pub(crate) const PROTECTED: &[Function] = &[
         "date_trunc",
         Class::Time,
         "date_trunc(unit, time)",
-        "Start of the unit that the time lies in.",
+        "Start of the unit that the time lies in. Of a date it is a time in nanoseconds, and so NULL outside the years 1677 to 2262.",
         &[(0, Given::Unit(UNITS))],
-        Form::Coarse,
+        Form::Truncated,
     ),
     listed(
         "to_char",

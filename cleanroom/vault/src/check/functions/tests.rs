@@ -122,7 +122,8 @@ const TRIED: &[(&str, &[&str])] = &[
         "to_char",
         &[
             "to_char({t}, '%Y-%m-%d')",
-            "date_format({t}, '%F %T %j %u %w %a %A %b %B %y %V %G %e %p %I %C %R %S %M %H %h %%')",
+            "date_format({t}, '%F %T %j %u %w %a %A %b %B %y %V %G')",
+            "to_char({t}, '%e %p %I %C %R %S %M %H %h %d %m %Y %%')",
         ],
     ),
     ("to_date", &["to_date({s})", "to_date({t})"]),
@@ -225,6 +226,7 @@ fn total_forms_mean_what_the_functions_mean() {
         ("to_date(concat(left(s1, 0), '2024-02-30'))", ""),
         ("to_date(concat(left(s1, 0), '2024-02-29'))", "2024-02-29"),
         ("date_trunc('month', CAST(concat(left(s1, 0), '9999-12-31') AS DATE))", ""),
+        ("date_trunc('week', CAST(concat(left(s1, 0), '2023-02-01') AS DATE))", "2023-01-30T00:00:00"),
         ("date_part('year', CAST(concat(left(s1, 0), '9999-12-31') AS DATE))", "9999"),
         ("replace(concat(left(s1, 0), 'straße'), 'ß', 'ss')", "strasse"),
         ("translate(concat(left(s1, 0), 'äöü'), 'äöü', 'aou')", "aou"),

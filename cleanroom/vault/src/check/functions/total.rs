@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
-use datafusion::functions::core::expr_fn::nullif;
+use datafusion::functions::datetime::expr_fn::date_trunc;
+use datafusion::functions::math::expr_fn::abs;
 use datafusion::logical_expr::expr::{ScalarFunction, TryCast};
 use datafusion::logical_expr::{Expr, ScalarUDF, lit, when};
 
@@ -70,15 +71,25 @@ pub(crate) fn total(
             if let [base, exponent] = args.as_mut_slice()
                 && constant(exponent).is_none_or(|value| negative(&value))
             {
-                *base = nullif(std::mem::take(base), lit(0.0_f64));
+                // By its size, as -0.0 is another number than 0.0 where the engine compares.
+                let given = std::mem::take(base);
+                *base = when(abs(given.clone()).gt(lit(0.0_f64)), given).end().map_err(|_detail| unfit())?;
             }
             call(args)
         }
-        Form::Coarse | Form::Written => {
-            let place = if form == Form::Coarse { args.get_mut(1) } else { args.get_mut(0) };
-            if let Some(moment) = place {
-                let coarse = coarse_time(std::mem::take(moment));
-                *moment = if form == Form::Coarse { coarse } else { in_years(coarse, &MICROSECONDS) };
+        Form::Truncated => match args.as_mut_slice() {
+            [unit, moment] => truncated(std::mem::take(unit), coarse_time(std::mem::take(moment))),
+            _ => return Err(unfit()),
+        },
+        Form::Coarse => {
+            if let [_unit, moment] = args.as_mut_slice() {
+                *moment = coarse_time(std::mem::take(moment));
+            }
+            call(args)
+        }
+        Form::Written => {
+            if let Some(moment) = args.first_mut() {
+                *moment = in_years(coarse_time(std::mem::take(moment)), &MICROSECONDS);
             }
             call(args)
         }
@@ -92,6 +103,20 @@ fn coarse_time(moment: Expr) -> Expr {
     try_cast(moment, MICROSECONDS)
 }
 
+/// The start of the unit that a time in microseconds lies in, in any year.
+///
+/// The engine does this in nanoseconds and raises on what is none, so the time is moved by whole cycles of the calendar to
+/// the years 1800 to 2199 and back. A cycle is 400 years, which are 146 097 days and 20 871 weeks, to the day.
+pub(crate) fn truncated(unit: Expr, moment: Expr) -> Expr {
+    const CYCLE: i64 = 146_097 * 86_400_000_000;
+    /// 1800-01-01.
+    const FIRST: i64 = -5_364_662_400_000_000;
+    let far = try_cast(moment, DataType::Int64);
+    let within = ((far.clone() - lit(FIRST)) % lit(CYCLE) + lit(CYCLE)) % lit(CYCLE) + lit(FIRST);
+    let start = try_cast(date_trunc(unit, try_cast(within.clone(), MICROSECONDS)), DataType::Int64);
+    try_cast(start + (far - within), MICROSECONDS)
+}
+
 /// Whether a constant is below zero, or no number.
 fn negative(value: &ScalarValue) -> bool {
     !matches!(value.cast_to(&DataType::Float64), Ok(ScalarValue::Float64(Some(number))) if number >= 0.0)
@@ -102,6 +127,9 @@ fn limited(args: Vec<Expr>, types: &[DataType], holds: fn(Expr, Expr) -> Expr) -
     args.into_iter()
         .zip(types)
         .map(|(value, data_type)| {
+            // The engine cannot write a 10 in a decimal of fractions alone.
+            let (value, data_type) =
+                if data_type.is_decimal() { (float(value), &DataType::Float64) } else { (value, data_type) };
             let zero = ScalarValue::new_zero(data_type).map_err(|_detail| unfit())?;
             when(holds(value.clone(), literal(zero)), value).end().map_err(|_detail| unfit())
         })

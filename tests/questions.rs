@@ -1,0 +1,199 @@
+//! What an analyst may write, as the command line answers it: functions, arithmetic of amounts, and the question that a
+//! refusal offers instead.
+
+use crate::attacks::room as planted;
+use crate::support::{Answer, Room};
+
+const SHOP: &str = "\
+apiVersion: cleanroom/v1
+kind: Room
+name: shop
+description: Amounts
+partners:
+  - name: shop
+    abilities: [contribute]
+    tables:
+      - {name: sales, source: {file: sales.csv}, policy: sales.yaml}
+      - {name: strict, source: {file: sales.csv}, policy: strict.yaml}
+      - {name: uncounted, source: {file: sales.csv}, policy: uncounted.yaml}
+  - name: paper
+    abilities: [query, receive]
+";
+
+/// 60 people, one sale each, of 1 to 60; three policies for the same file.
+fn shop() -> Room {
+    let policy = |table: &str, functions: &str, more: &str| {
+        format!(
+            "apiVersion: cleanroom/v1\nkind: Policy\ntable: shop.{table}\nversion: 1\nunit: {{column: email, space: email}}\n\
+             columns:\n  email: {{use: [join, count]}}\n  town: {{use: [dimension, filter]}}\n  day: {{use: [filter, dimension]}}\n  \
+             at: {{use: [filter, dimension]}}\n  grained: {{use: [filter, dimension], grain: month}}\n  \
+             amount: {{use: [measure], functions: {functions}, bounds: [0, 1000]}}\n  \
+             price: {{use: [measure, filter], functions: {functions}, bounds: [0, 1000]}}\n\
+             joins: {{require: none}}\nrelease: {{min_units: 25{more}}}\naccess: {{analysts: [paper], receivers: [paper]}}\n"
+        )
+    };
+    let room = Room::new(
+        SHOP,
+        &[
+            ("sales.yaml", &policy("sales", "[sum, avg, count]", "")),
+            ("strict.yaml", &policy("strict", "[sum, avg, count]", ", dominance: {top: 1, max_share: 0.5}")),
+            ("uncounted.yaml", &policy("uncounted", "[sum, avg]", "")),
+        ],
+    );
+    let rows: Vec<String> = (1..=60)
+        .map(|k| {
+            let day = if k % 2 == 0 { "9999-12-31" } else { "2024-01-01" };
+            format!("p{k}@x.org,\" Köln{} \",{day},{day}T23:59:59,{day},{k},{k}.5", k % 2)
+        })
+        .collect();
+    std::fs::write(
+        room.path().join("sales.csv"),
+        format!("email,town,day,at,grained,amount,price\n{}\n", rows.join("\n")),
+    )
+    .unwrap();
+    room
+}
+
+fn number(answer: &Answer) -> f64 {
+    answer.rows()[0][0].as_f64().unwrap()
+}
+
+#[test]
+fn an_amount_is_moved_by_a_constant_where_its_count_is_granted() {
+    let room = shop();
+    let asked = |sql: &str| room.ask("paper", sql);
+    assert_eq!(number(&asked("SELECT SUM(amount + 10) FROM shop.sales")), 1_830.0 + 600.0);
+    assert_eq!(number(&asked("SELECT SUM(10 - amount) FROM shop.sales")), 600.0 - 1_830.0);
+    assert_eq!(number(&asked("SELECT SUM((price - 0.5) * 2) FROM shop.sales")), 2.0 * 1_830.0);
+    assert_eq!(number(&asked("SELECT SUM(-amount) FROM shop.sales")), -1_830.0);
+    assert_eq!(number(&asked("SELECT SUM(amount * 2) FROM shop.strict")), 3_660.0);
+    assert_eq!(number(&asked("SELECT SUM(CAST(amount AS DOUBLE) / 2) FROM shop.strict")), 915.0);
+    for refused in [
+        // Shares would be made equal.
+        "SELECT SUM(amount + 10) FROM shop.strict",
+        "SELECT SUM(price - amount) FROM shop.strict",
+        // It tells the count.
+        "SELECT SUM(amount + 1) FROM shop.uncounted",
+        // Large, twice, not a constant, not linear.
+        "SELECT SUM(amount + 1000001) FROM shop.sales",
+        "SELECT SUM(amount + 1 + 1) FROM shop.sales",
+        "SELECT SUM(amount * 0.000001 + 1000000) FROM shop.sales",
+        "SELECT SUM(amount + date_part('year', day)) FROM shop.sales",
+        "SELECT SUM(CASE WHEN town = 'x' THEN amount ELSE 0 END + 1) FROM shop.sales",
+        "SELECT SUM((amount + 1) * price) FROM shop.sales",
+        "SELECT SUM((amount + 1) % 7) FROM shop.sales",
+        "SELECT SUM(amount / 2) FROM shop.sales",
+        "SELECT SUM(abs(amount - 30)) FROM shop.sales",
+        "SELECT SUM(greatest(amount, 30)) FROM shop.sales",
+        "SELECT SUM(power(amount, 8)) FROM shop.sales",
+        "SELECT SUM(round(amount, -1)) FROM shop.sales",
+        "SELECT SUM(nullif(amount, 7)) FROM shop.sales",
+        "SELECT SUM(amount + CAST('1' AS BIGINT) * CAST('1e30' AS DOUBLE)) FROM shop.sales",
+    ] {
+        assert_eq!(asked(refused).code(), "CR2108", "{refused}");
+    }
+}
+
+#[test]
+fn functions_group_and_filter() {
+    let room = shop();
+    let asked = |sql: &str| room.ask("paper", sql);
+    let towns = asked(
+        "SELECT lower(translate(btrim(town), 'ö', 'o')) AS t, COUNT(DISTINCT email) FROM shop.sales GROUP BY 1 ORDER BY 1",
+    );
+    assert_eq!(towns.labels().into_iter().collect::<Vec<_>>(), ["koln0", "koln1"]);
+    for (condition, count) in [
+        ("sqrt(price) < 6", 35.0),
+        ("ln(price - 1.5) IS NULL", 30.0 - 30.0),
+        ("round(price, -1) >= 30", 36.0),
+        ("ceil(price) BETWEEN 2 AND 31", 30.0),
+        ("right(rtrim(town), 1) = '1'", 30.0),
+        ("POSITION('ö' IN town) = 3", 60.0),
+        ("to_char(day, '%Y/%m') = '2024/01'", 30.0),
+        ("EXTRACT(YEAR FROM day) = 9999", 30.0),
+        // 1677 to 2262 is all that the engine truncates by itself.
+        ("date_trunc('month', at) = TIMESTAMP '9999-12-01 00:00:00'", 30.0),
+        ("date_trunc('week', at) > TIMESTAMP '9000-01-01 00:00:00'", 30.0),
+        ("grained > DATE '9000-01-01'", 30.0),
+        // The sentinel is after every time, also one in nanoseconds.
+        ("day < TIMESTAMP '2024-06-01 00:00:00'", 30.0),
+        ("day > TIMESTAMP '2024-06-01 00:00:00'", 30.0),
+        ("day BETWEEN TIMESTAMP '2024-06-01 00:00:00' AND TIMESTAMP '9999-12-31 00:00:00'", 30.0),
+        ("day IN (TIMESTAMP '9999-12-31 00:00:00')", 30.0),
+    ] {
+        let answer = asked(&format!("SELECT COUNT(DISTINCT email) FROM shop.sales WHERE {condition}"));
+        if count >= 25.0 {
+            assert_eq!(number(&answer), count, "{condition}");
+        } else {
+            assert_eq!(answer.outcome(), "released", "{condition}");
+        }
+    }
+}
+
+/// The statement at the end of a suggestion.
+fn offered(answer: &Answer) -> Option<String> {
+    let text = answer.json["error"]["suggestion"].as_str()?;
+    let offered = &text[text.rfind(": SELECT ")? + 2..];
+    // A suggestion may spell out the shape of a statement; that is none.
+    (!offered.contains("...")).then(|| offered.to_owned())
+}
+
+#[test]
+fn the_question_that_is_offered_is_answered() {
+    let room = planted();
+    for (sql, wanted) in [
+        (
+            "SELECT COUNT(DISTINCT p.email_hash) FROM retailer.purchases p JOIN publisher.users u ON p.category = u.state",
+            "p.email_hash = u.email_hash",
+        ),
+        (
+            "SELECT COUNT(DISTINCT p.email_hash) FROM retailer.purchases p, publisher.users u WHERE u.state = 'TX' OR u.state = 'CA'",
+            "p.email_hash = u.email_hash AND (u.state = 'TX' OR u.state = 'CA')",
+        ),
+        (
+            "SELECT category FROM retailer.purchases ORDER BY category LIMIT 5",
+            "GROUP BY category ORDER BY category LIMIT 5",
+        ),
+        ("SELECT category, amount FROM retailer.purchases", "SELECT category, COUNT(DISTINCT email_hash) AS units"),
+        ("SELECT * FROM retailer.purchases", "SELECT COUNT(DISTINCT email_hash) AS units"),
+        ("SELECT email_hash FROM retailer.purchases", "COUNT(DISTINCT email_hash)"),
+        ("SELECT email_hash, COUNT(*) FROM retailer.purchases GROUP BY email_hash", "SELECT COUNT(*) FROM"),
+        (
+            "SELECT category, MIN(amount), SUM(amount) FROM retailer.purchases GROUP BY category",
+            "SELECT category, SUM(amount)",
+        ),
+        ("SELECT MAX(amount) FROM retailer.purchases", "COUNT(DISTINCT email_hash)"),
+        (
+            "SELECT category, nosuch, COUNT(*) FROM retailer.purchases GROUP BY category, nosuch",
+            "SELECT category, COUNT(*) FROM retailer.purchases GROUP BY category",
+        ),
+    ] {
+        let refused = room.ask("publisher", sql);
+        assert_eq!(refused.outcome(), "refused", "{sql}");
+        let offered = offered(&refused).unwrap_or_else(|| panic!("nothing is offered for `{sql}`: {}", refused.json));
+        assert!(offered.contains(wanted), "`{sql}` -> `{offered}`");
+        assert_eq!(room.ask("publisher", &offered).outcome(), "released", "{offered}");
+    }
+    // What no rewriting makes acceptable is not offered.
+    for sql in [
+        "SELECT COUNT(*) FROM retailer.purchases WHERE email_hash = 'a'",
+        "SELECT nosuch FROM retailer.purchases",
+        "SELECT category FROM retailer.purchases WHERE amount > 7919",
+    ] {
+        let refused = room.ask("publisher", sql);
+        assert_eq!(refused.outcome(), "refused", "{sql}");
+        assert_eq!(offered(&refused), None, "{sql}");
+    }
+}
+
+/// A stored column that the policy does not list, and one that nobody has.
+#[test]
+fn a_hidden_column_is_refused_as_one_that_does_not_exist() {
+    let room = planted();
+    let error = |column: &str| {
+        let sql = format!("SELECT category, {column}, COUNT(*) FROM retailer.purchases GROUP BY category, {column}");
+        room.ask("publisher", &sql).json["error"].clone()
+    };
+    // As long as each other, so that the place in the text is the same.
+    assert_eq!(error("zip"), error("zap"));
+}
