@@ -3,6 +3,7 @@
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::functions::core::expr_fn::nullif;
+use datafusion::functions::math::expr_fn::abs;
 use datafusion::logical_expr::expr::{BinaryExpr, TryCast};
 use datafusion::logical_expr::{Expr, Operator};
 
@@ -108,5 +109,12 @@ fn guarded(divisor: Expr, op: Operator, data_type: &DataType) -> Result<Expr, Re
     }
     let zero = ScalarValue::new_zero(data_type)
         .map_err(|_detail| Refusal::new(Code::Invalid, "the types of a division do not fit"))?;
-    Ok(nullif(divisor, Expr::Literal(zero, None)))
+    let zero = Expr::Literal(zero, None);
+    if !data_type.is_floating() {
+        return Ok(nullif(divisor, zero));
+    }
+    // By its size, as -0.0 is another number than 0.0 where the engine compares.
+    datafusion::logical_expr::when(abs(divisor.clone()).gt(zero), divisor)
+        .end()
+        .map_err(|_detail| Refusal::new(Code::Invalid, "the types of a division do not fit"))
 }

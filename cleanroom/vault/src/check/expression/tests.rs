@@ -456,6 +456,17 @@ fn far_dates_compare_with_times() {
 }
 
 #[test]
+fn division_by_either_zero_is_null() {
+    let bench = Bench::new();
+    for zero in ["0.0", "-0.0"] {
+        let divisor = format!("CAST(concat(left(coalesce(s1, ''), 0), '{zero}') AS DOUBLE)");
+        assert_eq!(bench.value(&format!("coalesce(CAST(1.5 / {divisor} AS VARCHAR), 'NULL')")), "NULL");
+        assert_eq!(bench.value(&format!("coalesce(CAST(CAST(7 AS REAL) % {divisor} AS VARCHAR), 'NULL')")), "NULL");
+        assert_eq!(bench.value(&format!("coalesce(CAST(1.5 / ({divisor} + 3.0) AS VARCHAR), 'NULL')")), "0.5");
+    }
+}
+
+#[test]
 fn the_types_of_the_table_are_those_of_snapshots() {
     let types: Vec<DataType> = batch().schema().fields().iter().map(|field| field.data_type().clone()).collect();
     for snapshot in [
