@@ -5,15 +5,20 @@
 //! it. Nothing here knows the engine or sees a row.
 
 mod canonical;
+mod cases;
 mod check;
 mod column;
+mod diff;
 mod document;
 mod error;
+mod explain;
 mod fields;
+mod lint;
 mod model;
 mod names;
 mod number;
 mod policy;
+mod prose;
 mod release;
 mod report;
 mod room;
@@ -21,8 +26,12 @@ mod template;
 mod words;
 mod yaml;
 
+pub use cases::{Case, Cases, MadeColumn, MadeTable, parse_cases, parse_made_tables};
 pub use check::check_policy_in_room;
+pub use diff::{Effect, PolicyChange, diff_policies};
 pub use document::{Document, parse_document, parse_documents, parse_policy, parse_room, parse_template};
 pub use error::DocumentError;
+pub use explain::{Explanation, Section};
+pub use lint::{Warning, lint_policy, lint_policy_in_room};
 pub use model::*;
 pub use names::{ColumnName, NameError, PartnerName, RoomName, SpaceName, TableName, TemplateName};
