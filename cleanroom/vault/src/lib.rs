@@ -1,7 +1,8 @@
 //! The only crate that can see a row: ingest, check, execute, release.
 //!
 //! One direction, from the question to the recorded answer; each stage consumes one type and yields a stronger one.
-//! [`Vault::answer`] is the one door: nothing else in this crate hands out anything computed from a row.
+//! [`Vault::answer`] is the one door: nothing else in this crate hands out anything computed from a room's row. [`OwnFile`] is no
+//! door to a room: it reads a file that its caller holds in plain.
 
 #[cfg(doctest)]
 mod forgeries;
@@ -14,6 +15,7 @@ mod execute;
 mod facts;
 mod fixed;
 mod ingest;
+mod own;
 mod parse;
 mod plan;
 mod post;
@@ -27,6 +29,7 @@ mod vault;
 pub use cleanroom_registry::QueryId;
 pub use deep::WORKER_STACK;
 pub use ingest::{Format, IngestError, IngestRequest, IngestSource, Ingested, Place};
+pub use own::{OwnFile, OwnFileError};
 pub use refusal::{Code, Failure, Refusal, Rule, Span};
 pub use released::{Decision, OutputColumn, Priced, Released};
 pub use vault::{Catalog, CatalogColumn, CatalogTable, Request, Unavailable, Vault, VaultError, VaultOptions};

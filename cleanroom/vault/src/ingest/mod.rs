@@ -8,6 +8,7 @@ mod fingerprint;
 mod identities;
 mod job;
 mod layout;
+mod own;
 mod snapshot;
 mod sort;
 mod source;
@@ -30,6 +31,7 @@ use self::job::{Job, Prepared};
 use self::workspace::RoomLock;
 
 pub use self::error::{IngestError, Place};
+pub(crate) use self::own::own_rows;
 pub use self::source::Format;
 pub(crate) use self::workspace::{Workspace, clean_temporary, snapshot_path, temporary_dir};
 
