@@ -36,7 +36,10 @@ impl Policy {
             Section { title: "Joins", sentences: joins(self) },
         ];
         if let Subject::Unit { column, .. } = &self.subject {
-            sections.push(Section { title: "What must hold of an answer", sentences: release(&self.release, column) });
+            sections.push(Section {
+                title: "What must hold of an answer",
+                sentences: release(&self.release, column, self.noise.as_ref()),
+            });
             sections.push(Section { title: "Noise", sentences: noise(self.noise.as_ref()) });
         }
         Explanation { in_short: in_short(self), sections }
@@ -86,12 +89,11 @@ fn in_short(policy: &Policy) -> String {
                  many answers, which only noise does."
             .to_owned(),
     };
-    format!(
-        "{learn}. Every figure is about at least {} different {}; nobody sees a row, and a column that is not listed \
-         does not exist for who asks. {guard}",
-        policy.release.min_units,
-        code(column)
-    )
+    let floor = match &policy.noise {
+        Some(_) => format!("A group of {} {} or fewer hardly ever shows", policy.release.min_units, code(column)),
+        None => format!("Every figure is about at least {} different {}", policy.release.min_units, code(column)),
+    };
+    format!("{learn}. {floor}; nobody sees a row, and a column that is not listed does not exist for who asks. {guard}")
 }
 
 fn counts(policy: &Policy, unit: &ColumnName) -> bool {
@@ -264,8 +266,19 @@ fn joins(policy: &Policy) -> Vec<String> {
     sentences
 }
 
-fn release(release: &Release, unit: &ColumnName) -> Vec<String> {
+fn release(release: &Release, unit: &ColumnName, noise: Option<&Noise>) -> Vec<String> {
     let unit = code(unit);
+    if let Some(noise) = noise {
+        // Decisions on exact values would tell of them: under noise only the noisy threshold is left.
+        return vec![format!(
+            "A group is shown if its noisy number of {unit} passes a threshold above {}: one of {} or fewer shows with a \
+             probability of at most {}. Figures over everybody, or over declared values, are always given; rules on exact \
+             figures (`dominance`, `difference`, `audience`, `small_groups`) are off.",
+            release.min_units,
+            release.min_units,
+            number(noise.delta)
+        )];
+    }
     let mut sentences = vec![format!(
         "A group is shown if at least {} different {unit} stand in it, and a figure in it if as many contribute.",
         release.min_units

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::DocumentError;
-use crate::model::{Ability, AnalystTables, Bounds, Policy, Require, Room, Subject, TablePattern, Use};
+use crate::model::{Ability, AnalystTables, Bounds, Policy, Require, Room, SmallGroups, Subject, TablePattern, Use};
 use crate::prose::{code, number};
 
 /// Below it a floor hardly hides anybody: who knows a few of a group knows the rest.
@@ -95,7 +95,7 @@ pub fn lint_policy_in_room(room: &Room, policy: &Policy, others: &[&Policy]) -> 
     let can_join = match policy.joins.require {
         Require::None => true,
         Require::Any => !partners.is_empty(),
-        Require::OtherPartner => partners.iter().any(|other| other_owner(&other)),
+        Require::OtherPartner => partners.iter().any(other_owner),
     };
     if !can_join {
         lint.warn(
@@ -208,6 +208,22 @@ impl Lint<'_> {
 
     fn release(&mut self, counted: bool) {
         let release = &self.policy.release;
+        if self.policy.noise.is_some() {
+            let unused = [
+                ("release.dominance", release.dominance.is_some()),
+                ("release.difference", release.difference.is_some()),
+                ("release.audience", release.audience.is_some()),
+                ("release.small_groups", release.small_groups == SmallGroups::Merge),
+            ];
+            for (rule, _there) in unused.into_iter().filter(|(_rule, there)| *there) {
+                self.warn(
+                    rule,
+                    "under `noise` nothing is decided on exact figures, so the rule never applies",
+                    "remove it, or `noise`",
+                );
+            }
+            return;
+        }
         if release.min_units < LOW_FLOOR {
             self.warn(
                 "release.min_units",
@@ -332,6 +348,17 @@ mod tests {
             POLICY.replacen("  spent: {use: [measure], functions: [sum], bounds: [0, 100], step: 0.01}\n", "", 1);
         let mute = mute.replacen("use: [join, count]", "use: [join]", 1);
         assert_eq!(rules(&mute), ["release.dominance"]);
+    }
+
+    #[test]
+    fn under_noise_rules_on_exact_figures_never_apply() {
+        let noise = "noise: {mechanism: laplace, epsilon: 1, delta: 1e-8, groups_per_unit: 4, rows_per_unit: 50, budget: {epsilon: 20, delta: 1e-6}}\n";
+        let text = format!("{POLICY}{noise}");
+        assert_eq!(rules(&text), ["release.dominance"]);
+        assert_eq!(
+            rules(&text.replacen("dominance: {top: 1, max_share: 0.5}", "difference: 10", 1)),
+            ["release.difference"]
+        );
     }
 
     #[test]
