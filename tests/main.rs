@@ -3,6 +3,7 @@
 
 mod asking;
 mod attacks;
+mod authoring;
 mod examples;
 mod journey;
 mod killed;

@@ -173,6 +173,29 @@ impl RoomFiles {
         if errors.is_empty() { Ok(offers) } else { Err(Fault::documents(errors)) }
     }
 
+    /// The policies of the room that can be read and fit it; what is wrong with the others is not told.
+    pub(crate) fn readable_policies(&self) -> Vec<Policy> {
+        let tables = self.room.partners.iter().flat_map(|partner| &partner.tables);
+        tables.filter_map(|table| self.policy(table).ok()).map(|file| file.policy).collect()
+    }
+
+    /// The file of a table's rows, where it is one of this machine that can be read.
+    pub(crate) fn readable_source(&self, table: &TableDeclaration) -> Option<PathBuf> {
+        self.source(table).ok().map(|(path, _format)| path)
+    }
+
+    /// Reads and checks the policy of every table. Reports everything that is wrong, not the first thing.
+    pub(crate) fn policies(&self) -> Result<Vec<PolicyFile>> {
+        let (mut errors, mut policies) = (Vec::new(), Vec::new());
+        for declaration in self.room.partners.iter().flat_map(|partner| &partner.tables) {
+            match self.policy(declaration) {
+                Ok(policy) => policies.push(policy),
+                Err(mut found) => errors.append(&mut found),
+            }
+        }
+        if errors.is_empty() { Ok(policies) } else { Err(Fault::documents(errors)) }
+    }
+
     /// What a first apply does.
     pub(crate) fn all_new(&self, tables: &[TableFiles], templates: &[TemplateFile]) -> Vec<Step> {
         let created = |kind, name: String, detail: String| Step { kind, name, change: "created", detail };

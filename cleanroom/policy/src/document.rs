@@ -99,7 +99,7 @@ fn several(file: &str, text: &str) -> Result<Vec<Node>, Vec<DocumentError>> {
     Ok(nodes)
 }
 
-fn single(file: &str, text: &str) -> Result<Node, Vec<DocumentError>> {
+pub(crate) fn single(file: &str, text: &str) -> Result<Node, Vec<DocumentError>> {
     let mut nodes = several(file, text)?.into_iter();
     match (nodes.next(), nodes.next()) {
         (Some(node), None) => Ok(node),

@@ -6,16 +6,21 @@
 
 mod approval;
 mod canonical;
+mod cases;
 mod check;
 mod column;
+mod diff;
 mod document;
 mod error;
+mod explain;
 mod fields;
+mod lint;
 mod model;
 mod names;
 mod number;
 mod parameter;
 mod policy;
+mod prose;
 mod release;
 mod report;
 mod room;
@@ -24,9 +29,13 @@ mod words;
 mod yaml;
 
 pub use approval::{ApprovalError, TemplateApproval};
+pub use cases::{Case, Cases, MadeColumn, MadeTable, parse_cases, parse_made_tables};
 pub use check::check_policy_in_room;
+pub use diff::{Effect, PolicyChange, diff_policies};
 pub use document::{Document, parse_document, parse_documents, parse_policy, parse_room, parse_template};
 pub use error::DocumentError;
+pub use explain::{Explanation, Section};
+pub use lint::{Warning, lint_policy, lint_policy_in_room};
 pub use model::*;
 pub use names::{ColumnName, NameError, PartnerName, RoomName, SpaceName, TableName, TemplateName};
 pub use parameter::ParameterValue;

@@ -1,7 +1,8 @@
 //! The only crate that can see a row: ingest, check, execute, release.
 //!
 //! One direction, from the question to the recorded answer; each stage consumes one type and yields a stronger one.
-//! [`Vault::answer`] is the one door: nothing else in this crate hands out anything computed from a row.
+//! [`Vault::answer`] is the one door: nothing else in this crate hands out anything computed from a room's row. [`OwnFile`] is no
+//! door to a room: it reads a file that its caller holds in plain.
 
 #[cfg(doctest)]
 mod forgeries;
@@ -17,6 +18,7 @@ mod guide;
 mod ingest;
 mod invariants;
 mod marks;
+mod own;
 #[cfg(test)]
 mod pages;
 mod parameters;
@@ -36,6 +38,7 @@ pub use cleanroom_registry::QueryId;
 pub use deep::WORKER_STACK;
 pub use guide::Guide;
 pub use ingest::{Format, IngestError, IngestRequest, IngestSource, Ingested, Place};
+pub use own::{OwnFile, OwnFileError};
 pub use parameters::check_template;
 pub use question::Question;
 pub use refusal::{Code, Failure, Refusal, Rule, Span};

@@ -18,19 +18,24 @@ use datafusion::optimizer::Analyzer;
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::check;
-use crate::facts::TableFacts;
+use crate::facts::{DataFacts, TableFacts};
 use crate::ingest::with_row_ids;
 
-/// The snapshot of one version: exactly one file, no listing, no pattern.
+/// The snapshot of a table's version.
 pub(crate) fn provider(facts: &Arc<TableFacts>) -> Result<Arc<dyn TableProvider>> {
     let data = facts.data.as_ref().ok_or_else(|| plan_datafusion_err!("a table without data was planned"))?;
     let schema = if facts.unit().is_some() { with_row_ids(&data.stored) } else { Arc::clone(&data.stored) };
-    let file = url::Url::from_file_path(&data.snapshot)
+    Ok(Arc::new(SnapshotScan { facts: Arc::clone(facts), file: file(data, schema)? }))
+}
+
+/// Some columns of a snapshot: exactly one file, no listing, no pattern.
+pub(crate) fn file(data: &DataFacts, columns: SchemaRef) -> Result<ListingTable> {
+    let url = url::Url::from_file_path(&data.snapshot)
         .map_err(|()| plan_datafusion_err!("the path of a snapshot is not absolute"))?;
-    let config = ListingTableConfig::new(ListingTableUrl::try_new(file, None)?)
+    let config = ListingTableConfig::new(ListingTableUrl::try_new(url, None)?)
         .with_listing_options(ListingOptions::new(Arc::new(ParquetFormat::default())))
-        .with_schema(schema);
-    Ok(Arc::new(SnapshotScan { facts: Arc::clone(facts), file: ListingTable::try_new(config)? }))
+        .with_schema(columns);
+    ListingTable::try_new(config)
 }
 
 /// A snapshot in a plan, which knows whose it is.

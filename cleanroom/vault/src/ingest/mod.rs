@@ -9,6 +9,7 @@ mod identities;
 mod job;
 mod known;
 mod layout;
+mod own;
 mod row_ids;
 mod snapshot;
 mod sort;
@@ -32,6 +33,7 @@ use self::job::{Job, Prepared};
 use self::workspace::RoomLock;
 
 pub use self::error::{IngestError, Place};
+pub(crate) use self::own::own_rows;
 pub(crate) use self::row_ids::{ROW_ID, row_id_field, with_row_ids};
 pub use self::source::Format;
 pub(crate) use self::workspace::{Workspace, clean_temporary, snapshot_path, temporary_dir};
