@@ -24,7 +24,7 @@ use datafusion::optimizer::push_down_filter::PushDownFilter;
 
 use arrow::datatypes::DataType;
 
-use crate::check::{self, CellKind, CheckedQuery, Floor, FloorKind, MatchCheck, ReleasePoint};
+use crate::check::{self, CellKind, CheckedQuery, Floor, FloorKind, MatchCheck, ReleasePoint, combined_id};
 use crate::facts::TableFacts;
 use crate::fixed;
 use crate::ingest::ROW_ID;
@@ -110,6 +110,14 @@ pub(crate) fn largest_name(index: usize) -> String {
 pub(crate) fn mass_name(index: usize) -> String {
     format!("__cr_m_{index}")
 }
+/// The hash of the rows behind a unit's share of a cell.
+pub(crate) fn rows_name(index: usize) -> String {
+    format!("__cr_h_{index}")
+}
+/// The same without the analyst's own rows.
+pub(crate) fn others_rows_name(index: usize) -> String {
+    format!("__cr_o_{index}")
+}
 fn value_name(index: usize) -> String {
     format!("__cr_v_{index}")
 }
@@ -122,7 +130,7 @@ fn column(name: impl Into<String>) -> Expr {
 
 /// The exact aggregate of a release point, over scans that still stand for tables.
 pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
-    let per_unit = unit_plan(release)?;
+    let per_unit = unit_plan(release, false)?;
     let mut totals = vec![count(column(UNIT)).alias(UNITS)];
     for floor in 0..release.floors.len() {
         totals.push(count(column(floor_name(floor))).alias(floor_name(floor)));
@@ -157,8 +165,13 @@ pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
 }
 
 /// Each unit's share of each group of a release point: the groups, the unit, whether rows of each floor's tables are among
-/// its own, and of each cell the number of its values and their sum.
-pub(crate) fn unit_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
+/// its own, and of each cell the number of its values and their sum; as evidence, also hashes of the rows behind it.
+///
+/// Such a hash is the wrapping sum of the rows' secret random numbers: the same rows have the same hash, and other rows the
+/// same one about as often as two random numbers are equal. A row that stands there twice counts twice.
+pub(crate) fn unit_plan(release: &ReleasePoint, as_evidence: bool) -> Result<LogicalPlan> {
+    const ROW: &str = "__cr_h";
+    const OTHERS_ROW: &str = "__cr_o";
     let rows = &release.rows;
     let mut inputs: Vec<Expr> = release
         .groups
@@ -183,6 +196,15 @@ pub(crate) fn unit_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
         };
         inputs.push(value.alias(value_name(index)));
     }
+    let with_others = as_evidence && own_and_others(release);
+    if as_evidence {
+        inputs.push(combined_id(rows.row_ids.iter()).alias(ROW));
+    }
+    if with_others {
+        inputs.push(combined_id(rows.row_ids.iter().filter(|id| !id.own)).alias(OTHERS_ROW));
+    }
+    // What a cell has no value of adds nothing.
+    let behind = |index: usize, id: &str| when(column(value_name(index)).is_not_null(), column(id)).end();
     let others: Vec<&Column> = rows.row_ids.iter().filter(|id| !id.own).map(|id| &id.column).collect();
     let id_name = |index: usize| format!("__cr_r_{index}");
     if rows.repeated {
@@ -193,11 +215,17 @@ pub(crate) fn unit_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
     if rows.repeated {
         // Another owner's row has a part in a group once, however many rows of the analyst's own it meets there.
         let keys: Vec<String> = std::iter::once(UNIT.to_owned()).chain((0..others.len()).map(id_name)).collect();
-        let firsts: Vec<Expr> = (0..release.floors.len())
+        let mut firsts: Vec<Expr> = (0..release.floors.len())
             .map(floor_name)
             .chain((0..release.cells.len()).map(value_name))
+            .chain(with_others.then(|| OTHERS_ROW.to_owned()))
             .map(|name| max(column(&name)).alias(name))
             .collect();
+        if as_evidence {
+            for index in 0..release.cells.len() {
+                firsts.push(sum(behind(index, ROW)?).alias(rows_name(index)));
+            }
+        }
         plan = plan.aggregate(grouping(release, &keys, grouped), firsts)?;
         grouped = true;
     }
@@ -214,8 +242,21 @@ pub(crate) fn unit_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
             CellKind::Rows | CellKind::Units => {}
             CellKind::Sum | CellKind::Average => shares.push(sum(column(value_name(index))).alias(sum_name(index))),
         }
+        if as_evidence {
+            let rows = if grouped { column(rows_name(index)) } else { behind(index, ROW)? };
+            shares.push(sum(rows).alias(rows_name(index)));
+        }
+        if with_others {
+            shares.push(sum(behind(index, OTHERS_ROW)?).alias(others_rows_name(index)));
+        }
     }
     plan.aggregate(grouping(release, &[UNIT.to_owned()], grouped), shares)?.build()
+}
+
+/// Whether rows of the analyst's own stand beside another owner's.
+pub(crate) fn own_and_others(release: &ReleasePoint) -> bool {
+    let ids = &release.rows.row_ids;
+    ids.iter().any(|id| id.own) && ids.iter().any(|id| !id.own)
 }
 
 /// The GROUP BY of a release point with further keys; by its sets, unless they were taken below already.
@@ -257,6 +298,12 @@ pub(crate) fn planned_grouping_id(release: &ReleasePoint, id: u64) -> u64 {
         }
     }
     planned
+}
+
+/// The grouping id that the planner gives a set's rows.
+pub(crate) fn grouping_id_of(release: &ReleasePoint, set: &[usize]) -> u64 {
+    let groups = release.groups.len();
+    (0..groups).filter(|group| !set.contains(group)).fold(0, |id, group| id | 1 << (groups - 1 - group))
 }
 
 /// The columns that tell groups apart, once they are grouped.

@@ -85,11 +85,15 @@ fn spend(reservation: Reservation) {
     drop(reservation);
 }
 
-/// One plan to one batch. Physical planning recurses with the depth of expressions, so it gets a deep stack.
-pub(crate) async fn run(state: &SessionState, plan: LogicalPlan) -> Result<RecordBatch> {
+/// The operators of a plan. Planning recurses with the depth of expressions, so it gets a deep stack.
+pub(crate) async fn physical(state: &SessionState, plan: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
     let planning = state.clone();
-    let physical: Arc<dyn ExecutionPlan> =
-        deep::run_async(async move { planning.create_physical_plan(&plan).await }).await??;
+    deep::run_async(async move { planning.create_physical_plan(&plan).await }).await?
+}
+
+/// One plan to one batch.
+pub(crate) async fn run(state: &SessionState, plan: LogicalPlan) -> Result<RecordBatch> {
+    let physical = physical(state, plan).await?;
     let schema = physical.schema();
     let context = SessionContext::new_with_state(state.clone());
     let batches = collect(physical, context.task_ctx()).await?;
@@ -100,10 +104,15 @@ pub(crate) async fn run(state: &SessionState, plan: LogicalPlan) -> Result<Recor
 mod tests {
     use super::{ExactAggregate, Executed};
     use crate::compile::PrivatePlan;
+    use crate::evidence::{CellEvidence, Contribution, Evidence, GroupEvidence};
 
     // What holds exact values cannot be printed, copied or written anywhere; a derive that changes this does not compile.
     static_assertions::assert_not_impl_any!(ExactAggregate: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
     static_assertions::assert_not_impl_any!(Executed: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
+    static_assertions::assert_not_impl_any!(Evidence: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
+    static_assertions::assert_not_impl_any!(GroupEvidence: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
+    static_assertions::assert_not_impl_any!(CellEvidence: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
+    static_assertions::assert_not_impl_any!(Contribution: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
     // A reservation is spent once, and so is the plan that holds it.
     static_assertions::assert_not_impl_any!(PrivatePlan: Clone, std::fmt::Debug);
     static_assertions::assert_not_impl_any!(cleanroom_registry::Reservation: Clone);

@@ -28,6 +28,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan};
 
 pub(crate) use aggregate::{Cell, CellKind, Floor, FloorKind, ReleasePoint};
+pub(crate) use per_unit::combined_id;
 pub(crate) use rows::{MatchCheck, Presence, RowId, Rows, Slot};
 
 use crate::facts::{RoomFacts, TableFacts};
