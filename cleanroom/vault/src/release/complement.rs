@@ -118,6 +118,13 @@ pub(super) fn leave_one(tables: &mut Tables) {
     }
 }
 
+/// One group by the columns that two tables share: how they differ there, and by what of them.
+#[derive(Default)]
+struct Block {
+    vector: Vec<(u32, i64)>,
+    nodes: BTreeSet<usize>,
+}
+
 /// Nodes to hide so that no two tables differ by something harmful.
 fn differences(
     tables: &Tables,
@@ -147,16 +154,16 @@ fn differences(
                 .filter(|column| other.contains(column))
                 .filter_map(|column| tables.columns.get(*column))
                 .collect();
-            let mut blocks: BTreeMap<Vec<u32>, (Vec<(u32, i64)>, BTreeSet<usize>)> = BTreeMap::new();
+            let mut blocks: BTreeMap<Vec<u32>, Block> = BTreeMap::new();
             for (atom, (by_one, by_other)) in covered_by_one.iter().zip(covered_by_other).enumerate() {
                 let key = shared.iter().filter_map(|column| column.get(atom).copied()).collect();
-                let (vector, nodes) = blocks.entry(key).or_default();
+                let Block { vector, nodes } = blocks.entry(key).or_default();
                 nodes.extend(by_one.iter().chain(by_other));
                 if by_one.is_some() != by_other.is_some() {
                     vector.push((u32::try_from(atom).unwrap_or(u32::MAX), if by_one.is_some() { 1 } else { -1 }));
                 }
             }
-            for (vector, nodes) in blocks.into_values() {
+            for Block { vector, nodes } in blocks.into_values() {
                 if !vector.is_empty() && !ground.harmless(&vector) {
                     hidden.extend(smallest(tables, nodes));
                 }
