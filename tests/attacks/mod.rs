@@ -6,6 +6,7 @@ mod c_literals;
 mod d_thresholds;
 mod e_joins;
 mod f_subqueries;
+mod h_differencing;
 mod i_names;
 mod l_statements;
 mod p_honest;

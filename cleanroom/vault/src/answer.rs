@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::check::{self, CheckedQuery};
 use crate::compile::{self, PrivatePlan};
 use crate::deep;
-use crate::execute;
+use crate::execute::{self, Executed};
 use crate::facts::RoomFacts;
 use crate::parameters;
 use crate::parse::ParsedQuery;
@@ -161,10 +161,10 @@ fn attempt(request: &Request, asked: &Asked) -> Attempt {
 
 fn intent(request: &Request, asked: &Asked, checked: &CheckedQuery) -> Result<Intent, Unavailable> {
     let mut plan = String::new();
-    for release in &checked.releases {
-        let release = compile::release_plan(release)
-            .map_err(|_detail| Unavailable::new("a checked plan cannot be written down"))?;
-        plan.push_str(&release.display_indent().to_string());
+    let of_rows =
+        compile::row_plans(checked).map_err(|_detail| Unavailable::new("a checked plan cannot be written down"))?;
+    for of_rows in of_rows {
+        plan.push_str(&of_rows.display_indent().to_string());
         plan.push_str("\n\n");
     }
     plan.push_str(&checked.above.display_indent().to_string());
@@ -211,11 +211,11 @@ async fn run(vault: &Inner, checked: CheckedQuery, reservation: Reservation) -> 
     let notes = checked.notes.clone();
     let compiling = state.clone();
     let private = deep::run(move || PrivatePlan::compile(&compiling, checked, reservation)).await??;
-    let executed = execute::execute(&state, private).await?;
-    let released = executed.exact.into_iter().map(release::release).collect::<EngineResult<Vec<_>>>()?;
+    let Executed { exact, families, above } = execute::execute(&state, private).await?;
+    let released = deep::run(move || release::release(exact, families)).await??;
     // One partition above the release: the order of an answer follows from released values alone.
     let state = execute::session(&vault.runtime, Some(1));
-    post::process(&state, executed.above, released, notes).await
+    post::process(&state, above, released, notes).await
 }
 
 async fn finish(

@@ -23,7 +23,7 @@ use datafusion::optimizer::push_down_filter::PushDownFilter;
 
 use arrow::datatypes::{DataType, TimeUnit};
 
-use crate::check::{self, CellKind, CheckedQuery, Floor, FloorKind, MatchCheck, ReleasePoint};
+use crate::check::{self, CellKind, CheckedQuery, Family, FloorKind, MatchCheck, ReleasePoint, combined_id};
 use crate::facts::TableFacts;
 use crate::fixed;
 use crate::ingest::ROW_ID;
@@ -36,16 +36,37 @@ pub(crate) struct PrivatePlan {
     /// The right to run this once.
     reservation: Reservation,
     releases: Vec<PrivateRelease>,
+    families: Vec<PrivateFamily>,
     above: LogicalPlan,
 }
 
 /// What is read for one release point.
 pub(crate) struct PrivateRelease {
     pub(crate) release: ReleasePoint,
-    pub(crate) plan: LogicalPlan,
-    pub(crate) invariants: Invariants,
+    /// Its totals; `None` where it is one of a family.
+    pub(crate) plan: Option<RowsPlan>,
     /// One for each check of the release point, then one for each floor that has a check of its own.
     pub(crate) checks: Vec<LogicalPlan>,
+}
+
+/// What is read for release points that are judged together: evidence.
+pub(crate) struct PrivateFamily {
+    pub(crate) family: Family,
+    pub(crate) plan: RowsPlan,
+}
+
+/// A plan that reads rows, and what has to hold of it once it is optimized.
+pub(crate) struct RowsPlan {
+    pub(crate) plan: LogicalPlan,
+    pub(crate) invariants: Invariants,
+}
+
+impl RowsPlan {
+    fn new(state: &SessionState, plan: LogicalPlan) -> Result<Self> {
+        let plan = with_snapshots(state, plan)?;
+        let invariants = Invariants::of(state, &plan)?;
+        Ok(Self { plan, invariants })
+    }
 }
 
 impl PrivatePlan {
@@ -54,12 +75,16 @@ impl PrivatePlan {
     /// # Errors
     /// The engine's, for the operator alone.
     pub(crate) fn compile(state: &SessionState, checked: CheckedQuery, reservation: Reservation) -> Result<Self> {
-        let releases = checked
-            .releases
+        let CheckedQuery { releases, families, above, tables: _, notes: _ } = checked;
+        let in_family = |index: usize| in_family(&families, index);
+        let releases = releases
             .into_iter()
-            .map(|release| {
-                let plan = with_snapshots(state, release_plan(&release)?)?;
-                let invariants = Invariants::of(state, &plan)?;
+            .enumerate()
+            .map(|(index, release)| {
+                let plan = match in_family(index) {
+                    true => None,
+                    false => Some(RowsPlan::new(state, release_plan(&release)?)?),
+                };
                 let of_floors = release.floors.iter().filter_map(|floor| match &floor.kind {
                     FloorKind::Flagged(check) => Some(check.as_ref()),
                     FloorKind::Matched | FloorKind::Branch | FloorKind::Tagged => None,
@@ -70,17 +95,37 @@ impl PrivatePlan {
                     .chain(of_floors)
                     .map(|check| with_snapshots(state, check_plan(check)?))
                     .collect::<Result<Vec<_>>>()?;
-                Ok(PrivateRelease { release, plan, invariants, checks })
+                Ok(PrivateRelease { release, plan, checks })
             })
             .collect::<Result<Vec<_>>>()?;
-        let above = with_snapshots(state, checked.above)?;
+        let families = families
+            .into_iter()
+            .map(|family| {
+                let plan = RowsPlan::new(state, unit_plan(&family.combined, true)?)?;
+                Ok(PrivateFamily { family, plan })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let above = with_snapshots(state, above)?;
         invariants::reads_no_protected_rows(&above)?;
-        Ok(Self { reservation, releases, above })
+        Ok(Self { reservation, releases, families, above })
     }
 
-    pub(crate) fn into_parts(self) -> (Reservation, Vec<PrivateRelease>, LogicalPlan) {
-        (self.reservation, self.releases, self.above)
+    pub(crate) fn into_parts(self) -> (Reservation, Vec<PrivateRelease>, Vec<PrivateFamily>, LogicalPlan) {
+        (self.reservation, self.releases, self.families, self.above)
     }
+}
+
+fn in_family(families: &[Family], release: usize) -> bool {
+    families.iter().flat_map(|family| &family.members).any(|member| member.release == release)
+}
+
+/// The plans that read protected rows for a checked query, over scans that still stand for tables.
+pub(crate) fn row_plans(checked: &CheckedQuery) -> Result<Vec<LogicalPlan>> {
+    let alone = checked.releases.iter().enumerate().filter(|(index, _release)| !in_family(&checked.families, *index));
+    alone
+        .map(|(_index, release)| release_plan(release))
+        .chain(checked.families.iter().map(|family| unit_plan(&family.combined, true)))
+        .collect()
 }
 
 /// Names of the columns a release plan yields; positions are the executor's business.
@@ -110,8 +155,20 @@ pub(crate) fn sum_name(index: usize) -> String {
 pub(crate) fn largest_name(index: usize) -> String {
     format!("__cr_l_{index}")
 }
+/// The most values of one unit, where the largest sum stands beside it.
+pub(crate) fn largest_count_name(index: usize) -> String {
+    format!("__cr_k_{index}")
+}
 pub(crate) fn mass_name(index: usize) -> String {
     format!("__cr_m_{index}")
+}
+/// The hash of the rows behind a unit's share of a cell.
+pub(crate) fn rows_name(index: usize) -> String {
+    format!("__cr_h_{index}")
+}
+/// The same without the analyst's own rows.
+pub(crate) fn others_rows_name(index: usize) -> String {
+    format!("__cr_o_{index}")
 }
 fn value_name(index: usize) -> String {
     format!("__cr_v_{index}")
@@ -123,9 +180,9 @@ fn column(name: impl Into<String>) -> Expr {
     Expr::Column(Column::new_unqualified(name))
 }
 
-/// The exact aggregate of a release point, over scans that still stand for tables.
+/// The exact aggregate of a release point for whose rules totals are enough, over scans that still stand for tables.
 pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
-    let per_unit = unit_plan(release)?;
+    let per_unit = unit_plan(release, false)?;
     let mut totals = vec![count(column(UNIT)).alias(UNITS)];
     for floor in 0..release.floors.len() {
         totals.push(count(column(floor_name(floor))).alias(floor_name(floor)));
@@ -143,15 +200,18 @@ pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
         match cell.kind {
             CellKind::Units => {}
             CellKind::Rows => {
-                if release.max_share.is_some() {
+                if !release.dominance.is_empty() {
                     totals.push(max(column(count_name(index))).alias(largest_name(index)));
                 }
             }
             CellKind::Sum | CellKind::Average => {
                 totals.push(sum(column(sum_name(index))).alias(sum_name(index)));
-                if release.max_share.is_some() {
+                if !release.dominance.is_empty() {
                     totals.push(max(abs(column(sum_name(index)))).alias(largest_name(index)));
                     totals.push(sum(abs(column(sum_name(index)))).alias(mass_name(index)));
+                }
+                if !release.dominance.is_empty() && cell.kind == CellKind::Average {
+                    totals.push(max(column(count_name(index))).alias(largest_count_name(index)));
                 }
             }
         }
@@ -160,8 +220,13 @@ pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
 }
 
 /// Each unit's share of each group of a release point: the groups, the unit, whether rows of each floor's tables are among
-/// its own, and of each cell the number of its values and their sum.
-pub(crate) fn unit_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
+/// its own, and of each cell the number of its values and their sum; as evidence, also hashes of the rows behind it.
+///
+/// Such a hash is the wrapping sum of the rows' secret random numbers: the same rows have the same hash, and other rows the
+/// same one about as often as two random numbers are equal. A row that stands there twice counts twice.
+pub(crate) fn unit_plan(release: &ReleasePoint, as_evidence: bool) -> Result<LogicalPlan> {
+    const ROW: &str = "__cr_h";
+    const OTHERS_ROW: &str = "__cr_o";
     let rows = &release.rows;
     let mut inputs: Vec<Expr> = release
         .groups
@@ -186,6 +251,15 @@ pub(crate) fn unit_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
         };
         inputs.push(value.alias(value_name(index)));
     }
+    let with_others = as_evidence && own_and_others(release);
+    if as_evidence {
+        inputs.push(combined_id(rows.row_ids.iter()).alias(ROW));
+    }
+    if with_others {
+        inputs.push(combined_id(rows.row_ids.iter().filter(|id| !id.own)).alias(OTHERS_ROW));
+    }
+    // What a cell has no value of adds nothing.
+    let behind = |index: usize, id: &str| when(column(value_name(index)).is_not_null(), column(id)).end();
     let others: Vec<&Column> = rows.row_ids.iter().filter(|id| !id.own).map(|id| &id.column).collect();
     let id_name = |index: usize| format!("__cr_r_{index}");
     if rows.repeated {
@@ -196,11 +270,17 @@ pub(crate) fn unit_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
     if rows.repeated {
         // Another owner's row has a part in a group once, however many rows of the analyst's own it meets there.
         let keys: Vec<String> = std::iter::once(UNIT.to_owned()).chain((0..others.len()).map(id_name)).collect();
-        let firsts: Vec<Expr> = (0..release.floors.len())
+        let mut firsts: Vec<Expr> = (0..release.floors.len())
             .map(floor_name)
             .chain((0..release.cells.len()).map(value_name))
+            .chain(with_others.then(|| OTHERS_ROW.to_owned()))
             .map(|name| max(column(&name)).alias(name))
             .collect();
+        if as_evidence {
+            for index in 0..release.cells.len() {
+                firsts.push(sum(behind(index, ROW)?).alias(rows_name(index)));
+            }
+        }
         plan = plan.aggregate(grouping(release, &keys, grouped), firsts)?;
         grouped = true;
     }
@@ -217,8 +297,21 @@ pub(crate) fn unit_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
             CellKind::Rows | CellKind::Units => {}
             CellKind::Sum | CellKind::Average => shares.push(sum(column(value_name(index))).alias(sum_name(index))),
         }
+        if as_evidence {
+            let rows = if grouped { column(rows_name(index)) } else { behind(index, ROW)? };
+            shares.push(sum(rows).alias(rows_name(index)));
+        }
+        if with_others {
+            shares.push(sum(behind(index, OTHERS_ROW)?).alias(others_rows_name(index)));
+        }
     }
     plan.aggregate(grouping(release, &[UNIT.to_owned()], grouped), shares)?.build()
+}
+
+/// Whether rows of the analyst's own stand beside another owner's.
+pub(crate) fn own_and_others(release: &ReleasePoint) -> bool {
+    let ids = &release.rows.row_ids;
+    ids.iter().any(|id| id.own) && ids.iter().any(|id| !id.own)
 }
 
 /// The GROUP BY of a release point with further keys; by its sets, unless they were taken below already.
@@ -262,19 +355,22 @@ pub(crate) fn planned_grouping_id(release: &ReleasePoint, id: u64) -> u64 {
     planned
 }
 
+/// The grouping id that the planner gives a set's rows.
+pub(crate) fn grouping_id_of(release: &ReleasePoint, set: &[usize]) -> u64 {
+    let groups = release.groups.len();
+    (0..groups).filter(|group| !set.contains(group)).fold(0, |id, group| id | 1 << (groups - 1 - group))
+}
+
 /// The columns that tell groups apart, once they are grouped.
 pub(crate) fn group_columns(release: &ReleasePoint) -> Vec<Expr> {
     let groups = (0..release.groups.len()).map(|index| column(group_name(index)));
     groups.chain(release.sets.as_ref().map(|_sets| column(GROUPING_ID))).collect()
 }
 
-/// Floors of the branches of UNIONs, which cells have to meet by themselves.
-pub(crate) fn branches(release: &ReleasePoint) -> impl Iterator<Item = usize> {
-    let is_branch = |floor: &Floor| match floor.kind {
-        FloorKind::Branch | FloorKind::Tagged => true,
-        FloorKind::Matched | FloorKind::Flagged(_) => false,
-    };
-    release.floors.iter().enumerate().filter(move |(_index, floor)| is_branch(floor)).map(|(index, _floor)| index)
+/// Floors that cells have to meet by themselves: of those whose tables stand in some rows only, which the others' units say
+/// nothing of.
+pub(crate) fn branches(release: &ReleasePoint) -> std::ops::Range<usize> {
+    0..release.floors.len()
 }
 
 /// One row: how many units match.

@@ -17,9 +17,10 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
 
-use crate::check::ReleasePoint;
-use crate::compile::{PrivatePlan, PrivateRelease};
+use crate::check::{Family, ReleasePoint};
+use crate::compile::{PrivateFamily, PrivatePlan, PrivateRelease, RowsPlan};
 use crate::deep;
+use crate::evidence::Evidence;
 use crate::invariants::Invariants;
 use crate::plan;
 use crate::release;
@@ -27,21 +28,23 @@ use crate::release;
 /// Exact counts and sums of groups, large and small. It is consumed by the release and shown to nobody: it cannot be
 /// printed, copied or serialised.
 pub(crate) struct ExactAggregate {
-    release: ReleasePoint,
-    batch: RecordBatch,
+    pub(crate) release: ReleasePoint,
+    /// `None` where it is one of a family, whose evidence holds them.
+    pub(crate) totals: Option<RecordBatch>,
     /// Units that match, for each check of the release point and its floors.
-    matching: Vec<u64>,
+    pub(crate) matching: Vec<u64>,
 }
 
-impl ExactAggregate {
-    pub(crate) fn into_parts(self) -> (ReleasePoint, RecordBatch, Vec<u64>) {
-        (self.release, self.batch, self.matching)
-    }
+/// What was read for release points that are judged together.
+pub(crate) struct ExactFamily {
+    pub(crate) family: Family,
+    pub(crate) evidence: Evidence,
 }
 
 /// Everything a query read, and what is to be made of it once it is released.
 pub(crate) struct Executed {
     pub(crate) exact: Vec<ExactAggregate>,
+    pub(crate) families: Vec<ExactFamily>,
     pub(crate) above: LogicalPlan,
 }
 
@@ -67,18 +70,26 @@ pub(crate) fn session(runtime: &Arc<RuntimeEnv>, partitions: Option<usize>) -> S
 
 /// Runs the plan. The reservation is spent by it, whatever becomes of the run.
 pub(crate) async fn execute(state: &SessionState, plan: PrivatePlan) -> Result<Executed> {
-    let (reservation, releases, above) = plan.into_parts();
+    let (reservation, releases, private_families, above) = plan.into_parts();
     let mut exact = Vec::with_capacity(releases.len());
-    for PrivateRelease { release, plan, invariants, checks } in releases {
-        let batch = run_as(state, plan, Some(invariants)).await?;
+    for PrivateRelease { release, plan, checks } in releases {
+        let totals = match plan {
+            Some(RowsPlan { plan, invariants }) => Some(run_as(state, plan, Some(invariants)).await?),
+            None => None,
+        };
         let mut matching = Vec::with_capacity(checks.len());
         for check in checks {
             matching.push(release::one_count(&run(state, check).await?)?);
         }
-        exact.push(ExactAggregate { release, batch, matching });
+        exact.push(ExactAggregate { release, totals, matching });
+    }
+    let mut families = Vec::with_capacity(private_families.len());
+    for PrivateFamily { family, plan } in private_families {
+        let evidence = Evidence::collect(state, &family.combined, plan).await?;
+        families.push(ExactFamily { family, evidence });
     }
     spend(reservation);
-    Ok(Executed { exact, above })
+    Ok(Executed { exact, families, above })
 }
 
 /// A reservation allows one run: it ends here.
@@ -86,22 +97,31 @@ fn spend(reservation: Reservation) {
     drop(reservation);
 }
 
-/// One plan to one batch. Physical planning recurses with the depth of expressions, so it gets a deep stack.
-pub(crate) async fn run(state: &SessionState, plan: LogicalPlan) -> Result<RecordBatch> {
-    run_as(state, plan, None).await
-}
-
-/// The same, once the optimized plan was looked at.
-async fn run_as(state: &SessionState, plan: LogicalPlan, invariants: Option<Invariants>) -> Result<RecordBatch> {
+/// The operators of a plan. Planning recurses with the depth of expressions, so it gets a deep stack; what has to hold of
+/// the plan is looked at once it is optimized.
+pub(crate) async fn physical(
+    state: &SessionState,
+    plan: LogicalPlan,
+    invariants: Option<Invariants>,
+) -> Result<Arc<dyn ExecutionPlan>> {
     let planning = state.clone();
-    let physical: Arc<dyn ExecutionPlan> = deep::run_async(async move {
+    deep::run_async(async move {
         let optimized = planning.optimize(&plan)?;
         if let Some(invariants) = invariants {
             invariants.still_hold(&planning, &optimized)?;
         }
         planning.query_planner().create_physical_plan(&optimized, &planning).await
     })
-    .await??;
+    .await?
+}
+
+/// One plan to one batch.
+pub(crate) async fn run(state: &SessionState, plan: LogicalPlan) -> Result<RecordBatch> {
+    run_as(state, plan, None).await
+}
+
+async fn run_as(state: &SessionState, plan: LogicalPlan, invariants: Option<Invariants>) -> Result<RecordBatch> {
+    let physical = physical(state, plan, invariants).await?;
     let schema = physical.schema();
     let context = SessionContext::new_with_state(state.clone());
     let batches = collect(physical, context.task_ctx()).await?;
@@ -110,12 +130,18 @@ async fn run_as(state: &SessionState, plan: LogicalPlan, invariants: Option<Inva
 
 #[cfg(test)]
 mod tests {
-    use super::{ExactAggregate, Executed};
+    use super::{ExactAggregate, ExactFamily, Executed};
     use crate::compile::PrivatePlan;
+    use crate::evidence::{CellEvidence, Contribution, Evidence, GroupEvidence};
 
     // What holds exact values cannot be printed, copied or written anywhere; a derive that changes this does not compile.
     static_assertions::assert_not_impl_any!(ExactAggregate: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
+    static_assertions::assert_not_impl_any!(ExactFamily: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
     static_assertions::assert_not_impl_any!(Executed: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
+    static_assertions::assert_not_impl_any!(Evidence: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
+    static_assertions::assert_not_impl_any!(GroupEvidence: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
+    static_assertions::assert_not_impl_any!(CellEvidence: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
+    static_assertions::assert_not_impl_any!(Contribution: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
     // A reservation is spent once, and so is the plan that holds it.
     static_assertions::assert_not_impl_any!(PrivatePlan: Clone, std::fmt::Debug);
     static_assertions::assert_not_impl_any!(cleanroom_registry::Reservation: Clone);

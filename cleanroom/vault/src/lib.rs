@@ -11,6 +11,7 @@ mod answer;
 mod check;
 mod compile;
 mod deep;
+mod evidence;
 mod execute;
 mod facts;
 mod fixed;

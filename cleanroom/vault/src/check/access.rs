@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cleanroom_policy::{Require, SmallGroups, TemplateApproval};
+use cleanroom_policy::{Require, TemplateApproval};
 
 use super::{Checker, Rows};
 use crate::facts::TableFacts;
@@ -40,12 +40,6 @@ impl Checker<'_> {
             (release.difference.is_some(), "release.difference", "the difference guard"),
             (release.audience.is_some(), "release.audience", "the least audience"),
             (release.max_cells.is_some(), "release.max_cells", "a cap on released cells"),
-            (release.small_groups == SmallGroups::Merge, "release.small_groups", "merging small groups"),
-            (
-                release.dominance.is_some_and(|rule| rule.top > 1),
-                "release.dominance",
-                "dominance of more than one unit",
-            ),
         ];
         for (asked, rule, what) in wanted {
             if asked {

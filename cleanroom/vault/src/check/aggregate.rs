@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use cleanroom_policy::{MeasureFunction, Step, Use};
+use cleanroom_policy::{Dominance, MeasureFunction, SmallGroups, Step, Use};
 use datafusion::common::{Column, DFSchemaRef};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder, lit};
@@ -23,6 +23,7 @@ use crate::source::ReleasedScan;
 type Groups<'e> = (Vec<&'e Expr>, Vec<(Expr, Label)>, Option<Sets>);
 
 /// An aggregate over protected rows whose result is released.
+#[derive(Clone)]
 pub(crate) struct ReleasePoint {
     pub(crate) rows: Rows,
     /// Total forms of the GROUP BY expressions, each once.
@@ -38,17 +39,40 @@ pub(crate) struct ReleasePoint {
     pub(crate) floor: u64,
     /// The floors of owners whose units stand in some rows only.
     pub(crate) floors: Vec<Floor>,
-    /// The least of the owners' dominance rules: share, and how many units may hold it together.
-    pub(crate) max_share: Option<f64>,
+    /// The owners' dominance rules, all of which hold.
+    pub(crate) dominance: Vec<Dominance>,
+    /// Every owner has small groups merged; one who has them dropped would have them dropped.
+    pub(crate) merged: bool,
     /// Released numbers are rounded to multiples of each.
     pub(crate) round_to: Vec<Step>,
     /// What must hold before anything is released.
     pub(crate) checks: Vec<MatchCheck>,
     /// The planner's node, to know the same release point when it comes again.
-    original: LogicalPlan,
+    pub(super) original: LogicalPlan,
+}
+
+impl ReleasePoint {
+    /// The share that no one unit may exceed, where the dominance rules are about one unit alone; `None` without a rule.
+    pub(crate) fn max_share(&self) -> Option<f64> {
+        self.dominance.iter().map(|rule| rule.max_share).reduce(f64::min)
+    }
+
+    /// Totals are not enough to apply the rules to it: it matters who contributes how much.
+    pub(crate) fn needs_evidence(&self) -> bool {
+        self.sets.is_some() || self.merged || self.dominance.iter().any(|rule| rule.top > 1)
+    }
+
+    /// The planner's plan of the rows that are aggregated.
+    pub(crate) fn input(&self) -> Option<&LogicalPlan> {
+        match &self.original {
+            LogicalPlan::Aggregate(aggregate) => Some(&aggregate.input),
+            _ => None,
+        }
+    }
 }
 
 /// A floor of tables that stand in some of the rows.
+#[derive(Clone)]
 pub(crate) struct Floor {
     /// Not NULL in those rows.
     pub(crate) marker: Column,
@@ -59,6 +83,7 @@ pub(crate) struct Floor {
 }
 
 /// When a group may do without units of a floor's tables.
+#[derive(Clone)]
 pub(crate) enum FloorKind {
     /// Never, though other rows of the group have no match.
     Matched,
@@ -72,6 +97,7 @@ pub(crate) enum FloorKind {
 }
 
 /// One aggregate of a release point.
+#[derive(Clone)]
 pub(crate) struct Cell {
     pub(crate) kind: CellKind,
     /// Rows with NULL here add nothing and do not count as contributing.
@@ -81,6 +107,8 @@ pub(crate) struct Cell {
     pub(crate) data_type: DataType,
     /// Floors of the release point (by position) whose tables it is computed from.
     pub(crate) floors: Vec<usize>,
+    /// Those of whose tables its own condition asks for rows without a match.
+    pub(crate) unmatched: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,14 +176,6 @@ impl Checker<'_> {
         (group_exprs, groups, sets): Groups<'_>,
     ) -> Result<Relation, Refusal> {
         self.check_required(&rows)?;
-        if sets.is_some() {
-            // Totals beside their parts give a suppressed part away.
-            return Err(Refusal::new(
-                Code::NotAvailable,
-                "ROLLUP, CUBE and GROUPING SETS over protected rows are not available in this version",
-            )
-            .about("GROUP"));
-        }
         let (flagged, tagged, cells) = self.with_scope(aggregate.input.schema(), &rows.labels, |scope| {
             let (mut flagged, mut tagged): (BTreeSet<Column>, BTreeSet<usize>) = Default::default();
             for (group, (_total, label)) in group_exprs.iter().zip(&groups) {
@@ -182,20 +202,25 @@ impl Checker<'_> {
         let index = match self.releases.iter().position(|release| release.original == *plan) {
             Some(index) => index,
             None => {
-                let (mut max_share, mut round_to) = (None::<f64>, Vec::new());
+                let (mut dominance, mut round_to, mut merged) = (Vec::new(), Vec::new(), true);
                 for place in rows.places() {
                     let release = &self.facts(place)?.policy.release;
-                    if let Some(rule) = release.dominance {
-                        max_share = Some(max_share.map_or(rule.max_share, |share| share.min(rule.max_share)));
-                    }
+                    dominance.extend(release.dominance.filter(|rule| !dominance.contains(rule)));
                     round_to.extend(release.round_to);
+                    merged &= release.small_groups == SmallGroups::Merge;
                 }
+                // One group has no small ones beside it.
+                merged &= !groups.is_empty();
                 let (floor, floors) = self.floors(&rows, &flagged, &tagged)?;
                 let cells = cells
                     .into_iter()
-                    .map(|(cell, from)| {
-                        let of = |(index, floor): (usize, &Floor)| (!floor.places.is_disjoint(&from)).then_some(index);
-                        Cell { floors: floors.iter().enumerate().filter_map(of).collect(), ..cell }
+                    .map(|(cell, made)| {
+                        let of = |places: &BTreeSet<Instance>| -> Vec<usize> {
+                            let of =
+                                floors.iter().enumerate().filter(|(_index, floor)| !floor.places.is_disjoint(places));
+                            of.map(|(index, _floor)| index).collect()
+                        };
+                        Cell { floors: of(&made.places), unmatched: of(&made.unmatched), ..cell }
                     })
                     .collect();
                 self.releases.push(ReleasePoint {
@@ -207,7 +232,8 @@ impl Checker<'_> {
                     schema: Arc::clone(plan.schema()),
                     floor,
                     floors,
-                    max_share,
+                    dominance,
+                    merged,
                     round_to,
                     original: plan.clone(),
                 });
@@ -248,18 +274,18 @@ impl Checker<'_> {
     }
 
     /// One aggregate of a release point.
-    fn cell(
-        &self,
-        expr: &Expr,
-        data_type: &DataType,
-        scope: &Scope<'_>,
-        rows: &Rows,
-    ) -> Result<(Cell, BTreeSet<Instance>), Refusal> {
+    fn cell(&self, expr: &Expr, data_type: &DataType, scope: &Scope<'_>, rows: &Rows) -> Result<(Cell, Of), Refusal> {
         let call = called(expr)?;
         let name = call.func.name();
         let (argument, filter) = plain_call(call, scope)?;
-        let cell =
-            |kind, argument, filter| Cell { kind, argument, filter, data_type: data_type.clone(), floors: Vec::new() };
+        let cell = |kind, argument, filter| Cell {
+            kind,
+            argument,
+            filter,
+            data_type: data_type.clone(),
+            floors: Vec::new(),
+            unmatched: Vec::new(),
+        };
         let found = match name {
             "count" if call.params.distinct => {
                 let (argument, filter) = under_case(argument, filter, scope, Zero::Counts)?;
@@ -341,7 +367,10 @@ impl Checker<'_> {
         if let (Some(table), true) = (&rows.fanned_out, found.kind != CellKind::Units) {
             return Err(fan_out(table));
         }
-        Ok((found, flag::places_of(expr, scope)))
+        let conditions = call.params.filter.as_deref().into_iter().chain(case_condition(call));
+        let flags = conditions.flat_map(|condition| flag::conditions(condition, scope));
+        let unmatched = flags.filter(|(_place, matched)| !matched).map(|(place, _matched)| place).collect();
+        Ok((found, Of { places: flag::places_of(expr, scope), unmatched }))
     }
 
     /// Sums of several measures would let one that is suppressed for its dominance be had from the sum and the others.
@@ -593,6 +622,31 @@ impl Checker<'_> {
             }
             _ => Err(not_allowed(name)),
         }
+    }
+}
+
+/// What a cell is made of.
+struct Of {
+    places: BTreeSet<Instance>,
+    /// Places of which it asks for rows without a match.
+    unmatched: BTreeSet<Instance>,
+}
+
+/// The condition that all rows of `AGGREGATE(CASE WHEN c THEN x END)` meet which add to it.
+fn case_condition(call: &AggregateFunction) -> Option<&Expr> {
+    let [Expr::Case(Case { expr: None, when_then_expr, else_expr })] = call.params.args.as_slice() else { return None };
+    let nothing = match else_expr.as_deref().map(functions::literal) {
+        None => true,
+        Some(Some(value)) => {
+            value.is_null()
+                || (call.func.name() == "sum"
+                    && datafusion::common::ScalarValue::new_zero(&value.data_type()).is_ok_and(|zero| zero == *value))
+        }
+        Some(None) => false,
+    };
+    match when_then_expr.as_slice() {
+        [(when, _then)] if nothing => Some(when),
+        _ => None,
     }
 }
 

@@ -100,7 +100,10 @@ pub(super) fn plan(
     let markers = || hidden.markers.iter().map(|marker| max(Expr::Column(marker.clone())).alias(&marker.name));
     let ids = || {
         let [others, own] = &hidden.ids;
-        let id = |name: &Option<String>, own| name.as_ref().map(|name| min(combined_id(ids_of(own))).alias(name));
+        // All rows behind a row make its number; but where the analyst's rows repeat the others', any one of these is to have
+        // the same part in it however often it is met.
+        let hash = |own| if rows.repeated { min(combined_id(ids_of(own))) } else { sum(combined_id(ids_of(own))) };
+        let id = |name: &Option<String>, own| name.as_ref().map(|name| hash(own).alias(name));
         id(others, false).into_iter().chain(id(own, true))
     };
     let input = LogicalPlanBuilder::from(rows.plan.clone());
