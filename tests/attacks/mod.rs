@@ -11,6 +11,7 @@ mod i_names;
 mod l_statements;
 mod p_honest;
 mod t_templates;
+mod y_absence;
 mod z_laundering;
 
 use crate::support::{Answer, Room, shared};

@@ -5,6 +5,7 @@
 //! queries share.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef, AsArray as _, Decimal128Array, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::cast;
@@ -13,17 +14,16 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::common::{Result, exec_datafusion_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::session_state::SessionState;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
 use futures::StreamExt as _;
 use roaring::RoaringBitmap;
 
 use crate::check::{CellKind, ReleasePoint};
 use crate::compile::{
-    self, GROUPING_ID, RowsPlan, UNIT, contributors_of_name, count_name, floor_name, group_name, others_rows_name,
-    rows_name, sum_name,
+    self, GROUPING_ID, UNIT, contributors_of_name, count_name, floor_name, group_name, others_rows_name, rows_name,
+    sum_name,
 };
-use crate::execute;
 
 /// Bytes that a group is reckoned to take beside its contributions.
 const GROUP_BYTES: usize = 512;
@@ -116,12 +116,15 @@ impl Evidence {
         self.memory.try_grow(bytes)
     }
 
-    /// Runs a plan of [`compile::unit_plan`] with evidence.
+    /// Runs what the engine made of a plan of [`compile::unit_plan`] with evidence.
     ///
     /// # Errors
     /// The engine's, for the operator alone; `ResourcesExhausted` where the queries' memory does not hold it.
-    pub(crate) async fn collect(state: &SessionState, release: &ReleasePoint, plan: RowsPlan) -> Result<Self> {
-        let physical = execute::physical(state, plan.plan, Some(plan.invariants)).await?;
+    pub(crate) async fn collect(
+        state: &SessionState,
+        release: &ReleasePoint,
+        physical: Arc<dyn ExecutionPlan>,
+    ) -> Result<Self> {
         let schema = physical.schema();
         let context = SessionContext::new_with_state(state.clone()).task_ctx();
         let memory = MemoryConsumer::new("evidence").register(context.memory_pool());

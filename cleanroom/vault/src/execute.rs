@@ -85,7 +85,9 @@ pub(crate) async fn execute(state: &SessionState, plan: PrivatePlan) -> Result<E
     }
     let mut families = Vec::with_capacity(private_families.len());
     for PrivateFamily { family, plan } in private_families {
-        let evidence = Evidence::collect(state, &family.combined, plan).await?;
+        let evidence =
+            Evidence::collect(state, &family.combined, physical(state, plan.plan, Some(plan.invariants)).await?)
+                .await?;
         families.push(ExactFamily { family, evidence });
     }
     spend(reservation);

@@ -193,6 +193,7 @@ impl ReleasePoint {
             checks: Vec::new(),
             fanned_out: None,
             per_unit: false,
+            multiplying: Vec::new(),
             single: false,
             repeated,
         };

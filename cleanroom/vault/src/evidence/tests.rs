@@ -6,10 +6,11 @@ use arrow::array::{StringArray, UInt32Array};
 use arrow::datatypes::{Field, Schema};
 use datafusion::common::{Column, DataFusionError};
 use datafusion::datasource::{MemTable, provider_as_source};
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use super::*;
 use crate::check::Cell;
+use crate::execute;
 
 /// Unit, group, amount, and the numbers of the row and of the analyst's own that it met.
 type Row = (u32, &'static str, Option<i64>, i64, i64);
@@ -65,7 +66,8 @@ async fn collected(memory: usize, release: &ReleasePoint) -> Result<Evidence> {
     let spill = tempfile::tempdir().unwrap();
     let runtime = execute::runtime(memory, spill.path()).unwrap();
     let state = execute::session(&runtime, Some(2));
-    Evidence::collect(&state, release, compile::unit_plan(release, true).unwrap()).await
+    let plan = compile::unit_plan(release, true).unwrap();
+    Evidence::collect(&state, release, execute::physical(&state, plan, None).await.unwrap()).await
 }
 
 const PLENTY: usize = 64 << 20;

@@ -20,7 +20,7 @@
 
 use arrow::datatypes::DataType;
 use cleanroom_policy::MeasureFunction;
-use datafusion::common::ScalarValue;
+use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::{Expr, Operator};
 
 use super::Scope;
@@ -58,9 +58,10 @@ pub(super) fn combined_measure(
         (Some(one), Some(other)) if one.instance == other.instance && !one.zero_else && !other.zero_else => match op {
             Operator::Plus | Operator::Minus => Some(both(one, other, one.degree.max(other.degree))),
             Operator::Multiply => {
-                let columns = left_label.origin.is_some() && right_label.origin.is_some();
-                (columns && left_label.origin != right_label.origin && one.degree == 1 && other.degree == 1)
-                    .then(|| both(one, other, 2))
+                let columns = (bare(left).and_then(|column| scope.label(column).ok()?.origin.clone()))
+                    .zip(bare(right).and_then(|column| scope.label(column).ok()?.origin.clone()));
+                let differ = columns.is_some_and(|(one, other)| one != other);
+                (differ && one.degree == 1 && other.degree == 1).then(|| both(one, other, 2))
             }
             _ => None,
         },
@@ -94,20 +95,21 @@ fn scaled(measure: &Measure, constant: &Expr, divided: bool) -> Option<Measure> 
 
 /// A measure's column with a literal added or subtracted.
 fn shifted(measure: &Measure, column: &Expr, constant: &Expr, scope: &Scope<'_>) -> Option<Measure> {
-    let mut bare = column;
-    // The planner may have put a cast around it; one that loses something has left no measure.
-    loop {
-        bare = match bare {
-            Expr::Cast(cast) => &cast.expr,
-            Expr::TryCast(cast) => &cast.expr,
-            _ => break,
-        };
-    }
-    let Expr::Column(bare) = bare else { return None };
+    let column = bare(column)?;
     let counted = measure.functions.contains(&MeasureFunction::Count);
-    let as_is = scope.label(bare).is_ok_and(|label| label.origin.is_some());
+    let as_is = scope.label(column).is_ok_and(|label| label.origin.is_some());
     let moderate = number(constant)?.abs() <= MAX_OFFSET;
     (counted && as_is && moderate).then(|| Measure { combined: true, ..measure.clone() })
+}
+
+/// The column under casts that the planner may have put around it; one that loses something has left no measure.
+fn bare(expr: &Expr) -> Option<&Column> {
+    match expr {
+        Expr::Column(column) => Some(column),
+        Expr::Cast(cast) => bare(&cast.expr),
+        Expr::TryCast(cast) => bare(&cast.expr),
+        _ => None,
+    }
 }
 
 /// A constant as a finite number.

@@ -358,7 +358,7 @@ pub(crate) const PROTECTED: &[Function] = &[
         "date_part",
         Class::Time,
         "date_part(unit, time)",
-        "A part of the time as a number; also `EXTRACT(unit FROM time)`.",
+        "A part of the time as a number; also `EXTRACT(unit FROM time)`. Of the time between two times: whole days.",
         &[(0, Given::Unit(PARTS))],
         Form::Coarse,
     ),

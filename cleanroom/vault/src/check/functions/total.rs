@@ -82,7 +82,22 @@ pub(crate) fn total(
             _ => return Err(unfit()),
         },
         Form::Coarse => {
-            if let [_unit, moment] = args.as_mut_slice() {
+            if let [unit, moment] = args.as_mut_slice() {
+                if let Some(DataType::Duration(TimeUnit::Microsecond)) = types.get(1) {
+                    // The time between two times, in whole days; other units of it the engine has no rule for.
+                    let day = matches!(constant(unit), Some(ScalarValue::Utf8(Some(unit))) if unit.eq_ignore_ascii_case("day"));
+                    if !day {
+                        return Err(unfit());
+                    }
+                    let days = try_cast(std::mem::take(moment), DataType::Int64) / lit(86_400_000_000_i64);
+                    return Ok(try_cast(days, wanted.clone()));
+                }
+                if !matches!(
+                    types.get(1),
+                    Some(DataType::Date32 | DataType::Timestamp(..) | DataType::Utf8 | DataType::Null)
+                ) {
+                    return Err(unfit());
+                }
                 *moment = coarse_time(std::mem::take(moment));
             }
             call(args)

@@ -1,0 +1,192 @@
+//! Two worlds, with one person and without: rows that need not match, branches that need not hold anyone, and flags that
+//! tell one from the other. Nothing that is printed differs between the worlds.
+
+use serde_json::Value;
+
+use super::all_refused;
+use crate::support::Room;
+
+const ROOM: &str = "\
+apiVersion: cleanroom/v1
+kind: Room
+name: worlds
+description: With and without one person
+partners:
+  - name: retailer
+    abilities: [contribute]
+    tables:
+      - {name: sales, source: {file: sales.csv}, policy: sales.yaml}
+      - {name: users, source: {file: users.csv}, policy: users.yaml}
+  - name: partner
+    abilities: [contribute, query, receive]
+    tables:
+      - {name: own, source: {file: own.csv}, policy: own.yaml}
+      - {name: own2, source: {file: own2.csv}, policy: own2.yaml}
+";
+
+/// The retailer's floor is 25; the analyst's own is the least there is, so that nothing else hides a leak.
+fn world(alice: bool, release: &str, joins: &str) -> Room {
+    let policy = |table: &str, columns: &str, release: &str, joins: &str| {
+        format!(
+            "apiVersion: cleanroom/v1\nkind: Policy\ntable: {table}\nversion: 1\nunit: {{column: hid, space: household}}\n\
+             columns:\n  hid: {{use: [join, count]}}\n{columns}joins: {{{joins}}}\nrelease: {{{release}}}\n\
+             access: {{analysts: [partner], receivers: [partner]}}\n"
+        )
+    };
+    let every = "require: none, types: [inner, semi, left, right, full, anti]";
+    let sales = policy(
+        "retailer.sales",
+        "  category: {use: [dimension, filter]}\n  ts: {use: [dimension, filter]}\n  \
+         amount: {use: [measure], functions: [sum, avg, count], bounds: [0, 1000], step: 0.01}\n",
+        release,
+        joins,
+    );
+    let users = policy(
+        "retailer.users",
+        "  state: {use: [dimension, filter]}\n  score: {use: [measure], functions: [sum], bounds: [0, 1000]}\n",
+        release,
+        every,
+    );
+    let segment = "  seg: {use: [dimension, filter]}\n";
+    let own = policy("partner.own", &format!("{segment}  lab: {{use: [dimension, filter]}}\n"), "min_units: 2", every);
+    let own2 = policy("partner.own2", segment, "min_units: 2", every);
+    let room =
+        Room::new(ROOM, &[("sales.yaml", &sales), ("users.yaml", &users), ("own.yaml", &own), ("own2.yaml", &own2)]);
+    let write = |name: &str, header: &str, rows: Vec<String>| {
+        std::fs::write(room.path().join(name), format!("{header}\n{}\n", rows.join("\n"))).unwrap();
+    };
+    let category = |row: usize| ["garden", "toys", "books"][row % 3];
+    let mut sales: Vec<String> = (1..=200)
+        .flat_map(|person| {
+            (0..=person % 3).map(move |row| {
+                format!(
+                    "{person},{},{}.25,2024-01-{:02}",
+                    category(person + row),
+                    10 + person % 50,
+                    1 + (person + row) % 28
+                )
+            })
+        })
+        .collect();
+    let mut users: Vec<String> =
+        (1..=150).map(|person| format!("{person},{},{person}", if person % 2 == 1 { "CA" } else { "NY" })).collect();
+    if alice {
+        sales.extend((0..3).map(|row| format!("1000,garden,{}.31,2024-02-0{}", 791 + row, row + 1)));
+        users.push("1000,AK,97".to_owned());
+    }
+    write("sales.csv", "hid,category,amount,ts", sales);
+    write("users.csv", "hid,state,score", users);
+    // Customers, people nobody knows, and one that is looked for beside one who does not exist.
+    let own = (1..=60).map(|person| format!("{person},z,{}", person % 4));
+    let unknown = (2000..2100).map(|person| format!("{person},y,7"));
+    write("own.csv", "hid,seg,lab", own.chain(unknown).chain(["1000,x,9".to_owned(), "2500,x,9".to_owned()]).collect());
+    let unknown = (3000..3100).map(|person| format!("{person},y"));
+    write("own2.csv", "hid,seg", ["1000,x".to_owned(), "2500,x".to_owned()].into_iter().chain(unknown).collect());
+    room
+}
+
+const ANY_JOIN: &str = "require: none, types: [inner, semi, left, right, full, anti], analyst_tables: distinct";
+
+/// What anyone sees of an answer, but for its number and time.
+fn seen(room: &Room, sql: &str) -> Value {
+    let mut answer = room.ask("partner", sql).json;
+    if let Some(answer) = answer.as_object_mut() {
+        answer.remove("query_id");
+        answer.remove("receipt");
+    }
+    answer
+}
+
+const QUESTIONS: &[&str] = &[
+    // The rows of one person beside many without a match.
+    "SELECT COUNT(*) FILTER (WHERE seg='y' OR (seg='x' AND ts='2024-02-02' AND category='garden')) b, COUNT(*) FILTER (WHERE seg='y' OR (seg='x' AND ts='2024-02-05')) c FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid",
+    "SELECT COUNT(*) FILTER (WHERE l.seg IN ('x','y')) FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid",
+    "SELECT COUNT(DISTINCT l.hid) FILTER (WHERE l.seg='y' OR (l.seg='x' AND l.hid IN (SELECT hid FROM retailer.sales))) FROM partner.own l",
+    "SELECT COUNT(DISTINCT l.hid) FILTER (WHERE l.seg IN ('x','y')) FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid WHERE o.hid IS NOT NULL OR l.seg='y'",
+    "SELECT o.hid IS NOT NULL m, COUNT(DISTINCT l.hid) FILTER (WHERE l.seg='x') c FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid GROUP BY 1",
+    // The same through sums, counts and windows for each person.
+    "SELECT COUNT(DISTINCT hid) n, SUM(s) FILTER (WHERE seg IN ('x','p')) pair FROM (SELECT l.hid, l.seg, SUM(o.amount) s FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid GROUP BY l.hid, l.seg) t",
+    "SELECT SUM(n) FILTER (WHERE seg IN ('x','y')) r, COUNT(*) c FROM (SELECT l.hid, l.seg, COUNT(o.hid) n FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid GROUP BY l.hid, l.seg) t",
+    "SELECT COUNT(*) FILTER (WHERE n = 0 AND seg = 'x') FROM (SELECT l.hid, l.seg, COUNT(o.hid) n FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid GROUP BY l.hid, l.seg) t",
+    "SELECT COUNT(*) FILTER (WHERE n = 0 AND seg IN ('x')) FROM (SELECT l.hid, l.seg, COUNT(o.hid) OVER (PARTITION BY l.hid) n FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid) t",
+    "SELECT COUNT(*) FILTER (WHERE n >= 3 OR seg = 'y') FROM (SELECT l.hid, l.seg, ROW_NUMBER() OVER (PARTITION BY l.hid ORDER BY o.ts) n FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid WHERE l.seg <> 'z') t",
+    // Tags that excuse more than they tell.
+    "SELECT t, COUNT(DISTINCT hid) n FROM (SELECT l.hid,'a' t FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid WHERE l.seg IN ('x','y') UNION ALL SELECT hid,'b' FROM partner.own) u GROUP BY t",
+    "SELECT t, COUNT(DISTINCT hid) n FROM (SELECT hid,'a' t FROM (SELECT hid FROM partner.own UNION ALL SELECT hid FROM retailer.users WHERE state='AK') i UNION ALL SELECT hid,'b' FROM partner.own) u GROUP BY t",
+    "SELECT t, COUNT(DISTINCT hid) n FROM (SELECT hid, 1 AS t FROM partner.own UNION ALL SELECT hid, 1.0 FROM retailer.users WHERE state='AK') u GROUP BY t",
+    "SELECT t, COUNT(DISTINCT hid) n FROM (SELECT hid, CAST('x' AS BIGINT) AS t FROM partner.own UNION ALL SELECT hid, CAST('y' AS BIGINT) FROM retailer.users WHERE state='AK') u GROUP BY t",
+    "SELECT t, COUNT(DISTINCT hid) n FROM (SELECT hid, DATE '2024-01-01' AS t FROM partner.own UNION ALL SELECT hid, DATE '2024-1-1' FROM retailer.users WHERE state='AK') u GROUP BY t",
+    "SELECT t, COUNT(DISTINCT hid) n FROM (SELECT hid, 0.0 AS t FROM partner.own UNION ALL SELECT hid, -0.0 FROM retailer.users WHERE state='AK') u GROUP BY t",
+    "SELECT CASE WHEN seg = 'z' THEN 'z' ELSE 'xy' END s, CASE WHEN o.hid IS NULL THEN 0.0 ELSE -0.0 END m, COUNT(DISTINCT l.hid) n FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid GROUP BY 1, 2",
+    // A branch's tag as a flag of who matches.
+    "SELECT u.t, COUNT(DISTINCT l.hid) n FROM partner.own2 l LEFT JOIN (SELECT hid,'a' t FROM retailer.sales UNION ALL SELECT hid,'b' FROM retailer.sales) u ON l.hid=u.hid WHERE l.seg='x' GROUP BY u.t",
+    // Those without a match, made optional.
+    "SELECT COUNT(DISTINCT c.hid) all_c, COUNT(DISTINCT x.hid) non FROM partner.own2 c LEFT JOIN (SELECT a.hid FROM partner.own a LEFT JOIN retailer.sales b ON a.hid=b.hid WHERE b.hid IS NULL) x ON c.hid=x.hid",
+    "SELECT COUNT(DISTINCT c.hid) FROM retailer.sales s FULL JOIN partner.own2 c ON c.hid=s.hid WHERE s.hid IS NULL",
+    "SELECT s.hid IS NULL, COUNT(DISTINCT c.hid) FROM retailer.sales s FULL JOIN partner.own2 c ON c.hid=s.hid GROUP BY 1",
+    "SELECT COUNT(DISTINCT hid) FROM partner.own2 WHERE hid NOT IN (SELECT hid FROM retailer.sales)",
+];
+
+#[test]
+fn one_person_more_or_less_changes_nothing_that_is_seen() {
+    for release in ["min_units: 25", "min_units: 25, dominance: {top: 1, max_share: 0.5}"] {
+        let (with, without) = (world(true, release, ANY_JOIN), world(false, release, ANY_JOIN));
+        for sql in QUESTIONS {
+            assert_eq!(seen(&with, sql), seen(&without, sql), "{release}: {sql}");
+        }
+    }
+}
+
+#[test]
+fn what_an_owner_asks_of_joins_holds_in_unions_and_outer_joins() {
+    let room =
+        world(true, "min_units: 25", "require: other_partner, with: [retailer.*], types: [inner, semi, left, anti]");
+    all_refused(
+        &room,
+        "partner",
+        &[
+            ("SELECT category, COUNT(*) FROM retailer.sales GROUP BY category", &["CR2204"]),
+            (
+                "SELECT t, category, COUNT(*) c FROM (SELECT hid, category, 'a' t FROM retailer.sales UNION ALL SELECT hid, seg, 'b' FROM partner.own) u GROUP BY t, category",
+                &["CR2203", "CR2204"],
+            ),
+            (
+                "SELECT category, COUNT(*) FROM retailer.sales s LEFT JOIN partner.own o ON s.hid = o.hid GROUP BY category",
+                &["CR2203", "CR2204"],
+            ),
+            (
+                "SELECT category, COUNT(*) FROM retailer.sales WHERE hid NOT IN (SELECT hid FROM partner.own) GROUP BY category",
+                &["CR2203", "CR2204"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_union_does_not_hide_who_dominates_and_odd_forms_are_refused() {
+    let room = world(true, "min_units: 25, dominance: {top: 1, max_share: 0.5}", ANY_JOIN);
+    all_refused(
+        &room,
+        "partner",
+        &[
+            (
+                "SELECT SUM(a) FROM (SELECT hid, amount a FROM retailer.sales WHERE category='garden' UNION ALL SELECT hid, amount*1000000 FROM retailer.sales WHERE category<>'garden') u",
+                &["CR2302"],
+            ),
+            ("SELECT SUM(CAST('x' AS BIGINT)) FROM retailer.sales", &["CR2108"]),
+            (
+                "SELECT COUNT(*) FROM (SELECT hid, SUM(amount) OVER (PARTITION BY hid ORDER BY ts ROWS BETWEEN 5 PRECEDING AND 7 PRECEDING) s FROM retailer.sales) t",
+                &["CR2302"],
+            ),
+            (
+                "SELECT COUNT(*) FROM retailer.sales a JOIN retailer.sales b ON a.hid = b.hid JOIN retailer.sales c ON a.hid = c.hid",
+                &["CR1004"],
+            ),
+            ("SELECT COUNT(DISTINCT hid) FROM retailer.sales FULL JOIN partner.own USING (hid)", &["CR1009"]),
+            (
+                "SELECT COUNT(DISTINCT hid) FROM (SELECT hid FROM partner.own EXCEPT ALL SELECT hid FROM retailer.sales) t",
+                &["CR1003"],
+            ),
+        ],
+    );
+}
