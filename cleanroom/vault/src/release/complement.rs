@@ -28,7 +28,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// Most steps of one answer's checks. Beyond, all but one table is hidden: with one alone nothing can be computed.
+/// Most steps of one answer's checks. Beyond, all but one table is hidden: of one alone nothing
+/// can be computed.
 const MAX_STEPS: usize = 50_000_000;
 
 /// A shown or hidden group, or the remainder of a table's small groups.
@@ -83,6 +84,12 @@ impl Steps {
     }
 }
 
+/// Whether a vector is harmless. Who stands behind an atom takes longer to put together than anything else.
+fn judged(ground: &dyn Ground, vector: &Vector, steps: &mut Steps) -> Result<bool, TooMany> {
+    steps.take(vector.len().saturating_mul(16))?;
+    Ok(ground.harmless(vector))
+}
+
 /// Hides nodes until nothing harmful can be computed of those that are shown.
 pub(super) fn suppress(tables: &mut Tables, ground: &dyn Ground, steps: &mut Steps) -> Result<(), TooMany> {
     let blocks = blocks(tables, steps)?;
@@ -106,16 +113,16 @@ pub(super) fn suppress(tables: &mut Tables, ground: &dyn Ground, steps: &mut Ste
     }
 }
 
-/// Leaves one table alone: the finest that shows anything.
+/// Leaves one table alone: the one that shows the most groups, and of several the finest.
 pub(super) fn leave_one(tables: &mut Tables) {
-    let finest = tables
-        .nodes
-        .iter()
-        .filter(|node| node.shown)
-        .map(|node| node.table)
-        .max_by_key(|table| (tables.tables.get(*table).map_or(0, Vec::len), std::cmp::Reverse(*table)));
+    let mut shown: BTreeMap<usize, usize> = BTreeMap::new();
+    for node in tables.nodes.iter().filter(|node| node.shown) {
+        *shown.entry(node.table).or_default() += 1;
+    }
+    let columns = |table: usize| tables.tables.get(table).map_or(0, Vec::len);
+    let left = shown.into_iter().max_by_key(|(table, groups)| (*groups, columns(*table), std::cmp::Reverse(*table)));
     for node in &mut tables.nodes {
-        node.shown &= Some(node.table) == finest;
+        node.shown &= left.is_some_and(|(table, _groups)| table == node.table);
     }
 }
 
@@ -189,8 +196,7 @@ fn differences(
             }
             let mut harmful = BTreeMap::new();
             for (block, vector) in vectors {
-                steps.take(vector.len())?;
-                if !ground.harmless(&vector) {
+                if !judged(ground, &vector, steps)? {
                     harmful.insert(block, BTreeSet::new());
                 }
             }
@@ -248,13 +254,12 @@ fn computable(tables: &Tables, ground: &dyn Ground, steps: &mut Steps) -> Result
     }
     let mut hidden = BTreeSet::new();
     for row in &form.rows {
-        steps.take(row.atoms.len())?;
         if row.nodes.len() == 1 {
             // A shown group as it stands, by its own rules.
             continue;
         }
         let vector: Vec<(u32, i64)> = row.atoms.iter().map(|(atom, factor)| (*atom, *factor)).collect();
-        if !ground.harmless(&vector) {
+        if !judged(ground, &vector, steps)? {
             hidden.extend(smallest(tables, row.nodes.keys().map(|node| *node as usize).collect()));
         }
     }
