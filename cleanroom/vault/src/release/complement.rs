@@ -30,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Most steps of one answer's checks. Beyond, all but one table is hidden: of one alone nothing
 /// can be computed.
-const MAX_STEPS: usize = 50_000_000;
+const MAX_STEPS: usize = 20_000_000;
 
 /// A shown or hidden group, or the remainder of a table's small groups.
 pub(super) struct Node {
@@ -281,15 +281,15 @@ impl Form {
         let index = self.rows.len();
         for holder in self.holders.get(&pivot).cloned().unwrap_or_default() {
             let Some(other) = self.rows.get_mut(holder) else { continue };
-            let before: Vec<u32> = other.atoms.keys().copied().collect();
             other.clear(pivot, &row, steps)?;
-            for atom in before.iter().filter(|atom| !other.atoms.contains_key(atom)) {
-                if let Some(holders) = self.holders.get_mut(atom) {
+            steps.take(row.atoms.len().saturating_mul(2))?;
+            for atom in row.atoms.keys() {
+                let holders = self.holders.entry(*atom).or_default();
+                if other.atoms.contains_key(atom) {
+                    holders.insert(holder);
+                } else {
                     holders.remove(&holder);
                 }
-            }
-            for atom in other.atoms.keys() {
-                self.holders.entry(*atom).or_default().insert(holder);
             }
         }
         for atom in row.atoms.keys() {
