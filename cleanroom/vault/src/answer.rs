@@ -14,6 +14,7 @@ use crate::compile::{self, PrivatePlan};
 use crate::deep;
 use crate::execute;
 use crate::facts::RoomFacts;
+use crate::guard;
 use crate::parse::ParsedQuery;
 use crate::plan;
 use crate::post;
@@ -40,6 +41,9 @@ pub(crate) async fn answer(vault: &Inner, request: Request) -> Result<Decision, 
     let Ok(_turn) = vault.turns.acquire().await else {
         return refuse(vault, &request, Refusal::new(Code::Busy, "the server is shutting down")).await;
     };
+    if let Some(refusal) = used_up(vault, &request, &checked).await? {
+        return refuse(vault, &request, refusal).await;
+    }
     // Counted in the reservation's own transaction: two questions at once cannot both be the last of the day.
     let daily: Vec<_> = checked
         .tables
@@ -66,8 +70,27 @@ pub(crate) async fn answer(vault: &Inner, request: Request) -> Result<Decision, 
         }
         Err(error) => return Err(error.into()),
     };
-    let outcome = tokio::time::timeout(options.query_timeout, run(vault, checked, reservation)).await;
+    let outcome = tokio::time::timeout(options.query_timeout, run(vault, &request, checked, reservation)).await;
     finish(vault, pending, outcome).await
+}
+
+/// Whether all cells of a table's data are released that its policy lets out. It is looked at before anything is read, and
+/// follows from what was released; the cell that would be one too many is not shown.
+async fn used_up(vault: &Inner, request: &Request, checked: &CheckedQuery) -> Result<Option<Refusal>, Unavailable> {
+    for (table, version, cap) in checked.releases.iter().flat_map(|release| &release.caps) {
+        if vault.options.registry.cells_of(&request.room, table, *version).await? >= *cap {
+            let mut refusal = Refusal::new(
+                Code::CellLimit,
+                format!("as many cells of `{table}` were released as its policy allows for this version of its data"),
+            )
+            .about(table.table());
+            if let Some(facts) = checked.tables.iter().find(|facts| facts.name == *table) {
+                refusal = refusal.rule(Rule::of(&facts.policy, "release.max_cells"));
+            }
+            return Ok(Some(refusal));
+        }
+    }
+    Ok(None)
 }
 
 /// Everything that can be said before a row is read. It depends on the query, the schema and the policies alone.
@@ -178,13 +201,19 @@ async fn refuse(vault: &Inner, request: &Request, refusal: Refusal) -> Result<De
     Ok(Decision::Refused(vault.options.registry.record_refusal(attempt(request), refusal).await?))
 }
 
-async fn run(vault: &Inner, checked: CheckedQuery, reservation: Reservation) -> EngineResult<Released> {
+async fn run(
+    vault: &Inner,
+    request: &Request,
+    checked: CheckedQuery,
+    reservation: Reservation,
+) -> EngineResult<Released> {
     let state = execute::session(&vault.runtime, None);
     let notes = checked.notes.clone();
     let compiling = state.clone();
     let private = deep::run(move || PrivatePlan::compile(&compiling, checked, reservation)).await??;
     let executed = execute::execute(&state, private).await?;
-    let released = executed.exact.into_iter().map(release::release).collect::<EngineResult<Vec<_>>>()?;
+    let held = executed.exact.into_iter().map(release::release).collect::<EngineResult<Vec<_>>>()?;
+    let released = guard::guard(vault, &request.room, &request.query_id, held).await?;
     // One partition above the release: the order of an answer follows from released values alone.
     let state = execute::session(&vault.runtime, Some(1));
     post::process(&state, executed.above, released, notes).await

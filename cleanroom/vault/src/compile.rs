@@ -45,6 +45,8 @@ pub(crate) struct PrivateRelease {
     pub(crate) plan: LogicalPlan,
     /// One for each check of the release point, then one for each floor that has a check of its own.
     pub(crate) checks: Vec<LogicalPlan>,
+    /// Who is behind the numbers, where a rule has to know.
+    pub(crate) evidence: Option<LogicalPlan>,
 }
 
 impl PrivatePlan {
@@ -68,7 +70,9 @@ impl PrivatePlan {
                     .chain(of_floors)
                     .map(|check| with_snapshots(state, check_plan(check)?))
                     .collect::<Result<Vec<_>>>()?;
-                Ok(PrivateRelease { release, plan, checks })
+                let evidence =
+                    release.guard.is_some().then(|| with_snapshots(state, unit_plan(&release, true)?)).transpose()?;
+                Ok(PrivateRelease { release, plan, checks, evidence })
             })
             .collect::<Result<Vec<_>>>()?;
         let above = with_snapshots(state, checked.above)?;

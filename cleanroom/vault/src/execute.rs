@@ -20,6 +20,7 @@ use datafusion::prelude::SessionContext;
 use crate::check::ReleasePoint;
 use crate::compile::{PrivatePlan, PrivateRelease};
 use crate::deep;
+use crate::evidence::Evidence;
 use crate::plan;
 use crate::release;
 
@@ -30,11 +31,12 @@ pub(crate) struct ExactAggregate {
     batch: RecordBatch,
     /// Units that match, for each check of the release point and its floors.
     matching: Vec<u64>,
+    evidence: Option<Evidence>,
 }
 
 impl ExactAggregate {
-    pub(crate) fn into_parts(self) -> (ReleasePoint, RecordBatch, Vec<u64>) {
-        (self.release, self.batch, self.matching)
+    pub(crate) fn into_parts(self) -> (ReleasePoint, RecordBatch, Vec<u64>, Option<Evidence>) {
+        (self.release, self.batch, self.matching, self.evidence)
     }
 }
 
@@ -68,13 +70,17 @@ pub(crate) fn session(runtime: &Arc<RuntimeEnv>, partitions: Option<usize>) -> S
 pub(crate) async fn execute(state: &SessionState, plan: PrivatePlan) -> Result<Executed> {
     let (reservation, releases, above) = plan.into_parts();
     let mut exact = Vec::with_capacity(releases.len());
-    for PrivateRelease { release, plan, checks } in releases {
+    for PrivateRelease { release, plan, checks, evidence } in releases {
         let batch = run(state, plan).await?;
         let mut matching = Vec::with_capacity(checks.len());
         for check in checks {
             matching.push(release::one_count(&run(state, check).await?)?);
         }
-        exact.push(ExactAggregate { release, batch, matching });
+        let evidence = match evidence {
+            Some(plan) => Some(Evidence::collect(state, &release, plan).await?),
+            None => None,
+        };
+        exact.push(ExactAggregate { release, batch, matching, evidence });
     }
     spend(reservation);
     Ok(Executed { exact, above })

@@ -14,6 +14,7 @@ mod evidence;
 mod execute;
 mod facts;
 mod fixed;
+mod guard;
 mod ingest;
 mod parse;
 mod plan;

@@ -19,6 +19,7 @@ use crate::compile::{
 };
 use crate::execute::ExactAggregate;
 use crate::fixed;
+use crate::guard::Held;
 
 /// The result of a release point as anyone may see it: positional columns `c0`, `c1`, ... in the order of the groups'
 /// values, which no suppressed group has a part in.
@@ -27,14 +28,23 @@ pub(crate) struct ReleasedTable {
 }
 
 impl ReleasedTable {
+    /// The rows of a table that stay as they were decided on, or stand for others that were released before.
+    pub(crate) fn of(batch: RecordBatch) -> Self {
+        Self { batch }
+    }
+
+    pub(crate) fn batch(&self) -> &RecordBatch {
+        &self.batch
+    }
+
     pub(crate) fn into_batch(self) -> RecordBatch {
         self.batch
     }
 }
 
-/// Applies the release rules.
-pub(crate) fn release(exact: ExactAggregate) -> Result<ReleasedTable> {
-    let (release, batch, matching) = exact.into_parts();
+/// Applies the release rules, but for those that look at other answers.
+pub(crate) fn release(exact: ExactAggregate) -> Result<Held> {
+    let (release, batch, matching, evidence) = exact.into_parts();
     let standing = Standing::of(&release, &batch, &matching)?;
     let large: UInt32Array = (0..batch.num_rows())
         .filter(|row| standing.stands(*row))
@@ -76,7 +86,17 @@ pub(crate) fn release(exact: ExactAggregate) -> Result<ReleasedTable> {
         .collect();
     let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
     let batch = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
-    Ok(ReleasedTable { batch })
+    Ok(Held { release, table: ReleasedTable { batch }, evidence })
+}
+
+/// Numbers as a cell's values: sums in ticks of its scale with what they are divided by for an average, rounded as its
+/// policies ask.
+pub(crate) fn values(numbers: &[Option<(i128, i64)>], cell: &Cell, release: &ReleasePoint) -> Result<ArrayRef> {
+    match cell.kind {
+        CellKind::Units | CellKind::Rows => sums_as(numbers, 0, cell, release),
+        CellKind::Sum => sums_as(numbers, compile::scale(cell, release)?, cell, release),
+        CellKind::Average => averages(numbers, compile::scale(cell, release)?, cell, release),
+    }
 }
 
 fn sorted(groups: &[ArrayRef], rows: usize) -> Result<UInt32Array> {
@@ -175,12 +195,7 @@ fn cell_column(
         .map(|floor| Ok((floor, whole(batch, &contributors_of_name(index, floor))?)))
         .collect::<Result<Vec<_>>>()?;
     let counting = matches!(cell.kind, CellKind::Units | CellKind::Rows);
-    let floor_of_cell = cell
-        .floors
-        .iter()
-        .filter_map(|floor| release.floors.get(*floor))
-        .map(|floor| floor.least)
-        .fold(release.floor, u64::max);
+    let floor_of_cell = release.floor_of(cell);
     let shows = |row: usize| {
         at_least(&contributors, row, floor_of_cell)
             && of_branches.iter().all(|(floor, contributors)| {

@@ -35,9 +35,7 @@ impl Checker<'_> {
         let release = &policy.release;
         let wanted = [
             (policy.noise.is_some(), "noise", "noise"),
-            (release.difference.is_some(), "release.difference", "the difference guard"),
             (release.audience.is_some(), "release.audience", "the least audience"),
-            (release.max_cells.is_some(), "release.max_cells", "a cap on released cells"),
             (release.small_groups == SmallGroups::Merge, "release.small_groups", "merging small groups"),
             (
                 release.dominance.is_some_and(|rule| rule.top > 1),

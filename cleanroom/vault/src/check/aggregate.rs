@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use cleanroom_policy::{MeasureFunction, Step, Use};
+use cleanroom_policy::{MeasureFunction, Step, TableName, Use};
 use datafusion::common::{Column, DFSchemaRef};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
+use super::difference::GuardRule;
 use super::expression::{self, Scope};
 use super::grouping::{self, Sets};
 use super::label::{Instance, Kind, Label, Measure};
@@ -44,8 +45,20 @@ pub(crate) struct ReleasePoint {
     pub(crate) round_to: Vec<Step>,
     /// What must hold before anything is released.
     pub(crate) checks: Vec<MatchCheck>,
+    /// Whose units may not be told apart by what was released before.
+    pub(crate) guard: Option<GuardRule>,
+    /// Versions of tables of which only so many cells are ever released.
+    pub(crate) caps: Vec<(TableName, u64, u64)>,
     /// The planner's node, to know the same release point when it comes again.
     original: LogicalPlan,
+}
+
+impl ReleasePoint {
+    /// Distinct units that a cell needs.
+    pub(crate) fn floor_of(&self, cell: &Cell) -> u64 {
+        let floors = cell.floors.iter().filter_map(|floor| self.floors.get(*floor));
+        floors.map(|floor| floor.least).fold(self.floor, u64::max)
+    }
 }
 
 /// A floor of tables that stand in some of the rows.
@@ -191,6 +204,7 @@ impl Checker<'_> {
                     round_to.extend(release.round_to);
                 }
                 let (floor, floors) = self.floors(&rows, &flagged, &tagged)?;
+                let (guard, caps) = (self.guard(&rows)?, self.caps(&rows)?);
                 let cells = cells
                     .into_iter()
                     .map(|(cell, from)| {
@@ -209,6 +223,8 @@ impl Checker<'_> {
                     floors,
                     max_share,
                     round_to,
+                    guard,
+                    caps,
                     original: plan.clone(),
                 });
                 self.releases.len() - 1
@@ -322,6 +338,7 @@ impl Checker<'_> {
                     };
                     self.measure_granted(measure, function, argument, &label, scope)?;
                     self.not_combined(measure, rows, argument, scope)?;
+                    self.not_scaled(measure, rows, argument, scope)?;
                     if measure.zero_else && kind == CellKind::Average {
                         return Err(Refusal::new(
                             Code::NotAMeasure,
@@ -354,12 +371,18 @@ impl Checker<'_> {
         }
         for place in rows.places() {
             let facts = self.facts(place)?;
-            if facts.policy.release.dominance.is_some() {
+            let release = &facts.policy.release;
+            let (rule, word) = match (release.dominance, release.difference) {
+                (Some(_), _) => ("release.dominance", "dominance"),
+                (None, Some(_)) => ("release.difference", "difference"),
+                (None, None) => continue,
+            };
+            {
                 let refusal = Refusal::new(
                     Code::NotAMeasure,
-                    format!("under the dominance rule of `{}` measures are aggregated one by one", facts.name),
+                    format!("under the {word} rule of `{}` measures are aggregated one by one", facts.name),
                 )
-                .rule(Rule::of(&facts.policy, "release.dominance"))
+                .rule(Rule::of(&facts.policy, rule))
                 .suggest("aggregate each measure, and calculate with the released sums");
                 return Err(scope.about(refusal, argument, &Label::constant(), "use"));
             }

@@ -6,6 +6,7 @@
 
 mod access;
 mod aggregate;
+mod difference;
 mod expression;
 mod flag;
 mod functions;
@@ -28,6 +29,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan};
 
 pub(crate) use aggregate::{Cell, CellKind, Floor, FloorKind, ReleasePoint};
+pub(crate) use difference::GuardRule;
 pub(crate) use per_unit::combined_id;
 pub(crate) use rows::{MatchCheck, Presence, RowId, Rows, Slot};
 
@@ -391,6 +393,9 @@ impl Checker<'_> {
         let mut notes = Vec::new();
         if !self.releases.is_empty() {
             notes.push("groups below the floor are not shown".to_owned());
+        }
+        if self.releases.iter().any(|release| release.guard.is_some()) {
+            notes.push(difference::NOTE.to_owned());
         }
         for table in &self.own_once {
             notes.push(format!(
