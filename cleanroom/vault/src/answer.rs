@@ -9,12 +9,12 @@ use datafusion::logical_expr::LogicalPlan;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 
-use crate::check::{self, CheckedQuery};
+use crate::check::{self, CheckedQuery, ReleasePoint};
 use crate::compile::{self, PrivatePlan};
 use crate::deep;
-use crate::execute;
+use crate::execute::{self, Executed};
 use crate::facts::RoomFacts;
-use crate::guard;
+use crate::guard::{self, Held};
 use crate::parse::ParsedQuery;
 use crate::plan;
 use crate::post;
@@ -158,10 +158,10 @@ fn attempt(request: &Request) -> Attempt {
 
 fn intent(request: &Request, checked: &CheckedQuery) -> Result<Intent, Unavailable> {
     let mut plan = String::new();
-    for release in &checked.releases {
-        let release = compile::release_plan(release)
-            .map_err(|_detail| Unavailable::new("a checked plan cannot be written down"))?;
-        plan.push_str(&release.display_indent().to_string());
+    let of_rows =
+        compile::row_plans(checked).map_err(|_detail| Unavailable::new("a checked plan cannot be written down"))?;
+    for of_rows in of_rows {
+        plan.push_str(&of_rows.display_indent().to_string());
         plan.push_str("\n\n");
     }
     plan.push_str(&checked.above.display_indent().to_string());
@@ -211,12 +211,15 @@ async fn run(
     let notes = checked.notes.clone();
     let compiling = state.clone();
     let private = deep::run(move || PrivatePlan::compile(&compiling, checked, reservation)).await??;
-    let executed = execute::execute(&state, private).await?;
-    let held = executed.exact.into_iter().map(release::release).collect::<EngineResult<Vec<_>>>()?;
+    let Executed { exact, families, evidence, above } = execute::execute(&state, private).await?;
+    let points: Vec<ReleasePoint> = exact.iter().map(|exact| exact.release.clone()).collect();
+    let released = deep::run(move || release::release(exact, families)).await??;
+    let held = points.into_iter().zip(released).zip(evidence);
+    let held = held.map(|((release, table), evidence)| Held { release, table, evidence }).collect();
     let released = guard::guard(vault, &request.room, &request.query_id, held).await?;
     // One partition above the release: the order of an answer follows from released values alone.
     let state = execute::session(&vault.runtime, Some(1));
-    post::process(&state, executed.above, released, notes).await
+    post::process(&state, above, released, notes).await
 }
 
 async fn finish(

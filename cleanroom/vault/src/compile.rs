@@ -24,7 +24,7 @@ use datafusion::optimizer::push_down_filter::PushDownFilter;
 
 use arrow::datatypes::DataType;
 
-use crate::check::{self, CellKind, CheckedQuery, Floor, FloorKind, MatchCheck, ReleasePoint, combined_id};
+use crate::check::{self, CellKind, CheckedQuery, Family, Floor, FloorKind, MatchCheck, ReleasePoint, combined_id};
 use crate::facts::TableFacts;
 use crate::fixed;
 use crate::ingest::ROW_ID;
@@ -36,17 +36,25 @@ pub(crate) struct PrivatePlan {
     /// The right to run this once.
     reservation: Reservation,
     releases: Vec<PrivateRelease>,
+    families: Vec<PrivateFamily>,
     above: LogicalPlan,
 }
 
 /// What is read for one release point.
 pub(crate) struct PrivateRelease {
     pub(crate) release: ReleasePoint,
-    pub(crate) plan: LogicalPlan,
+    /// Its totals; `None` where it is one of a family.
+    pub(crate) plan: Option<LogicalPlan>,
     /// One for each check of the release point, then one for each floor that has a check of its own.
     pub(crate) checks: Vec<LogicalPlan>,
     /// Who is behind the numbers, where a rule has to know.
     pub(crate) evidence: Option<LogicalPlan>,
+}
+
+/// What is read for release points that are judged together: evidence.
+pub(crate) struct PrivateFamily {
+    pub(crate) family: Family,
+    pub(crate) plan: LogicalPlan,
 }
 
 impl PrivatePlan {
@@ -55,11 +63,16 @@ impl PrivatePlan {
     /// # Errors
     /// The engine's, for the operator alone.
     pub(crate) fn compile(state: &SessionState, checked: CheckedQuery, reservation: Reservation) -> Result<Self> {
-        let releases = checked
-            .releases
+        let CheckedQuery { releases, families, above, tables: _, notes: _ } = checked;
+        let in_family = |index: usize| in_family(&families, index);
+        let releases = releases
             .into_iter()
-            .map(|release| {
-                let plan = with_snapshots(state, release_plan(&release)?)?;
+            .enumerate()
+            .map(|(index, release)| {
+                let plan = match in_family(index) {
+                    true => None,
+                    false => Some(with_snapshots(state, release_plan(&release)?)?),
+                };
                 let of_floors = release.floors.iter().filter_map(|floor| match &floor.kind {
                     FloorKind::Flagged(check) => Some(check.as_ref()),
                     FloorKind::Matched | FloorKind::Branch | FloorKind::Tagged => None,
@@ -75,13 +88,33 @@ impl PrivatePlan {
                 Ok(PrivateRelease { release, plan, checks, evidence })
             })
             .collect::<Result<Vec<_>>>()?;
-        let above = with_snapshots(state, checked.above)?;
-        Ok(Self { reservation, releases, above })
+        let families = families
+            .into_iter()
+            .map(|family| {
+                let plan = with_snapshots(state, unit_plan(&family.combined, true)?)?;
+                Ok(PrivateFamily { family, plan })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let above = with_snapshots(state, above)?;
+        Ok(Self { reservation, releases, families, above })
     }
 
-    pub(crate) fn into_parts(self) -> (Reservation, Vec<PrivateRelease>, LogicalPlan) {
-        (self.reservation, self.releases, self.above)
+    pub(crate) fn into_parts(self) -> (Reservation, Vec<PrivateRelease>, Vec<PrivateFamily>, LogicalPlan) {
+        (self.reservation, self.releases, self.families, self.above)
     }
+}
+
+fn in_family(families: &[Family], release: usize) -> bool {
+    families.iter().flat_map(|family| &family.members).any(|member| member.release == release)
+}
+
+/// The plans that read protected rows for a checked query, over scans that still stand for tables.
+pub(crate) fn row_plans(checked: &CheckedQuery) -> Result<Vec<LogicalPlan>> {
+    let alone = checked.releases.iter().enumerate().filter(|(index, _release)| !in_family(&checked.families, *index));
+    alone
+        .map(|(_index, release)| release_plan(release))
+        .chain(checked.families.iter().map(|family| unit_plan(&family.combined, true)))
+        .collect()
 }
 
 /// Names of the columns a release plan yields; positions are the executor's business.
@@ -111,6 +144,10 @@ pub(crate) fn sum_name(index: usize) -> String {
 pub(crate) fn largest_name(index: usize) -> String {
     format!("__cr_l_{index}")
 }
+/// The most values of one unit, where the largest sum stands beside it.
+pub(crate) fn largest_count_name(index: usize) -> String {
+    format!("__cr_k_{index}")
+}
 pub(crate) fn mass_name(index: usize) -> String {
     format!("__cr_m_{index}")
 }
@@ -132,7 +169,7 @@ fn column(name: impl Into<String>) -> Expr {
     Expr::Column(Column::new_unqualified(name))
 }
 
-/// The exact aggregate of a release point, over scans that still stand for tables.
+/// The exact aggregate of a release point for whose rules totals are enough, over scans that still stand for tables.
 pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
     let per_unit = unit_plan(release, false)?;
     let mut totals = vec![count(column(UNIT)).alias(UNITS)];
@@ -152,15 +189,18 @@ pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
         match cell.kind {
             CellKind::Units => {}
             CellKind::Rows => {
-                if release.max_share.is_some() {
+                if !release.dominance.is_empty() {
                     totals.push(max(column(count_name(index))).alias(largest_name(index)));
                 }
             }
             CellKind::Sum | CellKind::Average => {
                 totals.push(sum(column(sum_name(index))).alias(sum_name(index)));
-                if release.max_share.is_some() {
+                if !release.dominance.is_empty() {
                     totals.push(max(abs(column(sum_name(index)))).alias(largest_name(index)));
                     totals.push(sum(abs(column(sum_name(index)))).alias(mass_name(index)));
+                }
+                if !release.dominance.is_empty() && cell.kind == CellKind::Average {
+                    totals.push(max(column(count_name(index))).alias(largest_count_name(index)));
                 }
             }
         }

@@ -5,7 +5,6 @@
 //! queries share.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef, AsArray as _, Decimal128Array, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::cast;
@@ -39,7 +38,7 @@ pub(crate) struct Evidence {
     pub(crate) keys: Vec<ArrayRef>,
     pub(crate) groups: Vec<GroupEvidence>,
     /// Given back when the evidence is dropped.
-    _memory: MemoryReservation,
+    memory: MemoryReservation,
 }
 
 /// One group: who stands in it.
@@ -56,7 +55,9 @@ pub(crate) struct GroupEvidence {
 /// Who has a part in one cell.
 #[derive(Default)]
 pub(crate) struct CellEvidence {
-    /// One for each contributing unit, by ascending unit.
+    /// The units that contribute.
+    pub(crate) contributors: RoaringBitmap,
+    /// One for each of them, by ascending unit.
     pub(crate) contributions: Vec<Contribution>,
     /// For each floor that a cell meets by itself (see [`compile::branches`]), the units that contribute rows of its tables.
     pub(crate) branches: Vec<RoaringBitmap>,
@@ -76,14 +77,46 @@ pub(crate) struct Contribution {
     pub(crate) others: u64,
 }
 
-impl CellEvidence {
-    /// The units that contribute.
-    pub(crate) fn contributors(&self) -> RoaringBitmap {
-        self.contributions.iter().map(|contribution| contribution.unit).collect()
+impl Contribution {
+    /// Nothing yet.
+    pub(crate) fn none(unit: u32) -> Self {
+        Self { unit, count: 0, sum: 0, rows: 0, others: 0 }
+    }
+
+    /// Adds another part of the same unit, made of other rows.
+    ///
+    /// # Errors
+    /// Where the sum leaves its type, which no admitted number of rows makes it do.
+    pub(crate) fn add(&mut self, other: &Self) -> Result<()> {
+        let too_large = || exec_datafusion_err!("a sum of the evidence is too large");
+        self.count = self.count.checked_add(other.count).ok_or_else(too_large)?;
+        self.sum = self.sum.checked_add(other.sum).ok_or_else(too_large)?;
+        self.rows = self.rows.wrapping_add(other.rows);
+        self.others = self.others.wrapping_add(other.others);
+        Ok(())
+    }
+}
+
+impl GroupEvidence {
+    /// Bytes that it is reckoned to take.
+    pub(crate) fn size(&self) -> usize {
+        let contributions: usize = self.cells.iter().map(|cell| cell.contributions.len()).sum();
+        let units = usize::try_from(self.units.len()).unwrap_or(usize::MAX);
+        GROUP_BYTES
+            .saturating_add(contributions.saturating_mul(size_of::<Contribution>() + UNIT_BYTES))
+            .saturating_add(units.saturating_mul((1 + self.present.len()) * UNIT_BYTES))
     }
 }
 
 impl Evidence {
+    /// Takes more of the queries' memory, until the evidence is dropped.
+    ///
+    /// # Errors
+    /// `ResourcesExhausted` where it is not there.
+    pub(crate) fn reserve(&self, bytes: usize) -> Result<()> {
+        self.memory.try_grow(bytes)
+    }
+
     /// Runs a plan of [`compile::unit_plan`] with evidence.
     ///
     /// # Errors
@@ -149,7 +182,10 @@ impl Collector<'_> {
             (0..release.floors.len()).map(|floor| column(batch, &floor_name(floor))).collect::<Result<Vec<_>>>()?;
         let cells = (0..release.cells.len()).map(|cell| self.cell_columns(batch, cell)).collect::<Result<Vec<_>>>()?;
         let per_row = (1 + release.floors.len()) * UNIT_BYTES
-            + cells.iter().map(|cell| size_of::<Contribution>() + cell.branches.len() * UNIT_BYTES).sum::<usize>();
+            + cells
+                .iter()
+                .map(|cell| size_of::<Contribution>() + (1 + cell.branches.len()) * UNIT_BYTES)
+                .sum::<usize>();
         self.memory.try_grow(per_row * batch.num_rows())?;
         for (row, unit) in units.values().iter().enumerate() {
             let group = self.group(keyed.as_ref().map(|keyed| keyed.row(row).owned()))?;
@@ -170,6 +206,7 @@ impl Collector<'_> {
                 };
                 let hash = |ids: &Int64Array| if cell.kind == CellKind::Units { 0 } else { number(ids, row) as u64 };
                 let (rows, others) = (hash(&columns.rows), hash(&columns.others));
+                evidence.contributors.insert(*unit);
                 evidence.contributions.push(Contribution { unit: *unit, count, sum, rows, others });
                 for (among, counts) in evidence.branches.iter_mut().zip(&columns.branches) {
                     if number(counts, row) > 0 {
@@ -213,6 +250,7 @@ impl Collector<'_> {
             self.memory.try_grow(GROUP_BYTES + size)?;
             let branches = compile::branches(self.release).count();
             let cell = || CellEvidence {
+                contributors: RoaringBitmap::new(),
                 contributions: Vec::new(),
                 branches: std::iter::repeat_with(RoaringBitmap::new).take(branches).collect(),
             };
@@ -231,8 +269,16 @@ impl Collector<'_> {
     }
 
     fn finish(self) -> Result<Evidence> {
-        let Self { release, converter, known, order, mut groups, memory, .. } = self;
+        let Self { release, converter, known, order, groups, memory, .. } = self;
         drop(known);
+        // In the order of their values, whatever order the engine came upon them in.
+        let (order, mut groups) = if order.is_empty() {
+            (order, groups)
+        } else {
+            let mut keyed: Vec<(OwnedRow, GroupEvidence)> = order.into_iter().zip(groups).collect();
+            keyed.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+            keyed.into_iter().unzip()
+        };
         let mut keys = match order.is_empty() {
             true => Vec::new(),
             false => converter.convert_rows(order.iter().map(OwnedRow::row))?,
@@ -253,7 +299,7 @@ impl Collector<'_> {
         for cell in groups.iter_mut().flat_map(|group| &mut group.cells) {
             cell.contributions.sort_unstable_by_key(|contribution| contribution.unit);
         }
-        Ok(Evidence { keys, groups, _memory: memory })
+        Ok(Evidence { keys, groups, memory })
     }
 }
 

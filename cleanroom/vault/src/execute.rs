@@ -17,8 +17,8 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
 
-use crate::check::ReleasePoint;
-use crate::compile::{PrivatePlan, PrivateRelease};
+use crate::check::{Family, ReleasePoint};
+use crate::compile::{PrivateFamily, PrivatePlan, PrivateRelease};
 use crate::deep;
 use crate::evidence::Evidence;
 use crate::plan;
@@ -27,22 +27,25 @@ use crate::release;
 /// Exact counts and sums of groups, large and small. It is consumed by the release and shown to nobody: it cannot be
 /// printed, copied or serialised.
 pub(crate) struct ExactAggregate {
-    release: ReleasePoint,
-    batch: RecordBatch,
+    pub(crate) release: ReleasePoint,
+    /// `None` where it is one of a family, whose evidence holds them.
+    pub(crate) totals: Option<RecordBatch>,
     /// Units that match, for each check of the release point and its floors.
-    matching: Vec<u64>,
-    evidence: Option<Evidence>,
+    pub(crate) matching: Vec<u64>,
 }
 
-impl ExactAggregate {
-    pub(crate) fn into_parts(self) -> (ReleasePoint, RecordBatch, Vec<u64>, Option<Evidence>) {
-        (self.release, self.batch, self.matching, self.evidence)
-    }
+/// What was read for release points that are judged together.
+pub(crate) struct ExactFamily {
+    pub(crate) family: Family,
+    pub(crate) evidence: Evidence,
 }
 
 /// Everything a query read, and what is to be made of it once it is released.
 pub(crate) struct Executed {
     pub(crate) exact: Vec<ExactAggregate>,
+    pub(crate) families: Vec<ExactFamily>,
+    /// For each release point, who is behind it, where it has a guard.
+    pub(crate) evidence: Vec<Option<Evidence>>,
     pub(crate) above: LogicalPlan,
 }
 
@@ -68,22 +71,31 @@ pub(crate) fn session(runtime: &Arc<RuntimeEnv>, partitions: Option<usize>) -> S
 
 /// Runs the plan. The reservation is spent by it, whatever becomes of the run.
 pub(crate) async fn execute(state: &SessionState, plan: PrivatePlan) -> Result<Executed> {
-    let (reservation, releases, above) = plan.into_parts();
+    let (reservation, releases, private_families, above) = plan.into_parts();
     let mut exact = Vec::with_capacity(releases.len());
-    for PrivateRelease { release, plan, checks, evidence } in releases {
-        let batch = run(state, plan).await?;
+    let mut evidence = Vec::with_capacity(releases.len());
+    for PrivateRelease { release, plan, checks, evidence: of_guard } in releases {
+        let totals = match plan {
+            Some(plan) => Some(run(state, plan).await?),
+            None => None,
+        };
         let mut matching = Vec::with_capacity(checks.len());
         for check in checks {
             matching.push(release::one_count(&run(state, check).await?)?);
         }
-        let evidence = match evidence {
+        evidence.push(match of_guard {
             Some(plan) => Some(Evidence::collect(state, &release, plan).await?),
             None => None,
-        };
-        exact.push(ExactAggregate { release, batch, matching, evidence });
+        });
+        exact.push(ExactAggregate { release, totals, matching });
+    }
+    let mut families = Vec::with_capacity(private_families.len());
+    for PrivateFamily { family, plan } in private_families {
+        let evidence = Evidence::collect(state, &family.combined, plan).await?;
+        families.push(ExactFamily { family, evidence });
     }
     spend(reservation);
-    Ok(Executed { exact, above })
+    Ok(Executed { exact, families, evidence, above })
 }
 
 /// A reservation allows one run: it ends here.
@@ -108,12 +120,13 @@ pub(crate) async fn run(state: &SessionState, plan: LogicalPlan) -> Result<Recor
 
 #[cfg(test)]
 mod tests {
-    use super::{ExactAggregate, Executed};
+    use super::{ExactAggregate, ExactFamily, Executed};
     use crate::compile::PrivatePlan;
     use crate::evidence::{CellEvidence, Contribution, Evidence, GroupEvidence};
 
     // What holds exact values cannot be printed, copied or written anywhere; a derive that changes this does not compile.
     static_assertions::assert_not_impl_any!(ExactAggregate: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
+    static_assertions::assert_not_impl_any!(ExactFamily: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
     static_assertions::assert_not_impl_any!(Executed: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
     static_assertions::assert_not_impl_any!(Evidence: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
     static_assertions::assert_not_impl_any!(GroupEvidence: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);

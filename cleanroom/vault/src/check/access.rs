@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cleanroom_policy::{Require, SmallGroups};
+use cleanroom_policy::Require;
 
 use super::label::Instance;
 use super::{Checker, Rows};
@@ -36,12 +36,6 @@ impl Checker<'_> {
         let wanted = [
             (policy.noise.is_some(), "noise", "noise"),
             (release.audience.is_some(), "release.audience", "the least audience"),
-            (release.small_groups == SmallGroups::Merge, "release.small_groups", "merging small groups"),
-            (
-                release.dominance.is_some_and(|rule| rule.top > 1),
-                "release.dominance",
-                "dominance of more than one unit",
-            ),
             (access.templates.is_some(), "access.templates", "a list of templates"),
         ];
         for (asked, rule, what) in wanted {

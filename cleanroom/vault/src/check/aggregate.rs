@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use cleanroom_policy::{MeasureFunction, Step, TableName, Use};
+use cleanroom_policy::{Dominance, MeasureFunction, SmallGroups, Step, TableName, Use};
 use datafusion::common::{Column, DFSchemaRef};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder, lit};
@@ -24,6 +24,7 @@ use crate::source::ReleasedScan;
 type Groups<'e> = (Vec<&'e Expr>, Vec<(Expr, Label)>, Option<Sets>);
 
 /// An aggregate over protected rows whose result is released.
+#[derive(Clone)]
 pub(crate) struct ReleasePoint {
     pub(crate) rows: Rows,
     /// Total forms of the GROUP BY expressions, each once.
@@ -39,8 +40,10 @@ pub(crate) struct ReleasePoint {
     pub(crate) floor: u64,
     /// The floors of owners whose units stand in some rows only.
     pub(crate) floors: Vec<Floor>,
-    /// The least of the owners' dominance rules: share, and how many units may hold it together.
-    pub(crate) max_share: Option<f64>,
+    /// The owners' dominance rules, all of which hold.
+    pub(crate) dominance: Vec<Dominance>,
+    /// Every owner has small groups merged; one who has them dropped would have them dropped.
+    pub(crate) merged: bool,
     /// Released numbers are rounded to multiples of each.
     pub(crate) round_to: Vec<Step>,
     /// What must hold before anything is released.
@@ -50,7 +53,27 @@ pub(crate) struct ReleasePoint {
     /// Versions of tables of which only so many cells are ever released.
     pub(crate) caps: Vec<(TableName, u64, u64)>,
     /// The planner's node, to know the same release point when it comes again.
-    original: LogicalPlan,
+    pub(super) original: LogicalPlan,
+}
+
+impl ReleasePoint {
+    /// The share that no one unit may exceed, where the dominance rules are about one unit alone; `None` without a rule.
+    pub(crate) fn max_share(&self) -> Option<f64> {
+        self.dominance.iter().map(|rule| rule.max_share).reduce(f64::min)
+    }
+
+    /// Totals are not enough to apply the rules to it: it matters who contributes how much.
+    pub(crate) fn needs_evidence(&self) -> bool {
+        self.sets.is_some() || self.merged || self.dominance.iter().any(|rule| rule.top > 1)
+    }
+
+    /// The planner's plan of the rows that are aggregated.
+    pub(crate) fn input(&self) -> Option<&LogicalPlan> {
+        match &self.original {
+            LogicalPlan::Aggregate(aggregate) => Some(&aggregate.input),
+            _ => None,
+        }
+    }
 }
 
 impl ReleasePoint {
@@ -62,6 +85,7 @@ impl ReleasePoint {
 }
 
 /// A floor of tables that stand in some of the rows.
+#[derive(Clone)]
 pub(crate) struct Floor {
     /// Not NULL in those rows.
     pub(crate) marker: Column,
@@ -72,6 +96,7 @@ pub(crate) struct Floor {
 }
 
 /// When a group may do without units of a floor's tables.
+#[derive(Clone)]
 pub(crate) enum FloorKind {
     /// Never, though other rows of the group have no match.
     Matched,
@@ -85,6 +110,7 @@ pub(crate) enum FloorKind {
 }
 
 /// One aggregate of a release point.
+#[derive(Clone)]
 pub(crate) struct Cell {
     pub(crate) kind: CellKind,
     /// Rows with NULL here add nothing and do not count as contributing.
@@ -161,14 +187,6 @@ impl Checker<'_> {
         (group_exprs, groups, sets): Groups<'_>,
     ) -> Result<Relation, Refusal> {
         self.check_required(&rows)?;
-        if sets.is_some() {
-            // Totals beside their parts give a suppressed part away.
-            return Err(Refusal::new(
-                Code::NotAvailable,
-                "ROLLUP, CUBE and GROUPING SETS over protected rows are not available in this version",
-            )
-            .about("GROUP"));
-        }
         let (flagged, tagged, cells) = self.with_scope(aggregate.input.schema(), &rows.labels, |scope| {
             let (mut flagged, mut tagged): (BTreeSet<Column>, BTreeSet<usize>) = Default::default();
             for (group, (_total, label)) in group_exprs.iter().zip(&groups) {
@@ -195,16 +213,18 @@ impl Checker<'_> {
         let index = match self.releases.iter().position(|release| release.original == *plan) {
             Some(index) => index,
             None => {
-                let (mut max_share, mut round_to) = (None::<f64>, Vec::new());
+                let (mut dominance, mut round_to, mut merged) = (Vec::new(), Vec::new(), true);
                 for place in rows.places() {
                     let release = &self.facts(place)?.policy.release;
-                    if let Some(rule) = release.dominance {
-                        max_share = Some(max_share.map_or(rule.max_share, |share| share.min(rule.max_share)));
-                    }
+                    dominance.extend(release.dominance.filter(|rule| !dominance.contains(rule)));
                     round_to.extend(release.round_to);
+                    merged &= release.small_groups == SmallGroups::Merge;
                 }
                 let (floor, floors) = self.floors(&rows, &flagged, &tagged)?;
                 let (guard, caps) = (self.guard(&rows)?, self.caps(&rows)?);
+                // One group has no small ones beside it. Under a guard a remainder, made of what comes too near to other
+                // answers, would come too near to them itself.
+                merged &= !groups.is_empty() && guard.is_none();
                 let cells = cells
                     .into_iter()
                     .map(|(cell, from)| {
@@ -221,7 +241,8 @@ impl Checker<'_> {
                     schema: Arc::clone(plan.schema()),
                     floor,
                     floors,
-                    max_share,
+                    dominance,
+                    merged,
                     round_to,
                     guard,
                     caps,

@@ -16,6 +16,7 @@ pub(super) const NOTE: &str =
     "a group that differs by few units from what was released before is answered with that, or not shown";
 
 /// Whose units a release point's numbers may not tell apart.
+#[derive(Clone)]
 pub(crate) struct GuardRule {
     pub(crate) space: SpaceName,
     /// Owners of the tables that have a guard.

@@ -8,6 +8,7 @@ mod access;
 mod aggregate;
 mod difference;
 mod expression;
+mod family;
 mod flag;
 mod functions;
 mod grouping;
@@ -30,6 +31,8 @@ use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Pr
 
 pub(crate) use aggregate::{Cell, CellKind, Floor, FloorKind, ReleasePoint};
 pub(crate) use difference::GuardRule;
+use family::families;
+pub(crate) use family::{Family, counts};
 pub(crate) use per_unit::combined_id;
 pub(crate) use rows::{MatchCheck, Presence, RowId, Rows, Slot};
 
@@ -48,6 +51,8 @@ const MAX_PLACES: usize = 4;
 pub(crate) struct CheckedQuery {
     /// In the order in which the plan above names them.
     pub(crate) releases: Vec<ReleasePoint>,
+    /// Those of them that are judged together, or by more than totals.
+    pub(crate) families: Vec<Family>,
     /// Everything above the release points; scans of released tables stand for them.
     pub(crate) above: LogicalPlan,
     /// Every table the query reads, once.
@@ -87,8 +92,9 @@ pub(crate) fn check(
     {
         return Err(Refusal::new(Code::NotAvailable, format!("the table `{}` has no data yet", none.name)));
     }
-    let notes = checker.notes();
-    Ok(CheckedQuery { releases: checker.releases, above, tables, notes })
+    let families = families(&checker.releases)?;
+    let notes = checker.notes(&families);
+    Ok(CheckedQuery { releases: checker.releases, families, above, tables, notes })
 }
 
 fn asks_distinct(plan: &LogicalPlan, analyst: &PartnerName) -> Result<bool, Refusal> {
@@ -389,10 +395,20 @@ impl Checker<'_> {
         }
     }
 
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self, families: &[Family]) -> Vec<String> {
         let mut notes = Vec::new();
-        if !self.releases.is_empty() {
+        if self.releases.iter().any(|release| !release.merged) {
             notes.push("groups below the floor are not shown".to_owned());
+        }
+        if self.releases.iter().any(|release| release.merged) {
+            notes.push(
+                "groups below the floor, and rows without a value in every group column, are one group whose columns are NULL; below the floor itself it is not shown"
+                    .to_owned(),
+            );
+        }
+        if families.iter().any(Family::has_totals) {
+            notes
+                .push("groups and cells that would give hidden ones away beside their totals are not shown".to_owned());
         }
         if self.releases.iter().any(|release| release.guard.is_some()) {
             notes.push(difference::NOTE.to_owned());

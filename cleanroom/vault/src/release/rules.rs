@@ -1,0 +1,181 @@
+//! The rules of one release point, as they are applied to the numbers of one group: floors per group and cell, dominance.
+
+use cleanroom_policy::Dominance;
+use datafusion::common::{Result, exec_datafusion_err};
+
+use crate::check::{self, Cell, CellKind, FloorKind, ReleasePoint};
+
+/// How many units stand in some rows, and what they add up to.
+pub(super) struct Totals {
+    pub(super) units: u64,
+    /// Units of each floor's tables.
+    pub(super) present: Vec<u64>,
+    pub(super) cells: Vec<CellTotals>,
+}
+
+/// One cell of some rows.
+#[derive(Default)]
+pub(super) struct CellTotals {
+    pub(super) contributors: u64,
+    /// Contributors from each floor that a cell meets by itself: the floor and how many.
+    pub(super) branches: Vec<(usize, u64)>,
+    pub(super) count: i64,
+    /// In ticks; `None` where the cell adds nothing up.
+    pub(super) sum: Option<i128>,
+    /// A few units hold too much of the count.
+    pub(super) count_dominated: bool,
+    /// A few units hold too much of the sum, in absolute value.
+    pub(super) sum_dominated: bool,
+}
+
+/// A number that a cell tells, or of which it is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quantity {
+    Units,
+    Count,
+    Sum,
+}
+
+/// What a kind of cell tells.
+pub(super) fn quantities(kind: CellKind) -> &'static [Quantity] {
+    match kind {
+        CellKind::Units => &[Quantity::Units],
+        CellKind::Rows => &[Quantity::Count],
+        CellKind::Sum => &[Quantity::Sum],
+        // Beside a sum it is a count, beside a count a sum.
+        CellKind::Average => &[Quantity::Sum, Quantity::Count],
+    }
+}
+
+/// A release point's rules, and what was found of those whom they need to match.
+pub(super) struct Rules<'r> {
+    pub(super) release: &'r ReleasePoint,
+    /// Enough units match, or do not need to.
+    matched: bool,
+    /// The same for each floor.
+    floors_matched: Vec<bool>,
+}
+
+impl<'r> Rules<'r> {
+    /// `matching` holds the units that match, for each check of the release point and then of its floors.
+    pub(super) fn of(release: &'r ReleasePoint, matching: &[u64]) -> Result<Self> {
+        let mut matching = matching.iter();
+        let mut met = |least: u64| {
+            matching
+                .next()
+                .map(|matching| *matching >= least)
+                .ok_or_else(|| exec_datafusion_err!("a check of unmatched rows was not made"))
+        };
+        let mut matched = true;
+        for check in &release.checks {
+            matched &= met(check.least)?;
+        }
+        let mut floors_matched = Vec::with_capacity(release.floors.len());
+        for floor in &release.floors {
+            floors_matched.push(match &floor.kind {
+                FloorKind::Flagged(check) => met(check.least)?,
+                FloorKind::Matched | FloorKind::Branch | FloorKind::Tagged => true,
+            });
+        }
+        Ok(Self { release, matched, floors_matched })
+    }
+
+    /// Every owner's floor is met in the group: by units that stand in it or, where the question itself asks for unmatched
+    /// rows, by those that have no match.
+    pub(super) fn stands(&self, totals: &Totals) -> bool {
+        if !self.matched || totals.units < self.release.floor || totals.present.len() != self.release.floors.len() {
+            return false;
+        }
+        self.release.floors.iter().zip(&totals.present).zip(&self.floors_matched).all(|((floor, present), matched)| {
+            *present >= floor.least
+                || match floor.kind {
+                    FloorKind::Matched | FloorKind::Branch => false,
+                    FloorKind::Flagged(_) => *present == 0 && *matched && totals.units >= floor.least,
+                    FloorKind::Tagged => *present == 0,
+                }
+        })
+    }
+
+    /// Every owner's floor is met by those who contribute to the cell.
+    pub(super) fn meets_floors(&self, cell: &Cell, totals: &Totals, of_cell: &CellTotals) -> bool {
+        let release = self.release;
+        let floors = || cell.floors.iter().filter_map(|floor| release.floors.get(*floor));
+        let floor = floors().map(|floor| floor.least).fold(release.floor, u64::max);
+        of_cell.contributors >= floor
+            && of_cell.branches.iter().all(|(floor, contributors)| {
+                release.floors.get(*floor).is_some_and(|floor| {
+                    *contributors >= floor.least || (matches!(floor.kind, FloorKind::Tagged) && *contributors == 0)
+                })
+            })
+            && (!check::counts(cell) || cell.floors.iter().all(|floor| self.hides_unmatched(totals, *floor)))
+    }
+
+    /// Whether units without a match, who are told by a count of all beside a count of those that match, are none or enough.
+    fn hides_unmatched(&self, totals: &Totals, floor: usize) -> bool {
+        let (Some(floor), Some(present)) = (self.release.floors.get(floor), totals.present.get(floor)) else {
+            return false;
+        };
+        match floor.kind {
+            FloorKind::Matched => {
+                totals.units.checked_sub(*present).is_some_and(|unmatched| unmatched == 0 || unmatched >= floor.least)
+            }
+            FloorKind::Flagged(_) | FloorKind::Branch | FloorKind::Tagged => true,
+        }
+    }
+
+    /// A number of a cell can be told of rows of which the group can be.
+    pub(super) fn tells(&self, quantity: Quantity, cell: &Cell, totals: &Totals, of_cell: &CellTotals) -> bool {
+        self.meets_floors(cell, totals, of_cell)
+            && match quantity {
+                Quantity::Units => true,
+                Quantity::Count => !of_cell.count_dominated,
+                Quantity::Sum => !of_cell.sum_dominated,
+            }
+    }
+}
+
+/// Whether under some rule the largest of `parts`, which are not negative, hold more of their total than its share.
+pub(super) fn dominated(parts: &mut Vec<i128>, rules: &[Dominance]) -> bool {
+    if rules.is_empty() {
+        return false;
+    }
+    parts.sort_unstable_by(|one, other| other.cmp(one));
+    let mass = parts.iter().fold(0_i128, |sum, part| sum.saturating_add(*part));
+    rules.iter().any(|rule| {
+        let top = usize::try_from(rule.top).unwrap_or(usize::MAX);
+        let largest = parts.iter().take(top).fold(0_i128, |sum, part| sum.saturating_add(*part));
+        exceeds(largest, mass, rule.max_share)
+    })
+}
+
+/// Whether the largest contributors hold more of the mass than the share.
+pub(super) fn exceeds(largest: i128, mass: i128, share: f64) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "a share is no finer than floating point")]
+    let (largest, mass) = (largest as f64, mass as f64);
+    largest > share * mass
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(top: u64, max_share: f64) -> Dominance {
+        Dominance { top, max_share }
+    }
+
+    #[test]
+    fn the_largest_together_hold_no_more_than_the_share() {
+        let parts = || vec![10, 40, 10, 40];
+        assert!(!dominated(&mut parts(), &[]));
+        assert!(!dominated(&mut parts(), &[rule(1, 0.4)]));
+        assert!(dominated(&mut parts(), &[rule(1, 0.39)]));
+        assert!(dominated(&mut parts(), &[rule(2, 0.79)]));
+        assert!(!dominated(&mut parts(), &[rule(2, 0.8)]));
+        // Each owner's rule holds, whichever comes first.
+        assert!(dominated(&mut parts(), &[rule(1, 0.9), rule(2, 0.5)]));
+        assert!(dominated(&mut parts(), &[rule(2, 0.5), rule(1, 0.9)]));
+        // As many as there are hold everything.
+        assert!(dominated(&mut parts(), &[rule(9, 0.99)]));
+        assert!(!dominated(&mut vec![0, 0], &[rule(1, 0.5)]));
+    }
+}
