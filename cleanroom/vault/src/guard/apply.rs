@@ -199,7 +199,12 @@ impl Deciding<'_> {
                 self.new.push(new);
                 own.map_or(Number::Suppressed, Number::Own)
             }
-            Verdict::Earlier { ticks, scale: from } => {
+            Verdict::Earlier { ticks, scale: from, of } => {
+                if let Some(earlier) = of.and_then(|place| self.all.get(place)) {
+                    let told = Arc::new(earlier.told_for(&new).map_err(unreadable)?);
+                    self.all.push(Arc::clone(&told));
+                    self.new.push(told);
+                }
                 at(ticks, from, scale).map_or(Number::Suppressed, Number::Earlier)
             }
             Verdict::Suppressed => Number::Suppressed,

@@ -19,7 +19,12 @@ pub(crate) enum Verdict {
     /// What was asked for.
     Own,
     /// What follows from released numbers: `ticks * 10^-scale`.
-    Earlier { ticks: i128, scale: i8 },
+    Earlier {
+        ticks: i128,
+        scale: i8,
+        /// The place of the number that this is a multiple of, where that was not told before.
+        of: Option<usize>,
+    },
     /// Nothing.
     Suppressed,
 }
@@ -29,13 +34,23 @@ pub(crate) enum Verdict {
 /// # Errors
 /// Where an earlier number cannot be read; then there is no answer.
 pub(crate) fn decide(new: &Vector, released: &[&Vector], floor: u64, border: &Border) -> io::Result<Verdict> {
-    let released: Vec<&Vector> = released.iter().copied().filter(|other| new.is_of(other)).collect();
-    for earlier in &released {
-        let border = border.between(&[new, earlier]);
-        if let Some(number) = pair(new, earlier, border)? {
-            return Ok(if earlier.facts.units >= floor { number } else { Verdict::Suppressed });
+    let released: Vec<(usize, &Vector)> =
+        released.iter().copied().enumerate().filter(|(_place, other)| new.is_of(other)).collect();
+    // The first of those that are near: which of them is nearest would be told by one unit.
+    for multiple in [false, true] {
+        for (place, earlier) in &released {
+            let border = border.between(&[new, earlier]);
+            let Some(ticks) = pair(new, earlier, border, multiple)? else { continue };
+            if earlier.facts.units < floor {
+                return Ok(Verdict::Suppressed);
+            }
+            return Ok(match ticks {
+                Some((ticks, scale)) => Verdict::Earlier { ticks, scale, of: multiple.then_some(*place) },
+                None => Verdict::Suppressed,
+            });
         }
     }
+    let released: Vec<&Vector> = released.into_iter().map(|(_place, earlier)| earlier).collect();
     let scale = released.iter().map(|other| other.facts.scale).chain([new.facts.scale]).max().unwrap_or(0);
     let all: Vec<(&Vector, i128)> = released.iter().map(|other| (*other, other.multiplier(scale))).collect();
     let own = new.multiplier(scale);
@@ -45,7 +60,10 @@ pub(crate) fn decide(new: &Vector, released: &[&Vector], floor: u64, border: &Bo
             Union::CutShort => return Ok(Verdict::Suppressed),
             Union::Sum(sum) => {
                 let ticks = sum.and_then(|sum| sum.checked_mul(own)).and_then(|sum| sum.checked_div(form));
-                return Ok(number(ticks, scale));
+                return Ok(match ticks {
+                    Some(ticks) => Verdict::Earlier { ticks, scale, of: None },
+                    None => Verdict::Suppressed,
+                });
             }
         }
     }
@@ -68,25 +86,19 @@ fn forms(own: i128, all: &[(&Vector, i128)]) -> Vec<i128> {
     forms
 }
 
-/// The earlier of two numbers that differ in fewer units than the border, or whose multiples do.
-fn pair(new: &Vector, earlier: &Vector, border: u64) -> io::Result<Option<Verdict>> {
-    let (n, e) = (&new.facts, &earlier.facts);
-    if n.entries.abs_diff(e.entries) >= border {
+/// The earlier of two numbers, in ticks of a scale, where they differ in fewer units than the border; as a multiple, where
+/// what they are multiples of does. `Some(None)` where that is no number that can be shown.
+fn pair(new: &Vector, earlier: &Vector, border: u64, multiple: bool) -> io::Result<Option<Option<(i128, i8)>>> {
+    let scale = new.facts.scale.max(earlier.facts.scale);
+    let (own, theirs) = (new.multiplier(scale), earlier.multiplier(scale));
+    if multiple && own == theirs {
         return Ok(None);
     }
-    let scale = n.scale.max(e.scale);
-    let multipliers = (new.multiplier(scale), earlier.multiplier(scale));
-    if difference((new, multipliers.0), (earlier, multipliers.1), border)? < border {
-        return Ok(Some(number(e.total.checked_mul(multipliers.1), scale)));
+    let (one, other, told) = if multiple { (1, 1, own) } else { (own, theirs, theirs) };
+    if difference((new, one), (earlier, other), border)? >= border {
+        return Ok(None);
     }
-    if multipliers.0 != multipliers.1 && difference((new, 1), (earlier, 1), border)? < border {
-        return Ok(Some(number(e.total.checked_mul(multipliers.0), scale)));
-    }
-    Ok(None)
-}
-
-fn number(ticks: Option<i128>, scale: i8) -> Verdict {
-    ticks.map_or(Verdict::Suppressed, |ticks| Verdict::Earlier { ticks, scale })
+    Ok(Some(earlier.facts.total.checked_mul(told).map(|ticks| (ticks, scale))))
 }
 
 /// What came of looking for a union.

@@ -25,11 +25,15 @@ fn set(difference: u64, units: impl IntoIterator<Item = u32>) -> Vector {
 }
 
 fn verdict(new: &Vector, released: &[&Vector]) -> Verdict {
-    decide(new, released, 2, &BORDER).unwrap()
+    // Of which it is a multiple is looked at by itself.
+    match decide(new, released, 2, &BORDER).unwrap() {
+        Verdict::Earlier { ticks, scale, of: _ } => Verdict::Earlier { ticks, scale, of: None },
+        other => other,
+    }
 }
 
 fn earlier(ticks: i128) -> Verdict {
-    Verdict::Earlier { ticks, scale: 0 }
+    Verdict::Earlier { ticks, scale: 0, of: None }
 }
 
 #[test]
@@ -155,6 +159,16 @@ fn multiples_are_what_they_are_multiples_of() {
     // Rows that stand twice in a total over parts that stand there once.
     let halves = [vector(5, &amounts(1, 0)[..40]), vector(5, &amounts(1, 0)[40..])];
     assert_eq!(verdict(&vector(5, &amounts(2, 1)), &halves.iter().collect::<Vec<_>>()), earlier(2 * once.facts.total));
+    let counts = set(5, 0..40);
+    let tens = vector(5, &(0..40).map(|unit| (unit, 10)).collect::<Vec<_>>());
+    let ten_times = decide(&tens, &[&once, &counts], 2, &BORDER).unwrap();
+    assert_eq!(ten_times, Verdict::Earlier { ticks: 400, scale: 0, of: Some(1) });
+    // What was told as a multiple is a part of unions, too.
+    let told = counts.told_for(&tens).unwrap();
+    assert_eq!((told.facts.total * told.facts.factor, &told.facts.digest), (400, &tens.facts.digest));
+    let others = vector(5, &(40..80).map(|unit| (unit, i128::from(unit))).collect::<Vec<_>>());
+    let all: Vec<(u32, i128)> = (1..80).map(|unit| (unit, if unit < 40 { 10 } else { i128::from(unit) })).collect();
+    assert_eq!(verdict(&vector(5, &all), &[&counts, &told, &others]), earlier(400 + others.facts.total));
     // Everybody has two rows but one unit, which has one.
     let even: Vec<(u32, i128)> = (0..50).map(|unit| (unit, 2)).collect();
     let mut odd = even.clone();
@@ -188,29 +202,33 @@ fn sets() -> impl Strategy<Value = Vec<(u64, BTreeMap<u32, i128>)>> {
     prop::collection::vec((2_u64..4, entries), 1..8)
 }
 
-/// Whether a number comes too close to released ones, by looking at every union there is.
+/// Whether a number comes too close to released ones, by looking at every union of which no part is there for nothing.
 fn too_close(new: &Vector, released: &[&Vector]) -> bool {
     let raw = |vector: &Vector| vector.multiplier(0);
-    let close = |terms: &[(&Vector, i128)]| {
+    let size = |terms: &[(&Vector, i128)]| combined(terms, u32::MAX).unwrap().len();
+    // The parts come behind the first two: the new number, and the one that it is a part of with the others.
+    let close = |terms: &[(&Vector, i128)], parts: usize| {
         let sets: Vec<&Vector> = terms.iter().map(|(vector, _)| *vector).collect();
-        (combined(terms, u32::MAX).unwrap().len() as u64) < BORDER.between(&sets)
+        let all = size(terms);
+        (all as u64) < BORDER.between(&sets)
+            && (terms.len() - parts..terms.len()).all(|left_out| {
+                let mut fewer = terms.to_vec();
+                fewer.remove(left_out);
+                size(&fewer) > all
+            })
     };
     (1..1_u32 << released.len()).any(|taken| {
-        let parts: Vec<(usize, &Vector)> =
-            released.iter().copied().enumerate().filter(|(index, _)| taken >> index & 1 == 1).collect();
-        let union = |whole: Option<usize>| {
-            let mut terms = vec![(new, raw(new))];
-            for (index, part) in &parts {
-                terms.push((*part, if Some(*index) == whole { -raw(part) } else { raw(part) }));
-            }
-            terms
-        };
-        let new_is_whole: Vec<(&Vector, i128)> = union(None)
-            .into_iter()
-            .enumerate()
-            .map(|(at, (vector, by))| (vector, if at == 0 { by } else { -by }))
-            .collect();
-        close(&new_is_whole) || parts.iter().any(|(index, _)| close(&union(Some(*index))))
+        let parts: Vec<&Vector> =
+            released.iter().enumerate().filter(|(index, _)| taken >> index & 1 == 1).map(|(_, part)| *part).collect();
+        let of_parts = |sign: i128| parts.iter().map(move |part| (*part, sign * raw(part))).collect::<Vec<_>>();
+        let whole_of_them = [vec![(new, raw(new))], of_parts(-1)].concat();
+        close(&whole_of_them, if parts.len() == 1 { 0 } else { parts.len() })
+            || (0..parts.len()).any(|whole| {
+                let mut others = of_parts(1);
+                let (whole, by) = others.remove(whole);
+                let count = others.len();
+                close(&[vec![(new, raw(new)), (whole, -by)], others].concat(), count)
+            })
     })
 }
 

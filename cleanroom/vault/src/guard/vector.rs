@@ -111,8 +111,6 @@ impl Vector {
         let ones = entries.iter().all(|(_key, share)| *share == 1);
         let nonnegative = entries.iter().all(|(_key, share)| *share > 0);
         let bytes = encoded(&entries, ones);
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&factor.to_le_bytes()).update(&scale.to_le_bytes()).update(&[u8::from(ones)]).update(&bytes);
         let facts = Facts {
             space: subject.space.to_owned(),
             owners: subject.owners,
@@ -124,10 +122,26 @@ impl Vector {
             total,
             ones,
             nonnegative,
-            digest: hasher.finalize().to_hex().to_string(),
+            digest: digest(factor, scale, ones, &bytes),
             bytes: bytes.len() as u64,
         };
         Self { facts, data: Data::Memory(bytes.into()) }
+    }
+
+    /// The multiple of it that is told where it is answered in the place of another number.
+    pub(crate) fn told_for(&self, other: &Self) -> io::Result<Self> {
+        let entries = self.entries().collect::<io::Result<Vec<_>>>()?;
+        let mut facts = self.facts.clone();
+        let bytes = encoded(&entries, facts.ones);
+        (facts.factor, facts.scale) = (other.facts.factor, other.facts.scale);
+        facts.digest = digest(facts.factor, facts.scale, facts.ones, &bytes);
+        facts.difference = facts.difference.max(other.facts.difference);
+        for owner in &other.facts.owners {
+            if !facts.owners.contains(owner) {
+                facts.owners.push(owner.clone());
+            }
+        }
+        Ok(Self { facts, data: Data::Memory(bytes.into()) })
     }
 
     /// A vector whose entries begin at a place of a file; the place behind them.
@@ -309,6 +323,12 @@ pub(crate) fn combined(terms: &[(&Vector, i128)], bound: u32) -> io::Result<Vec<
     });
     all.retain(|(_key, share)| *share != 0);
     Ok(all)
+}
+
+fn digest(factor: i128, scale: i8, ones: bool, bytes: &[u8]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&factor.to_le_bytes()).update(&scale.to_le_bytes()).update(&[u8::from(ones)]).update(bytes);
+    hasher.finalize().to_hex().to_string()
 }
 
 fn encoded(entries: &[(u32, i128)], ones: bool) -> Vec<u8> {
