@@ -30,7 +30,7 @@ fn groups_are_made_of_granted_columns() {
                 "SELECT category, random() < 0.5 AS b, COUNT(DISTINCT email_hash), SUM(amount) FROM retailer.purchases GROUP BY category, random() < 0.5",
                 &["CR2301"],
             ),
-            ("SELECT category, COUNT(*) FROM retailer.purchases GROUP BY ROLLUP(category)", &["CR1009"]),
+            ("SELECT category, COUNT(*) FROM retailer.purchases GROUP BY ROLLUP(category, email_hash)", &["CR1009"]),
             (
                 "SELECT substr(CAST(email_hash AS VARCHAR), 1, 2), COUNT(*) FROM retailer.purchases GROUP BY 1",
                 &["CR2103", "CR2104"],

@@ -5,6 +5,7 @@ mod b_grouping;
 mod d_thresholds;
 mod e_joins;
 mod f_subqueries;
+mod h_differencing;
 mod h_guard;
 mod i_names;
 mod l_statements;

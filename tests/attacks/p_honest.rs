@@ -105,3 +105,59 @@ fn anything_may_be_done_with_what_is_released() {
     assert_eq!((row[0].as_f64(), row[1].as_f64()), (Some(401.0), Some(87_549.71)));
     assert_eq!(row[2].as_f64(), row[3].as_f64());
 }
+
+#[test]
+fn totals_stand_beside_their_parts() {
+    let room = room();
+    let rollup = room.ask(
+        "publisher",
+        "SELECT category, GROUPING(category) AS whole, COUNT(DISTINCT email_hash) AS n, SUM(amount) AS s \
+         FROM retailer.purchases WHERE category IN ('garden', 'toys', 'books') GROUP BY ROLLUP(category) ORDER BY whole, category",
+    );
+    unseen(&rollup);
+    assert_eq!(rollup.rows().len(), 4);
+    assert_eq!(rollup.number("garden", 2), 401.0);
+    assert_eq!(rollup.number("garden", 3), 87_549.71);
+    let total = &rollup.rows()[3];
+    assert_eq!((total[0].is_null(), total[1].as_f64()), (true, Some(1.0)));
+    let parts: f64 = rollup.rows()[..3].iter().map(|row| row[3].as_f64().unwrap()).sum();
+    assert!((total[3].as_f64().unwrap() - parts).abs() < 0.005);
+
+    let grouping = "COUNT(DISTINCT email_hash) AS n FROM publisher.users WHERE state IN ('CA', 'NY', 'TX') AND age_band <> '90+' GROUP BY";
+    let cube = room.ask(
+        "publisher",
+        &format!("SELECT state, age_band, GROUPING(state), GROUPING(age_band), {grouping} CUBE(state, age_band)"),
+    );
+    assert_eq!(cube.rows().len(), 4 * 5);
+    let sets = room.ask(
+        "publisher",
+        &format!("SELECT state, age_band, {grouping} GROUPING SETS ((age_band), (state, age_band), (state))"),
+    );
+    assert_eq!(sets.rows().len(), 4 + 12 + 3);
+    // The same set says the same, whatever stands beside it.
+    for row in sets.rows() {
+        let same = |other: &&Vec<serde_json::Value>| other[..2] == row[..2];
+        assert_eq!(cube.rows().iter().find(same).unwrap()[4], row[2]);
+    }
+    let margins =
+        room.ask("publisher", &format!("SELECT state, age_band, {grouping} GROUPING SETS ((state), (age_band))"));
+    assert_eq!(margins.rows().len(), 3 + 4);
+    let joined = room.ask(
+        "publisher",
+        "SELECT i.campaign, i.device, GROUPING(i.device) AS g, COUNT(DISTINCT p.email_hash), AVG(p.amount) \
+         FROM retailer.purchases p JOIN publisher.impressions i ON p.email_hash = i.email_hash \
+         WHERE p.category <> 'garden' GROUP BY ROLLUP(i.campaign, i.device) HAVING GROUPING(i.campaign) = 0 ORDER BY 1, 2",
+    );
+    unseen(&joined);
+    assert_eq!(joined.rows().len(), 4 * 4, "{}", joined.json);
+    let plain = room.ask(
+        "publisher",
+        "SELECT i.campaign, COUNT(DISTINCT p.email_hash), AVG(p.amount) FROM retailer.purchases p \
+         JOIN publisher.impressions i ON p.email_hash = i.email_hash WHERE p.category <> 'garden' GROUP BY i.campaign",
+    );
+    for row in joined.rows().iter().filter(|row| row[2].as_f64() == Some(1.0)) {
+        let campaign = row[0].as_str().unwrap();
+        assert_eq!(row[3].as_f64(), Some(plain.number(campaign, 1)));
+        assert_eq!(row[4].as_f64(), Some(plain.number(campaign, 2)));
+    }
+}
