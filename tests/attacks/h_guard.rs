@@ -104,7 +104,7 @@ fn the_tracker_is_met_whoever_asks_and_in_either_order() {
         assert_eq!(numbers(&room.ask(analyst, EVERYBODY)), first, "{analyst}");
     }
     let average = room.ask("publisher", &EVERYBODY.replace("SUM(p.amount)", "AVG(p.amount)"));
-    let count = room.ask("retailer", &EVERYBODY.replace("SUM(p.amount)", "COUNT(*)"));
+    let count = room.ask("agency", &EVERYBODY.replace("SUM(p.amount)", "COUNT(*)"));
     let (average, rows) = (numbers(&average)[0][1].unwrap(), numbers(&count)[0][1].unwrap());
     assert!((average * rows - first[0][1].unwrap()).abs() < 0.01, "{average} of {rows}");
 }
