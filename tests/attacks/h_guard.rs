@@ -357,3 +357,116 @@ fn so_many_cells_and_no_more() {
     assert_eq!(room.ask("publisher", "SELECT COUNT(*) FROM publisher.users").rows().len(), 1);
     assert!(room.verify().status.success());
 }
+
+/// A retailer with 60 customers, and a publisher with two lists: 59 or 60 of the customers, and others who are none.
+fn chosen(with_alice: bool) -> Room {
+    let room = "\
+apiVersion: cleanroom/v1
+kind: Room
+name: chosen
+partners:
+  - name: retailer
+    abilities: [contribute]
+    tables: [{name: sales, source: {file: sales.csv}, policy: sales.yaml}]
+  - name: publisher
+    abilities: [contribute, query, receive]
+    tables: [{name: users, source: {file: users.csv}, policy: users.yaml}]
+  - name: agency
+    abilities: [query, receive]
+";
+    let policy = |table: &str, columns: &str, rule: &str| {
+        format!(
+            "apiVersion: cleanroom/v1\nkind: Policy\ntable: {table}\nversion: 1\nunit: {{column: person, space: people}}\n\
+             columns:\n  person: {{use: [join, count]}}\n{columns}joins: {{require: none, types: [inner, semi, left]}}\n\
+             release: {{min_units: 25{rule}}}\naccess: {{analysts: [publisher, agency], receivers: [publisher, agency]}}\n"
+        )
+    };
+    let sales = policy(
+        "retailer.sales",
+        "  shop: {use: [dimension, filter]}\n  amount: {use: [measure], bounds: [0, 100]}\n",
+        ", audience: 20",
+    );
+    let users = policy("publisher.users", "  list: {use: [dimension, filter]}\n", "");
+    let room = Room::new(room, &[("sales.yaml", &sales), ("users.yaml", &users)]);
+    let customers = |shop: fn(u32) -> &'static str| -> Vec<String> {
+        (0..60).map(|person| format!("p{person},{},{}", shop(person), person % 7)).collect()
+    };
+    let mut rows = customers(|person| if person % 2 == 0 { "north" } else { "south" });
+    // Alice is person 60: a customer or not.
+    rows.extend(with_alice.then(|| "p60,north,5".to_owned()));
+    std::fs::write(room.path().join("sales.csv"), format!("person,shop,amount\n{}\n", rows.join("\n"))).unwrap();
+    let known = (0..61).map(|person| format!("p{person},known"));
+    let mixed = (0..60).map(|person| format!("p{person},mixed"));
+    let strangers = (100..180).map(|person| format!("p{person},{}", if person < 140 { "mixed" } else { "strangers" }));
+    let rows: Vec<String> = known.chain(mixed).chain(strangers).collect();
+    std::fs::write(room.path().join("users.csv"), format!("person,list\n{}\n", rows.join("\n"))).unwrap();
+    room
+}
+
+#[test]
+fn a_list_of_known_members_is_no_audience() {
+    const JOINED: &str = "SELECT COUNT(DISTINCT s.person) AS n, COUNT(*) AS m FROM retailer.sales s \
+                          JOIN publisher.users u ON s.person = u.person";
+    let rooms = [chosen(true), chosen(false)];
+    for sql in [
+        &format!("{JOINED} WHERE u.list = 'known'"),
+        &format!("{JOINED} AND u.list = 'known'"),
+        &format!("{JOINED} AND s.shop <> 'none' WHERE s.shop <> 'other' AND 'known' = u.list"),
+        "SELECT COUNT(DISTINCT person) FROM retailer.sales WHERE person IN \
+         (SELECT person FROM publisher.users WHERE list = 'known')",
+        "SELECT COUNT(DISTINCT s.person) FROM retailer.sales s WHERE EXISTS \
+         (SELECT 1 FROM publisher.users u WHERE u.person = s.person AND u.list = 'known')",
+        "SELECT COUNT(DISTINCT person) FROM publisher.users WHERE list = 'known' AND person IN (SELECT person FROM retailer.sales)",
+        "SELECT COUNT(DISTINCT s.person) FROM retailer.sales s JOIN \
+         (SELECT person FROM publisher.users WHERE list = 'known' GROUP BY person) u ON s.person = u.person",
+        "WITH j AS (SELECT s.person AS who, u.list AS l FROM publisher.users u JOIN retailer.sales s ON s.person = u.person) \
+         SELECT COUNT(DISTINCT who) FROM j WHERE l = 'known'",
+    ] {
+        for room in &rooms {
+            let answer = room.ask("publisher", sql);
+            assert!(answer.rows().is_empty(), "{sql}: {}", answer.json);
+        }
+        // Whose list it is not has not chosen it.
+        assert_eq!(rooms[0].ask("agency", sql).rows().len(), 1, "{sql}");
+    }
+    let by_list = rooms[0].ask("publisher", &format!("{} GROUP BY u.list", JOINED.replace("SELECT", "SELECT u.list,")));
+    assert_eq!(by_list.labels().into_iter().collect::<Vec<_>>(), ["mixed"]);
+    assert_eq!(by_list.number("mixed", 1), 60.0);
+    assert!(by_list.json["notes"].to_string().contains("your own units"), "{}", by_list.json);
+    // Beside others everybody may be asked about; a group of the other side's is of some of them.
+    assert_eq!(rooms[0].ask("publisher", &JOINED.replace("COUNT(*)", "SUM(s.amount)")).rows().len(), 1);
+    let by_shop = rooms[0].ask(
+        "publisher",
+        "SELECT s.shop, COUNT(DISTINCT s.person) FROM retailer.sales s JOIN publisher.users u ON s.person = u.person GROUP BY s.shop",
+    );
+    assert_eq!(by_shop.labels().into_iter().collect::<Vec<_>>(), ["north", "south"]);
+    super::all_refused(
+        &rooms[0],
+        "publisher",
+        &[
+            (&format!("{JOINED} WHERE u.list = 'known' OR s.shop = 'none'"), &["CR1009"]),
+            (&format!("{JOINED} AND (u.list = 'known' OR s.shop = 'none')"), &["CR1009"]),
+            (&JOINED.replace("COUNT(*)", "COUNT(*) FILTER (WHERE u.list = 'known')"), &["CR1009"]),
+            (&JOINED.replace("COUNT(*)", "COUNT(CASE WHEN u.list = 'known' THEN 1 END)"), &["CR1009"]),
+            (&JOINED.replace("COUNT(*)", "COUNT(u.list)"), &["CR1009"]),
+            (&format!("{} GROUP BY ROLLUP(u.list)", JOINED.replace("SELECT", "SELECT u.list,")), &["CR1009"]),
+            (
+                &format!(
+                    "{} GROUP BY concat(u.list, s.shop)",
+                    JOINED.replace("SELECT", "SELECT concat(u.list, s.shop),")
+                ),
+                &["CR1009"],
+            ),
+            (
+                "SELECT COUNT(DISTINCT u.person) FROM publisher.users u LEFT JOIN retailer.sales s ON s.person = u.person",
+                &["CR1009"],
+            ),
+            (
+                "SELECT COUNT(*) FROM (SELECT s.person, MAX(u.list) l FROM retailer.sales s JOIN publisher.users u \
+                 ON s.person = u.person GROUP BY s.person) t WHERE t.l = 'known'",
+                &["CR1009"],
+            ),
+            (&format!("{JOINED} JOIN publisher.users v ON v.person = s.person WHERE v.list = 'known'"), &["CR1009"]),
+        ],
+    );
+}

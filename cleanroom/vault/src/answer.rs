@@ -211,11 +211,11 @@ async fn run(
     let notes = checked.notes.clone();
     let compiling = state.clone();
     let private = deep::run(move || PrivatePlan::compile(&compiling, checked, reservation)).await??;
-    let Executed { exact, families, evidence, above } = execute::execute(&state, private).await?;
+    let Executed { exact, families, behind, above } = execute::execute(&state, private).await?;
     let points: Vec<ReleasePoint> = exact.iter().map(|exact| exact.release.clone()).collect();
     let released = deep::run(move || release::release(exact, families)).await??;
-    let held = points.into_iter().zip(released).zip(evidence);
-    let held = held.map(|((release, table), evidence)| Held { release, table, evidence }).collect();
+    let held = points.into_iter().zip(released).zip(behind);
+    let held = held.map(|((release, table), behind)| Held { release, table, behind }).collect();
     let released = guard::guard(vault, &request.room, &request.query_id, held).await?;
     // One partition above the release: the order of an answer follows from released values alone.
     let state = execute::session(&vault.runtime, Some(1));

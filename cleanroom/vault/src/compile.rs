@@ -24,7 +24,9 @@ use datafusion::optimizer::push_down_filter::PushDownFilter;
 
 use arrow::datatypes::DataType;
 
-use crate::check::{self, CellKind, CheckedQuery, Family, Floor, FloorKind, MatchCheck, ReleasePoint, combined_id};
+use crate::check::{
+    self, AudienceRule, CellKind, CheckedQuery, Family, Floor, FloorKind, MatchCheck, ReleasePoint, combined_id,
+};
 use crate::facts::TableFacts;
 use crate::fixed;
 use crate::ingest::ROW_ID;
@@ -49,6 +51,8 @@ pub(crate) struct PrivateRelease {
     pub(crate) checks: Vec<LogicalPlan>,
     /// Who is behind the numbers, where a rule has to know.
     pub(crate) evidence: Option<LogicalPlan>,
+    /// The analyst's own units, matching or not, by the groups of their own.
+    pub(crate) audience: Option<LogicalPlan>,
 }
 
 /// What is read for release points that are judged together: evidence.
@@ -83,9 +87,12 @@ impl PrivatePlan {
                     .chain(of_floors)
                     .map(|check| with_snapshots(state, check_plan(check)?))
                     .collect::<Result<Vec<_>>>()?;
-                let evidence =
-                    release.guard.is_some().then(|| with_snapshots(state, unit_plan(&release, true)?)).transpose()?;
-                Ok(PrivateRelease { release, plan, checks, evidence })
+                let audience =
+                    release.audience.as_ref().map(|rule| with_snapshots(state, audience_plan(rule)?)).transpose()?;
+                let evidence = (release.guard.is_some() || release.audience.is_some())
+                    .then(|| with_snapshots(state, unit_plan(&release, true)?))
+                    .transpose()?;
+                Ok(PrivateRelease { release, plan, checks, evidence, audience })
             })
             .collect::<Result<Vec<_>>>()?;
         let families = families
@@ -363,6 +370,15 @@ pub(crate) fn branches(release: &ReleasePoint) -> impl Iterator<Item = usize> {
         FloorKind::Matched | FloorKind::Flagged(_) => false,
     };
     release.floors.iter().enumerate().filter(move |(_index, floor)| is_branch(floor)).map(|(index, _floor)| index)
+}
+
+/// For each group of own columns, how many of the analyst's units stand in it.
+fn audience_plan(rule: &AudienceRule) -> Result<LogicalPlan> {
+    let groups = rule.groups.iter().map(|(position, group)| group.clone().unalias().alias(group_name(*position)));
+    let unit = Expr::Column(rule.unit.clone());
+    LogicalPlanBuilder::from(rule.plan.clone())
+        .aggregate(groups.collect::<Vec<_>>(), vec![count_distinct(unit).alias(UNITS)])?
+        .build()
 }
 
 /// One row: how many units match.

@@ -32,10 +32,8 @@ impl Checker<'_> {
                 "access.receivers",
             );
         }
-        let release = &policy.release;
         let wanted = [
             (policy.noise.is_some(), "noise", "noise"),
-            (release.audience.is_some(), "release.audience", "the least audience"),
             (access.templates.is_some(), "access.templates", "a list of templates"),
         ];
         for (asked, rule, what) in wanted {

@@ -9,6 +9,7 @@ use datafusion::common::{Column, DFSchemaRef};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
+use super::audience::AudienceRule;
 use super::difference::GuardRule;
 use super::expression::{self, Scope};
 use super::grouping::{self, Sets};
@@ -50,6 +51,8 @@ pub(crate) struct ReleasePoint {
     pub(crate) checks: Vec<MatchCheck>,
     /// Whose units may not be told apart by what was released before.
     pub(crate) guard: Option<GuardRule>,
+    /// How many of the analyst's own units have to match, and how many must not.
+    pub(crate) audience: Option<AudienceRule>,
     /// Versions of tables of which only so many cells are ever released.
     pub(crate) caps: Vec<(TableName, u64, u64)>,
     /// The planner's node, to know the same release point when it comes again.
@@ -187,7 +190,8 @@ impl Checker<'_> {
         (group_exprs, groups, sets): Groups<'_>,
     ) -> Result<Relation, Refusal> {
         self.check_required(&rows)?;
-        let (flagged, tagged, cells) = self.with_scope(aggregate.input.schema(), &rows.labels, |scope| {
+        let totals: Vec<Expr> = groups.iter().map(|(total, _label)| total.clone()).collect();
+        let (flagged, tagged, cells, audience) = self.with_scope(aggregate.input.schema(), &rows.labels, |scope| {
             let (mut flagged, mut tagged): (BTreeSet<Column>, BTreeSet<usize>) = Default::default();
             for (group, (_total, label)) in group_exprs.iter().zip(&groups) {
                 if label.kind != Kind::Constant && !label.allows(Use::Dimension) {
@@ -208,7 +212,9 @@ impl Checker<'_> {
                 .zip(types)
                 .map(|(expr, field)| self.cell(expr, field.data_type(), scope, &rows))
                 .collect::<Result<Vec<_>, _>>()?;
-            Ok((flagged, tagged, cells))
+            let aggregates = (aggregate.aggr_expr.as_slice(), scope);
+            let audience = self.audience_rule(&rows, &totals, sets.is_some(), aggregates)?;
+            Ok((flagged, tagged, cells, audience))
         })?;
         let index = match self.releases.iter().position(|release| release.original == *plan) {
             Some(index) => index,
@@ -224,7 +230,7 @@ impl Checker<'_> {
                 let (guard, caps) = (self.guard(&rows)?, self.caps(&rows)?);
                 // One group has no small ones beside it. Under a guard a remainder, made of what comes too near to other
                 // answers, would come too near to them itself.
-                merged &= !groups.is_empty() && guard.is_none();
+                merged &= !groups.is_empty() && guard.is_none() && audience.is_none();
                 let cells = cells
                     .into_iter()
                     .map(|(cell, from)| {
@@ -245,6 +251,7 @@ impl Checker<'_> {
                     merged,
                     round_to,
                     guard,
+                    audience,
                     caps,
                     original: plan.clone(),
                 });
@@ -468,6 +475,7 @@ impl Checker<'_> {
         rows: Rows,
         groups: Vec<(Expr, Label)>,
     ) -> Result<Relation, Refusal> {
+        self.no_audience(&rows, "an aggregate for each unit of what your own table was joined with")?;
         // Grouped by the unit alone a row is a unit, however often it stood there; with anything beside it, it is not.
         let key_only = groups.iter().all(|(_total, label)| label.is_key());
         let fanned_out = if key_only { None } else { rows.fanned_out.clone() };

@@ -81,6 +81,7 @@ impl Checker<'_> {
         let (on, filter) = self.with_scope(&schema, &both, |scope| key_conditions(join, scope))?;
         self.check_partners(&left, &right)?;
 
+        let audience = self.audience_of(join.join_type, (&left, &right), filter.as_ref())?;
         let left = Rows { labels: self.disowned(&left.labels, &right)?, ..left };
         let right = Rows { labels: self.disowned(&right.labels, &left)?, ..right };
         match join.join_type {
@@ -98,7 +99,7 @@ impl Checker<'_> {
             JoinType::LeftMark => self.mark(join, left, right, (on, filter)),
             JoinType::RightMark => Err(not_available(join.join_type)),
         }
-        .map(Relation::Rows)
+        .map(|rows| Relation::Rows(Rows { audience, ..rows }))
     }
 
     /// Both sides' columns; the side that need not match holds NULL where it does not.
@@ -132,6 +133,7 @@ impl Checker<'_> {
             per_unit: false,
             single: left.single && right.single,
             repeated,
+            audience: None,
         };
         if !(left_optional && right_optional) {
             return Ok(joined);
@@ -238,6 +240,7 @@ impl Checker<'_> {
         reference: Reference,
         rows_are: Side,
     ) -> Result<Relation, Refusal> {
+        self.no_audience(&rows, "a reference table joined with what your own table was joined with")?;
         // Whether a reference row matches tells nothing of who is in the room, so rows may be kept that have none.
         let (fits, semi) = match (join.join_type, rows_are) {
             (JoinType::Inner, _) | (JoinType::Left, Side::Left) | (JoinType::Right, Side::Right) => (true, false),

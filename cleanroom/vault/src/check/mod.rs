@@ -6,6 +6,7 @@
 
 mod access;
 mod aggregate;
+mod audience;
 mod difference;
 mod expression;
 mod family;
@@ -30,6 +31,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan};
 
 pub(crate) use aggregate::{Cell, CellKind, Floor, FloorKind, ReleasePoint};
+pub(crate) use audience::AudienceRule;
 pub(crate) use difference::GuardRule;
 use family::families;
 pub(crate) use family::{Family, counts};
@@ -76,6 +78,7 @@ pub(crate) fn check(
         own_once: BTreeSet::new(),
         named: 0,
         distinct: asks_distinct(plan, analyst)?,
+        audience: audience::least(plan, analyst)?,
     };
     let above = match checker.node(plan)? {
         Relation::Open(plan) | Relation::Reference(Reference { plan, .. }) => plan,
@@ -140,6 +143,8 @@ struct Checker<'a> {
     named: usize,
     /// Some other owner of the statement lets the analyst's tables join as their distinct rows only.
     distinct: bool,
+    /// How many of the analyst's own units have to match another owner's, and how many must not; the greatest that one asks for.
+    audience: Option<u64>,
 }
 
 fn internal(_detail: datafusion::error::DataFusionError) -> Refusal {
@@ -247,6 +252,7 @@ impl Checker<'_> {
             per_unit: false,
             single: facts.one_row_a_unit(),
             repeated: false,
+            audience: None,
         }))
     }
 
@@ -259,6 +265,8 @@ impl Checker<'_> {
         Ok(match self.node(&alias.input)? {
             Relation::Rows(rows) => {
                 let plan = renamed(rows.plan.clone())?;
+                let audience = rows.audience.as_ref().map(|audience| audience.alias(&alias.alias)).transpose()?;
+                let rows = Rows { audience, ..rows };
                 Relation::Rows(rows.renamed(plan, |column| Column::new(Some(alias.alias.clone()), &column.name)))
             }
             Relation::Reference(reference) => {
@@ -284,6 +292,8 @@ impl Checker<'_> {
             Relation::Rows(rows) => {
                 let (mut exprs, labels) =
                     self.named(plan, &projection.expr, projection.input.schema(), &rows.labels)?;
+                let audience = rows.audience.as_ref().map(|audience| audience.project(&exprs)).transpose()?;
+                let rows = Rows { audience, ..rows };
                 exprs.extend(rows.carried());
                 let plan = LogicalPlanBuilder::from(rows.plan.clone())
                     .project(exprs)
@@ -341,6 +351,8 @@ impl Checker<'_> {
                     Ok(flag::conditions(&filter.predicate, scope))
                 })?;
                 let rows = self.matched(rows, &flags)?;
+                let audience = rows.audience.as_ref().map(|audience| audience.filter(&predicate)).transpose()?;
+                let rows = Rows { audience, ..rows };
                 let plan = filtered(rows.plan.clone(), predicate)?;
                 Ok(Relation::Rows(Rows { plan, ..rows }))
             }
@@ -409,6 +421,9 @@ impl Checker<'_> {
         if families.iter().any(Family::has_totals) {
             notes
                 .push("groups and cells that would give hidden ones away beside their totals are not shown".to_owned());
+        }
+        if self.releases.iter().any(|release| release.audience.is_some()) {
+            notes.push("groups in which too few of your own units match, or too few do not, are not shown".to_owned());
         }
         if self.releases.iter().any(|release| release.guard.is_some()) {
             notes.push(difference::NOTE.to_owned());

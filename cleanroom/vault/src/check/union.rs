@@ -19,7 +19,10 @@ impl Checker<'_> {
         let mut branches = Vec::with_capacity(union.inputs.len());
         for input in &union.inputs {
             match self.node(input)? {
-                Relation::Rows(rows) => branches.push(rows),
+                Relation::Rows(rows) => {
+                    self.no_audience(&rows, "a UNION of what your own table was joined with")?;
+                    branches.push(rows);
+                }
                 Relation::Open(plan) | Relation::Reference(Reference { plan, .. }) => open.push(plan),
             }
         }
@@ -114,6 +117,7 @@ impl Checker<'_> {
             per_unit: branches.iter().all(|branch| branch.per_unit),
             single: false,
             repeated: branches.iter().any(|branch| branch.repeated),
+            audience: None,
         })
     }
 

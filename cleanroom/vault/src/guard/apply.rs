@@ -12,19 +12,28 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 use cleanroom_registry::CellCap;
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
 
+use super::audience;
 use super::decide::{Border, Verdict, decide};
 use super::vector::{Subject, Vector};
 use crate::check::{Cell, CellKind, GuardRule, ReleasePoint};
 use crate::compile;
 use crate::evidence::{CellEvidence, Evidence};
+use crate::execute::Behind;
 use crate::release::{self, ReleasedTable};
 
 /// A release point as all other rules leave it.
 pub(crate) struct Held {
     pub(crate) release: ReleasePoint,
     pub(crate) table: ReleasedTable,
-    /// Who is behind the numbers; there wherever the release point has a guard.
-    pub(crate) evidence: Option<Evidence>,
+    pub(crate) behind: Behind,
+}
+
+impl Held {
+    /// Whether any rule applies to it that looks further than its own numbers.
+    pub(super) fn is_ruled(&self) -> bool {
+        let release = &self.release;
+        release.guard.is_some() || release.audience.is_some() || !release.caps.is_empty()
+    }
 }
 
 /// What may be shown, and what of it was not shown before.
@@ -44,8 +53,8 @@ pub(super) fn apply(
     let mut deciding = Deciding { all: known, new: Vec::new(), border };
     let mut tables = Vec::with_capacity(held.len());
     for one in held {
-        let batch = one.table.batch();
-        let batch = match (&one.release.guard, &one.evidence) {
+        let batch = &audience::apply(one)?;
+        let batch = match (&one.release.guard, &one.behind.evidence) {
             (Some(rule), Some(evidence)) => deciding.table(&one.release, rule, evidence, batch)?,
             (Some(_), None) => return Err(exec_datafusion_err!("a guarded number has no evidence")),
             (None, _) => batch.clone(),
@@ -244,7 +253,7 @@ pub(super) fn unreadable(error: io::Error) -> DataFusionError {
 }
 
 /// The group of the evidence behind each row.
-fn places(release: &ReleasePoint, evidence: &Evidence, batch: &RecordBatch) -> Result<Vec<Option<usize>>> {
+pub(super) fn places(release: &ReleasePoint, evidence: &Evidence, batch: &RecordBatch) -> Result<Vec<Option<usize>>> {
     if groups_of(release) == 0 {
         return Ok(vec![Some(0); batch.num_rows()]);
     }

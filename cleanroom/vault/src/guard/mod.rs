@@ -31,6 +31,7 @@
 //! once one sees the other's. One claims at a time, so every round somebody gets on, and no lock outlives a crash.
 
 mod apply;
+mod audience;
 mod cover;
 mod decide;
 mod store;
@@ -77,7 +78,7 @@ pub(crate) async fn guard(
     held: Vec<Held>,
 ) -> Result<Vec<ReleasedTable>> {
     let guarded = held.iter().any(|one| one.release.guard.is_some());
-    if !guarded && held.iter().all(|one| one.release.caps.is_empty()) {
+    if held.iter().all(|one| !one.is_ruled()) {
         return Ok(held.into_iter().map(|one| one.table).collect());
     }
     let options = &vault.options;
