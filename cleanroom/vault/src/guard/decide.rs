@@ -7,6 +7,8 @@ use super::vector::{Vector, combined, difference};
 
 /// Greatest number of times that rows are taken to stand in a number.
 const MULTIPLE: u128 = 1000;
+/// Units looked at before a search.
+const FIRST: usize = 4096;
 /// Most multiples looked at beside the number itself.
 const FORMS: usize = 4;
 
@@ -164,7 +166,8 @@ fn union(new: &Vector, own: i128, all: &[(&Vector, i128)], border: &Border) -> i
     Ok(if cut_short { Union::CutShort } else { Union::None })
 }
 
-/// Whether a number can be part of another, but for fewer units than `limit`.
+/// Whether a number can be part of another, but for fewer units than `limit`, as far as the first units tell: what it lets
+/// through is looked at by the search.
 fn inside((new, own): (&Vector, i128), (whole, multiplier): (&Vector, i128), limit: u64) -> io::Result<bool> {
     let grows = new.grows() && whole.grows();
     if grows && new.facts.entries > whole.facts.entries.saturating_add(limit) {
@@ -173,7 +176,7 @@ fn inside((new, own): (&Vector, i128), (whole, multiplier): (&Vector, i128), lim
     let mut others = whole.entries();
     let mut other = others.next().transpose()?;
     let mut outside = 0;
-    for entry in new.entries() {
+    for entry in new.entries().take(FIRST) {
         let (key, share) = entry?;
         while other.is_some_and(|(known, _)| known < key) {
             other = others.next().transpose()?;
