@@ -43,7 +43,7 @@ partners:
     let policy = |table: &str, columns: &str, release: &str| {
         format!(
             "apiVersion: cleanroom/v1\nkind: Policy\ntable: owner.{table}\nversion: 1\nunit: {{column: person, space: people}}\ncolumns:\n  \
-             person: {{use: [join, count]}}\n{columns}joins: {{require: none}}\nrelease: {{min_units: {FLOOR}{release}}}\n\
+             person: {{use: [join, count]}}\n{columns}joins: {{require: none, types: [inner, left]}}\nrelease: {{min_units: {FLOOR}{release}}}\n\
              access: {{analysts: [analyst], receivers: [analyst]}}\n"
         )
     };
@@ -129,11 +129,6 @@ fn a_total_beside_its_parts_is_no_other_way_to_it() {
         format!("WITH t AS ({total}), p AS ({parts}) SELECT p.category, p.n, t.n AS whole FROM t LEFT JOIN p ON TRUE"),
         format!("SELECT NULL AS category, n FROM ({total}) t UNION ALL SELECT category, n FROM ({parts}) p"),
         format!("SELECT category, n, ({total}) AS whole FROM ({parts}) p"),
-        // Counting people where each has one row is counting rows.
-        format!(
-            "WITH t AS ({}), p AS ({parts}) SELECT p.category, p.n, t.n AS whole FROM t LEFT JOIN p ON TRUE",
-            total.replace("COUNT(*)", "COUNT(DISTINCT email_hash)")
-        ),
         format!(
             "WITH t AS ({total}), p AS ({}) SELECT p.category, p.n, t.n AS whole FROM t LEFT JOIN p ON TRUE",
             parts.replace("COUNT(*)", "SUM(1)")
@@ -144,6 +139,18 @@ fn a_total_beside_its_parts_is_no_other_way_to_it() {
         unseen(&answer);
         let printed = answer.json["rows"].to_string();
         assert!(!printed.contains("garden"), "{sql}: {}", answer.json);
+    }
+    // Counting people where each has one row is counting rows: AK has one person, and CA the others.
+    for (whole, part) in [("COUNT(DISTINCT email_hash)", "COUNT(*)"), ("COUNT(*)", "COUNT(DISTINCT email_hash)")] {
+        let users = "FROM publisher.users WHERE state IN ('CA', 'AK')";
+        let answer = room.ask(
+            "publisher",
+            &format!(
+                "SELECT 'all' AS state, {whole} AS n {users} UNION ALL SELECT state, {part} AS n {users} GROUP BY state"
+            ),
+        );
+        unseen(&answer);
+        assert_eq!(answer.labels(), BTreeSet::from(["all".to_owned()]), "{}", answer.json);
     }
     // Alone, either is as it was.
     assert_eq!(room.ask("publisher", parts).rows().len(), 1);
@@ -359,4 +366,93 @@ fn small_groups_become_one() {
     assert_eq!(joined.json["notes"][0], "groups below the floor are not shown");
     // One group has no others to be merged with.
     assert!(room.ask("analyst", "SELECT COUNT(*) FROM owner.sales WHERE a = 'small'").rows().is_empty());
+}
+
+#[test]
+fn merged_groups_do_not_weigh_people() {
+    // Person k has k rows of the analyst's own, each with a label of its own: every group is one person, and the remainder
+    // would count a person's one row k times.
+    let file = "\
+apiVersion: cleanroom/v1
+kind: Room
+name: labels
+partners:
+  - name: owner
+    abilities: [contribute]
+    tables:
+      - {name: sales, source: {file: sales.csv}, policy: sales.yaml}
+  - name: analyst
+    abilities: [contribute, query, receive]
+    tables:
+      - {name: labels, source: {file: labels.csv}, policy: labels.yaml}
+";
+    let policy = |table: &str, columns: &str| {
+        format!(
+            "apiVersion: cleanroom/v1\nkind: Policy\ntable: {table}\nversion: 1\nunit: {{column: person, space: people}}\ncolumns:\n  \
+             person: {{use: [join, count]}}\n{columns}release: {{min_units: {FLOOR}, small_groups: merge}}\n\
+             access: {{analysts: [analyst], receivers: [analyst]}}\n"
+        )
+    };
+    let sales =
+        policy("owner.sales", "  amount: {use: [measure], bounds: [0, 100]}\njoins: {with: [analyst.labels]}\n");
+    let labels = policy("analyst.labels", "  label: {use: [dimension]}\njoins: {require: none}\n");
+    let room = Room::new(file, &[("sales.yaml", &sales), ("labels.yaml", &labels)]);
+    let write = |name: &str, header: &str, lines: Vec<String>| {
+        std::fs::write(room.path().join(name), format!("{header}\n{}\n", lines.join("\n"))).unwrap();
+    };
+    write("sales.csv", "person,amount", (0..30).map(|person| format!("p{person},1")).collect());
+    let lines = (0..30).flat_map(|person| (0..=person).map(move |row| format!("p{person},l{person}x{row}")));
+    write("labels.csv", "person,label", lines.collect());
+    let answer = room.ask(
+        "analyst",
+        "SELECT l.label, GROUPING(l.label), COUNT(DISTINCT s.person), COUNT(*), SUM(s.amount) FROM owner.sales s \
+         JOIN analyst.labels l ON s.person = l.person GROUP BY ROLLUP(l.label) ORDER BY 2",
+    );
+    let rows: Vec<Vec<Option<f64>>> = answer.rows().iter().map(|row| row.iter().map(Value::as_f64).collect()).collect();
+    // The total counts each row of the owner's once; the remainder tells who is in it, and no more.
+    assert_eq!(rows.len(), 2, "{}", answer.json);
+    assert_eq!(rows[0], [None, Some(0.0), Some(30.0), None, None]);
+    assert_eq!(rows[1], [None, Some(1.0), Some(30.0), Some(30.0), Some(30.0)]);
+}
+
+#[test]
+fn one_group_of_all_is_held_to_every_rule() {
+    let mut rows: Vec<Raw> = (0..50).map(|unit| raw(unit, "a", 1)).collect();
+    rows.push(raw(50, "a", 40));
+    rows.push(raw(51, "a", 20));
+    let sql = "SELECT SUM(amount), COUNT(*) FROM owner.sales";
+    let answer = made_of(&rows, ", dominance: {top: 2, max_share: 0.5}").ask("analyst", sql);
+    assert!(answer.rows()[0][0].is_null() && answer.rows()[0][1].as_f64() == Some(52.0), "{}", answer.json);
+    let nobody = made_of(&rows[..20], ", dominance: {top: 2, max_share: 0.5}").ask("analyst", sql);
+    assert!(nobody.rows().is_empty());
+    // Nobody at all, in one set or several.
+    let room = made_of(&rows, ", small_groups: merge");
+    for sql in [
+        "SELECT a, COUNT(*) FROM owner.sales WHERE a = 'none such' GROUP BY a",
+        "SELECT a, b, COUNT(*) FROM owner.sales WHERE a = 'none such' GROUP BY CUBE(a, b)",
+        "SELECT a, b FROM owner.sales WHERE a = 'none such' GROUP BY ROLLUP(a, b)",
+    ] {
+        assert!(room.ask("analyst", sql).rows().is_empty(), "{sql}");
+    }
+    assert_eq!(room.ask("analyst", "SELECT a, b FROM owner.sales GROUP BY ROLLUP(a, b)").rows().len(), 3);
+}
+
+#[test]
+fn totals_beside_what_matches_and_what_does_not() {
+    let rows: Vec<Raw> = (0..160).map(|unit| raw(unit, ["s", "t"][unit as usize % 2], 1)).collect();
+    let joined = "FROM owner.sales s LEFT JOIN owner.kinds k ON s.person = k.person";
+    let sql = format!(
+        "SELECT 'all' AS what, COUNT(*) AS n {joined} UNION ALL \
+         SELECT CASE WHEN k.person IS NULL THEN 'without' ELSE 'with' END, COUNT(*) {joined} GROUP BY 1"
+    );
+    let asked = |matching: u32| {
+        let room = made_of(&rows, "");
+        let kinds: Vec<String> = (0..matching).map(|unit| format!("p{unit},k")).collect();
+        std::fs::write(room.path().join("kinds.csv"), format!("person,kind\n{}\n", kinds.join("\n"))).unwrap();
+        by_group(&room.ask("analyst", &sql), 1).into_iter().collect::<Vec<_>>()
+    };
+    let found = |names: &[(&str, f64)]| names.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect::<Vec<_>>();
+    assert_eq!(asked(100), found(&[("all", 160.0), ("with", 100.0), ("without", 60.0)]));
+    // Ten without a match: they are told neither by themselves nor by what those that match leave of all.
+    assert_eq!(asked(150), found(&[("all", 160.0)]));
 }

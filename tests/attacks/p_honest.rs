@@ -142,6 +142,8 @@ fn totals_stand_beside_their_parts() {
     let margins =
         room.ask("publisher", &format!("SELECT state, age_band, {grouping} GROUPING SETS ((state), (age_band))"));
     assert_eq!(margins.rows().len(), 3 + 4);
+    let mixed = room.ask("publisher", &format!("SELECT state, age_band, {grouping} state, ROLLUP(age_band)"));
+    assert_eq!(mixed.rows().len(), 12 + 3);
     let joined = room.ask(
         "publisher",
         "SELECT i.campaign, i.device, GROUPING(i.device) AS g, COUNT(DISTINCT p.email_hash), AVG(p.amount) \

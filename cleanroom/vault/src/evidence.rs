@@ -325,3 +325,6 @@ fn units_of(column: &ArrayRef) -> Result<UInt32Array> {
 fn number(array: &Int64Array, row: usize) -> i64 {
     if array.is_valid(row) { array.value(row) } else { 0 }
 }
+
+#[cfg(test)]
+mod tests;

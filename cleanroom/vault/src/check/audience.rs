@@ -140,7 +140,7 @@ impl Checker<'_> {
         kind: JoinType,
         (left, right): (&Rows, &Rows),
         filter: Option<&Expr>,
-    ) -> Result<Option<Audience>, Refusal> {
+    ) -> Result<Option<Box<Audience>>, Refusal> {
         let (of_left, of_right) = (self.owns(left)?, self.owns(right)?);
         let own = match (of_left, of_right) {
             _ if self.audience.is_none() => return Ok(None),
@@ -165,7 +165,7 @@ impl Checker<'_> {
             | JoinType::RightMark => return Err(not_beside("any but an inner or semi join with your own table")),
         };
         let audience = match &own.audience {
-            Some(audience) => audience.clone(),
+            Some(audience) => audience.as_ref().clone(),
             None if !of_left.1 && !of_right.1 => {
                 return Err(not_beside("a UNION of your own rows with another owner's"));
             }
@@ -176,7 +176,8 @@ impl Checker<'_> {
             None => audience,
         };
         // Columns of a side that only has to match are not there above.
-        if kept { Ok(Some(audience)) } else { audience.project(&[]).map(Some) }
+        let audience = if kept { audience } else { audience.project(&[])? };
+        Ok(Some(Box::new(audience)))
     }
 
     /// Refuses what the own rows cannot be followed through.

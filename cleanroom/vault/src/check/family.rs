@@ -171,3 +171,48 @@ fn place(known: &mut Vec<Cell>, cell: &Cell) -> usize {
         known.len() - 1
     })
 }
+
+#[cfg(test)]
+impl ReleasePoint {
+    /// A release point over the rows of a plan, whose columns `ids` hold the rows' numbers, the analyst's own or others'.
+    pub(crate) fn over(
+        plan: datafusion::logical_expr::LogicalPlan,
+        unit: &str,
+        ids: &[(&str, bool)],
+        repeated: bool,
+        groups: Vec<Expr>,
+        cells: Vec<Cell>,
+    ) -> Self {
+        let column = |name: &str| datafusion::common::Column::from_name(name);
+        let rows = super::Rows {
+            plan: plan.clone(),
+            labels: Vec::new(),
+            unit: column(unit),
+            slots: Vec::new(),
+            row_ids: ids.iter().map(|(name, own)| super::RowId { column: column(name), own: *own }).collect(),
+            checks: Vec::new(),
+            fanned_out: None,
+            per_unit: false,
+            single: false,
+            repeated,
+            audience: None,
+        };
+        Self {
+            rows,
+            groups,
+            sets: None,
+            cells,
+            schema: std::sync::Arc::clone(plan.schema()),
+            floor: 2,
+            floors: Vec::new(),
+            dominance: Vec::new(),
+            merged: false,
+            round_to: Vec::new(),
+            checks: Vec::new(),
+            guard: None,
+            audience: None,
+            caps: Vec::new(),
+            original: plan,
+        }
+    }
+}

@@ -265,7 +265,8 @@ impl Checker<'_> {
         Ok(match self.node(&alias.input)? {
             Relation::Rows(rows) => {
                 let plan = renamed(rows.plan.clone())?;
-                let audience = rows.audience.as_ref().map(|audience| audience.alias(&alias.alias)).transpose()?;
+                let audience =
+                    rows.audience.as_ref().map(|audience| audience.alias(&alias.alias)).transpose()?.map(Box::new);
                 let rows = Rows { audience, ..rows };
                 Relation::Rows(rows.renamed(plan, |column| Column::new(Some(alias.alias.clone()), &column.name)))
             }
@@ -292,7 +293,8 @@ impl Checker<'_> {
             Relation::Rows(rows) => {
                 let (mut exprs, labels) =
                     self.named(plan, &projection.expr, projection.input.schema(), &rows.labels)?;
-                let audience = rows.audience.as_ref().map(|audience| audience.project(&exprs)).transpose()?;
+                let audience =
+                    rows.audience.as_ref().map(|audience| audience.project(&exprs)).transpose()?.map(Box::new);
                 let rows = Rows { audience, ..rows };
                 exprs.extend(rows.carried());
                 let plan = LogicalPlanBuilder::from(rows.plan.clone())
@@ -351,7 +353,8 @@ impl Checker<'_> {
                     Ok(flag::conditions(&filter.predicate, scope))
                 })?;
                 let rows = self.matched(rows, &flags)?;
-                let audience = rows.audience.as_ref().map(|audience| audience.filter(&predicate)).transpose()?;
+                let audience =
+                    rows.audience.as_ref().map(|audience| audience.filter(&predicate)).transpose()?.map(Box::new);
                 let rows = Rows { audience, ..rows };
                 let plan = filtered(rows.plan.clone(), predicate)?;
                 Ok(Relation::Rows(Rows { plan, ..rows }))

@@ -35,7 +35,7 @@ pub(crate) struct Rows {
     /// person k some 2^k rows reads everybody's presence out of one sum.
     pub(crate) repeated: bool,
     /// The analyst's own units beside another owner's, whether they match or not, where a policy asks how many do not.
-    pub(super) audience: Option<Audience>,
+    pub(super) audience: Option<Box<Audience>>,
 }
 
 /// Places whose tables stand in the same rows.

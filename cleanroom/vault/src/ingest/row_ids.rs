@@ -90,7 +90,7 @@ fn again(key: &[u8; 32], hash: u64, before: u64) -> u64 {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use arrow::array::{StringArray, UInt32Array};
     use arrow::datatypes::Int64Type;

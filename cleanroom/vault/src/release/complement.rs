@@ -29,7 +29,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Most steps of one answer's checks. Beyond, all but one table is hidden: with one alone nothing can be computed.
-const MAX_STEPS: usize = 30_000_000;
+const MAX_STEPS: usize = 50_000_000;
 
 /// A shown or hidden group, or the remainder of a table's small groups.
 pub(super) struct Node {
@@ -85,12 +85,13 @@ impl Steps {
 
 /// Hides nodes until nothing harmful can be computed of those that are shown.
 pub(super) fn suppress(tables: &mut Tables, ground: &dyn Ground, steps: &mut Steps) -> Result<(), TooMany> {
+    let blocks = blocks(tables, steps)?;
     loop {
         let shown: BTreeSet<usize> = tables.nodes.iter().filter(|node| node.shown).map(|node| node.table).collect();
         if shown.len() < 2 {
             return Ok(());
         }
-        let mut hidden = differences(tables, &shown, ground, steps)?;
+        let mut hidden = differences(tables, &blocks, &shown, ground, steps)?;
         if hidden.is_empty() {
             hidden = computable(tables, ground, steps)?;
         }
@@ -118,49 +119,90 @@ pub(super) fn leave_one(tables: &mut Tables) {
     }
 }
 
+/// For sets of columns, the number of each atom's group by them.
+type Blocks = HashMap<Vec<usize>, Vec<u32>>;
+
+/// The groups by the columns that any two tables share.
+fn blocks(tables: &Tables, steps: &mut Steps) -> Result<Blocks, TooMany> {
+    let mut known = Blocks::new();
+    for (index, one) in tables.tables.iter().enumerate() {
+        for other in tables.tables.iter().skip(index + 1) {
+            let shared = shared(one, other);
+            if known.contains_key(&shared) {
+                continue;
+            }
+            let mut groups = vec![0_u32; tables.atoms];
+            for values in shared.iter().filter_map(|column| tables.columns.get(*column)) {
+                steps.take(tables.atoms)?;
+                let mut finer: HashMap<(u32, u32), u32> = HashMap::new();
+                for (group, value) in groups.iter_mut().zip(values) {
+                    let next = u32::try_from(finer.len()).map_err(|_many| TooMany)?;
+                    *group = *finer.entry((*group, *value)).or_insert(next);
+                }
+            }
+            known.insert(shared, groups);
+        }
+    }
+    Ok(known)
+}
+
+fn shared(one: &[usize], other: &[usize]) -> Vec<usize> {
+    one.iter().copied().filter(|column| other.contains(column)).collect()
+}
+
+/// For each atom, the shown node of a table that holds it.
+fn covered(tables: &Tables, table: usize) -> Vec<Option<usize>> {
+    let mut covered = vec![None; tables.atoms];
+    for (index, node) in tables.nodes.iter().enumerate().filter(|(_, node)| node.shown && node.table == table) {
+        for atom in &node.atoms {
+            if let Some(place) = covered.get_mut(*atom as usize) {
+                *place = Some(index);
+            }
+        }
+    }
+    covered
+}
+
 /// Nodes to hide so that no two tables differ by something harmful.
 fn differences(
     tables: &Tables,
+    blocks: &Blocks,
     shown: &BTreeSet<usize>,
     ground: &dyn Ground,
     steps: &mut Steps,
 ) -> Result<BTreeSet<usize>, TooMany> {
     let mut hidden = BTreeSet::new();
-    let covered = |table: usize| {
-        let mut covered = vec![None; tables.atoms];
-        for (index, node) in tables.nodes.iter().enumerate().filter(|(_, node)| node.shown && node.table == table) {
-            for atom in &node.atoms {
-                if let Some(place) = covered.get_mut(*atom as usize) {
-                    *place = Some(index);
-                }
-            }
-        }
-        covered
-    };
-    let covers: BTreeMap<usize, Vec<Option<usize>>> = shown.iter().map(|table| (*table, covered(*table))).collect();
-    for (one, covered_by_one) in &covers {
-        for (other, covered_by_other) in covers.range(one + 1..) {
-            steps.take(tables.atoms)?;
+    let covers: Vec<(usize, Vec<Option<usize>>)> =
+        shown.iter().map(|table| (*table, covered(tables, *table))).collect();
+    for (index, (one, by_one)) in covers.iter().enumerate() {
+        for (other, by_other) in covers.iter().skip(index + 1) {
+            // These are the cheapest steps there are.
+            steps.take(tables.atoms / 8 + 1)?;
             let (Some(one), Some(other)) = (tables.tables.get(*one), tables.tables.get(*other)) else { continue };
-            let shared: Vec<&Vec<u32>> = one
-                .iter()
-                .filter(|column| other.contains(column))
-                .filter_map(|column| tables.columns.get(*column))
-                .collect();
-            let mut blocks: BTreeMap<Vec<u32>, (Vec<(u32, i64)>, BTreeSet<usize>)> = BTreeMap::new();
-            for (atom, (by_one, by_other)) in covered_by_one.iter().zip(covered_by_other).enumerate() {
-                let key = shared.iter().filter_map(|column| column.get(atom).copied()).collect();
-                let (vector, nodes) = blocks.entry(key).or_default();
-                nodes.extend(by_one.iter().chain(by_other));
+            let Some(blocks) = blocks.get(&shared(one, other)) else { return Err(TooMany) };
+            let mut vectors: BTreeMap<u32, Vec<(u32, i64)>> = BTreeMap::new();
+            let atoms = 0_u32..;
+            for (atom, (block, (by_one, by_other))) in atoms.zip(blocks.iter().zip(by_one.iter().zip(by_other))) {
                 if by_one.is_some() != by_other.is_some() {
-                    vector.push((u32::try_from(atom).unwrap_or(u32::MAX), if by_one.is_some() { 1 } else { -1 }));
+                    vectors.entry(*block).or_default().push((atom, if by_one.is_some() { 1 } else { -1 }));
                 }
             }
-            for (vector, nodes) in blocks.into_values() {
-                if !vector.is_empty() && !ground.harmless(&vector) {
-                    hidden.extend(smallest(tables, nodes));
+            let mut harmful = BTreeMap::new();
+            for (block, vector) in vectors {
+                steps.take(vector.len())?;
+                if !ground.harmless(&vector) {
+                    harmful.insert(block, BTreeSet::new());
                 }
             }
+            if harmful.is_empty() {
+                continue;
+            }
+            for (block, (by_one, by_other)) in blocks.iter().zip(by_one.iter().zip(by_other)) {
+                if let Some(nodes) = harmful.get_mut(block) {
+                    nodes.extend(by_one.iter().chain(by_other));
+                }
+            }
+            hidden.extend(harmful.into_values().filter_map(|nodes| smallest(tables, nodes)));
         }
     }
     Ok(hidden)

@@ -1,19 +1,19 @@
 //! Release points that are judged together, on their evidence: small groups merged, totals beside their parts.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use arrow::array::{Array as _, ArrayRef};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::common::{Result, exec_datafusion_err};
-use roaring::RoaringBitmap;
 
 use super::ReleasedTable;
-use super::complement::{self, Ground, Node, Steps, Tables, Vector};
-use super::rules::{CellTotals, Quantity, Rules, Totals, dominated, quantities};
+use super::complement::{self, Node, Steps, Tables};
+use super::parts::{Parts, count_of, merged, totals};
+use super::rules::{Quantity, Rules, Totals, quantities};
 use super::table::{self, Row};
 use crate::check::{self, Cell, CellKind, Family, ReleasePoint};
 use crate::compile;
-use crate::evidence::{CellEvidence, Contribution, Evidence, GroupEvidence};
+use crate::evidence::{Evidence, GroupEvidence};
 use crate::execute::ExactFamily;
 
 /// The released tables of a family's members, with their places in the query. `rules` holds those of all release points.
@@ -139,23 +139,33 @@ impl<'f> Answer<'f> {
         })
     }
 
-    /// Numbers that are told together: each by itself, and all counts under one condition, which are the same number where
-    /// every unit has one row.
+    /// Numbers that are told together: each by itself, and counts under one condition that are the same in every group, as
+    /// those of units and of rows are where every unit has one row.
     fn classes(&self) -> Vec<Vec<usize>> {
         let cells = &self.family.combined.cells;
         let mut classes: Vec<Vec<usize>> = (0..self.told.len()).map(|told| vec![told]).collect();
-        let mut counts: Vec<(&Cell, Vec<usize>)> = Vec::new();
+        let mut counts: Vec<(&Cell, Vec<i64>, Vec<usize>)> = Vec::new();
         for (index, told) in self.told.iter().enumerate() {
             let Some(cell) = cells.get(told.cell) else { continue };
             if told.what == Quantity::Sum && !check::counts(cell) {
                 continue;
             }
-            match counts.iter_mut().find(|(known, _told)| known.filter == cell.filter) {
-                Some((_cell, told)) => told.push(index),
-                None => counts.push((cell, vec![index])),
+            let numbers: Vec<i64> = self
+                .evidence
+                .groups
+                .iter()
+                .filter_map(|group| group.cells.get(told.cell))
+                .map(|cell| match told.what {
+                    Quantity::Units => i64::try_from(cell.contributions.len()).unwrap_or(i64::MAX),
+                    Quantity::Count | Quantity::Sum => count_of(cell),
+                })
+                .collect();
+            match counts.iter_mut().find(|(known, same, _told)| known.filter == cell.filter && *same == numbers) {
+                Some((_cell, _numbers, told)) => told.push(index),
+                None => counts.push((cell, numbers, vec![index])),
             }
         }
-        classes.extend(counts.into_iter().map(|(_cell, told)| told).filter(|told| told.len() > 1));
+        classes.extend(counts.into_iter().map(|(_cell, _numbers, told)| told).filter(|told| told.len() > 1));
         classes
     }
 
@@ -165,12 +175,13 @@ impl<'f> Answer<'f> {
             return Ok(());
         }
         let systems = self.systems()?;
+        let classes = self.classes();
         let mut steps = Steps::new();
         loop {
             let mut changed = false;
-            for class in self.classes() {
+            for class in &classes {
                 for system in &systems {
-                    changed |= self.hide(system, &class, &mut steps)?;
+                    changed |= self.hide(system, class, &mut steps)?;
                 }
             }
             if !changed {
@@ -198,7 +209,11 @@ impl<'f> Answer<'f> {
             self.rules.get(system.member).ok_or_else(|| exec_datafusion_err!("a table of the answer has no rules"))?;
         let mut tables =
             Tables { columns: system.columns.clone(), tables: system.tables.clone(), nodes, atoms: system.atoms.len() };
-        let ground = Parts::of(self, system, class, rules);
+        let cells = &self.family.combined.cells;
+        let told = class.iter().filter_map(|told| self.told.get(*told));
+        let numbers = told.filter_map(|told| Some((told.cell, cells.get(told.cell)?, told.what))).collect();
+        let groups = system.atoms.iter().filter_map(|atom| self.evidence.groups.get(*atom)).collect();
+        let ground = Parts::of(rules, groups, numbers);
         if complement::suppress(&mut tables, &ground, steps).is_err() {
             complement::leave_one(&mut tables);
         }
@@ -350,7 +365,7 @@ struct System {
 /// Each value of a column as a number.
 fn codes(values: &ArrayRef) -> Result<Vec<u32>> {
     let converter = RowConverter::new(vec![SortField::new(values.data_type().clone())])?;
-    let rows = converter.convert_columns(&[values.clone()])?;
+    let rows = converter.convert_columns(std::slice::from_ref(values))?;
     let mut known: HashMap<OwnedRow, u32> = HashMap::new();
     rows.iter()
         .map(|row| {
@@ -358,145 +373,4 @@ fn codes(values: &ArrayRef) -> Result<Vec<u32>> {
             Ok(*known.entry(row.owned()).or_insert(next))
         })
         .collect()
-}
-
-/// The parts of one system, as far as numbers of one class are concerned.
-struct Parts<'a> {
-    rules: &'a Rules<'a>,
-    groups: Vec<&'a GroupEvidence>,
-    /// The cells and what of them, each a number of the class.
-    numbers: Vec<(usize, &'a Cell, Quantity)>,
-    alone: Vec<bool>,
-}
-
-impl<'a> Parts<'a> {
-    fn of(answer: &'a Answer<'_>, system: &System, class: &[usize], rules: &'a Rules<'a>) -> Self {
-        let cells = &answer.family.combined.cells;
-        let numbers = class
-            .iter()
-            .filter_map(|told| answer.told.get(*told))
-            .filter_map(|told| Some((told.cell, cells.get(told.cell)?, told.what)))
-            .collect();
-        let groups = system.atoms.iter().filter_map(|atom| answer.evidence.groups.get(*atom)).collect();
-        let mut parts = Self { rules, groups, numbers, alone: Vec::new() };
-        parts.alone = (0..parts.groups.len())
-            .map(|atom| u32::try_from(atom).is_ok_and(|atom| parts.harmless(&[(atom, 1)])))
-            .collect();
-        parts
-    }
-}
-
-impl Ground for Parts<'_> {
-    fn harmless(&self, vector: &Vector) -> bool {
-        let groups: Vec<(&GroupEvidence, i64)> =
-            vector.iter().filter_map(|(atom, factor)| Some((*self.groups.get(*atom as usize)?, *factor))).collect();
-        if groups.len() != vector.len() {
-            return false;
-        }
-        let mut who = None;
-        self.numbers.iter().all(|(index, cell, what)| {
-            let cells: Vec<(&CellEvidence, i64)> =
-                groups.iter().filter_map(|(group, factor)| Some((group.cells.get(*index)?, *factor))).collect();
-            if cells.iter().all(|(cell, _factor)| cell.contributions.is_empty()) {
-                return true;
-            }
-            let who = who.get_or_insert_with(|| {
-                let present = (0..self.rules.release.floors.len())
-                    .map(|floor| union(groups.iter().filter_map(|(group, _factor)| group.present.get(floor))).len())
-                    .collect();
-                Totals {
-                    units: union(groups.iter().map(|(group, _factor)| &group.units)).len(),
-                    present,
-                    cells: Vec::new(),
-                }
-            });
-            let of_cell = together(self.rules.release, &cells);
-            self.rules.stands(who) && self.rules.tells(*what, cell, who, &of_cell)
-        })
-    }
-
-    fn harmless_alone(&self, atom: u32) -> bool {
-        self.alone.get(atom as usize) == Some(&true)
-    }
-}
-
-fn union<'b>(bitmaps: impl Iterator<Item = &'b RoaringBitmap>) -> RoaringBitmap {
-    bitmaps.fold(RoaringBitmap::new(), |mut all, bitmap| {
-        all |= bitmap;
-        all
-    })
-}
-
-/// The totals of one cell over several groups, each with a factor.
-fn together(release: &ReleasePoint, cells: &[(&CellEvidence, i64)]) -> CellTotals {
-    let branches = compile::branches(release)
-        .enumerate()
-        .map(|(place, floor)| (floor, union(cells.iter().filter_map(|(cell, _factor)| cell.branches.get(place))).len()))
-        .collect();
-    let contributors = union(cells.iter().map(|(cell, _factor)| &cell.contributors)).len();
-    let mut totals = CellTotals { contributors, branches, ..CellTotals::default() };
-    if !release.dominance.is_empty() {
-        let mut parts: BTreeMap<u32, (i128, i128)> = BTreeMap::new();
-        for (cell, factor) in cells {
-            for contribution in &cell.contributions {
-                let (count, sum) = parts.entry(contribution.unit).or_default();
-                let factor = i128::from(*factor);
-                *count = count.saturating_add(i128::from(contribution.count).saturating_mul(factor));
-                *sum = sum.saturating_add(contribution.sum.saturating_mul(factor));
-            }
-        }
-        totals.count_dominated =
-            dominated(&mut parts.values().map(|(count, _sum)| count.saturating_abs()).collect(), &release.dominance);
-        totals.sum_dominated =
-            dominated(&mut parts.values().map(|(_count, sum)| sum.saturating_abs()).collect(), &release.dominance);
-    }
-    totals
-}
-
-/// The totals of one group.
-fn totals(release: &ReleasePoint, group: &GroupEvidence) -> Totals {
-    let cells = group
-        .cells
-        .iter()
-        .zip(&release.cells)
-        .map(|(evidence, cell)| CellTotals {
-            count: evidence.contributions.iter().fold(0, |count: i64, one| count.saturating_add(one.count)),
-            sum: match cell.kind {
-                CellKind::Rows | CellKind::Units => None,
-                CellKind::Sum | CellKind::Average => {
-                    evidence.contributions.iter().try_fold(0_i128, |sum, one| sum.checked_add(one.sum))
-                }
-            },
-            ..together(release, &[(evidence, 1)])
-        })
-        .collect();
-    Totals { units: group.units.len(), present: group.present.iter().map(RoaringBitmap::len).collect(), cells }
-}
-
-/// Several groups of one set as one.
-fn merged(set: usize, groups: &[&GroupEvidence]) -> Result<GroupEvidence> {
-    let count = |of: fn(&GroupEvidence) -> usize| groups.first().map_or(0, |group| of(group));
-    let cells = (0..count(|group| group.cells.len()))
-        .map(|index| {
-            let cells: Vec<&CellEvidence> = groups.iter().filter_map(|group| group.cells.get(index)).collect();
-            let branches = (0..cells.first().map_or(0, |cell| cell.branches.len()))
-                .map(|place| union(cells.iter().filter_map(|cell| cell.branches.get(place))))
-                .collect();
-            let mut parts: BTreeMap<u32, Contribution> = BTreeMap::new();
-            for one in cells.iter().flat_map(|cell| &cell.contributions) {
-                let all = parts.entry(one.unit).or_insert(Contribution::none(one.unit));
-                all.add(one)?;
-            }
-            let contributors = union(cells.iter().map(|cell| &cell.contributors));
-            Ok(CellEvidence { contributors, contributions: parts.into_values().collect(), branches })
-        })
-        .collect::<Result<_>>()?;
-    Ok(GroupEvidence {
-        set,
-        units: union(groups.iter().map(|group| &group.units)),
-        present: (0..count(|group| group.present.len()))
-            .map(|floor| union(groups.iter().filter_map(|group| group.present.get(floor))))
-            .collect(),
-        cells,
-    })
 }

@@ -3,6 +3,7 @@
 
 mod complement;
 mod family;
+mod parts;
 mod rules;
 mod table;
 mod totals;

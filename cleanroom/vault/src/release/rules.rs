@@ -135,7 +135,7 @@ impl<'r> Rules<'r> {
 }
 
 /// Whether under some rule the largest of `parts`, which are not negative, hold more of their total than its share.
-pub(super) fn dominated(parts: &mut Vec<i128>, rules: &[Dominance]) -> bool {
+pub(super) fn dominated(parts: &mut [i128], rules: &[Dominance]) -> bool {
     if rules.is_empty() {
         return false;
     }
@@ -176,6 +176,6 @@ mod tests {
         assert!(dominated(&mut parts(), &[rule(2, 0.5), rule(1, 0.9)]));
         // As many as there are hold everything.
         assert!(dominated(&mut parts(), &[rule(9, 0.99)]));
-        assert!(!dominated(&mut vec![0, 0], &[rule(1, 0.5)]));
+        assert!(!dominated(&mut [0, 0], &[rule(1, 0.5)]));
     }
 }

@@ -1,0 +1,155 @@
+//! Numbers of groups out of their evidence, for one group or several together.
+
+use std::collections::BTreeMap;
+
+use datafusion::common::Result;
+use roaring::RoaringBitmap;
+
+use super::complement::{Ground, Vector};
+use super::rules::{CellTotals, Quantity, Rules, Totals, dominated};
+use crate::check::{Cell, CellKind, ReleasePoint};
+use crate::compile;
+use crate::evidence::{CellEvidence, Contribution, GroupEvidence};
+
+/// The parts that totals are sums of, as far as some numbers of them are concerned.
+pub(super) struct Parts<'a> {
+    rules: &'a Rules<'a>,
+    groups: Vec<&'a GroupEvidence>,
+    numbers: Vec<(usize, &'a Cell, Quantity)>,
+    alone: Vec<bool>,
+}
+
+impl<'a> Parts<'a> {
+    /// Each number is a cell's place among the evidence, the cell, and what of it.
+    pub(super) fn of(
+        rules: &'a Rules<'a>,
+        groups: Vec<&'a GroupEvidence>,
+        numbers: Vec<(usize, &'a Cell, Quantity)>,
+    ) -> Self {
+        let mut parts = Self { rules, groups, numbers, alone: Vec::new() };
+        parts.alone = (0..parts.groups.len())
+            .map(|atom| u32::try_from(atom).is_ok_and(|atom| parts.harmless(&[(atom, 1)])))
+            .collect();
+        parts
+    }
+}
+
+impl Ground for Parts<'_> {
+    fn harmless(&self, vector: &Vector) -> bool {
+        let groups: Vec<(&GroupEvidence, i64)> =
+            vector.iter().filter_map(|(atom, factor)| Some((*self.groups.get(*atom as usize)?, *factor))).collect();
+        if groups.len() != vector.len() {
+            return false;
+        }
+        let mut who = None;
+        self.numbers.iter().all(|(index, cell, what)| {
+            let cells: Vec<(&CellEvidence, i64)> =
+                groups.iter().filter_map(|(group, factor)| Some((group.cells.get(*index)?, *factor))).collect();
+            if cells.iter().all(|(cell, _factor)| cell.contributions.is_empty()) {
+                return true;
+            }
+            let who = who.get_or_insert_with(|| {
+                let present = (0..self.rules.release.floors.len())
+                    .map(|floor| union(groups.iter().filter_map(|(group, _factor)| group.present.get(floor))).len())
+                    .collect();
+                Totals {
+                    units: union(groups.iter().map(|(group, _factor)| &group.units)).len(),
+                    present,
+                    cells: Vec::new(),
+                }
+            });
+            let of_cell = together(self.rules.release, &cells);
+            self.rules.stands(who) && self.rules.tells(*what, cell, who, &of_cell)
+        })
+    }
+
+    fn harmless_alone(&self, atom: u32) -> bool {
+        self.alone.get(atom as usize) == Some(&true)
+    }
+}
+
+fn union<'b>(bitmaps: impl Iterator<Item = &'b RoaringBitmap>) -> RoaringBitmap {
+    bitmaps.fold(RoaringBitmap::new(), |mut all, bitmap| {
+        all |= bitmap;
+        all
+    })
+}
+
+/// The totals of one cell over several groups, each with a factor.
+fn together(release: &ReleasePoint, cells: &[(&CellEvidence, i64)]) -> CellTotals {
+    let branches = compile::branches(release)
+        .enumerate()
+        .map(|(place, floor)| (floor, union(cells.iter().filter_map(|(cell, _factor)| cell.branches.get(place))).len()))
+        .collect();
+    let contributors = union(cells.iter().map(|(cell, _factor)| &cell.contributors)).len();
+    let mut totals = CellTotals { contributors, branches, ..CellTotals::default() };
+    if !release.dominance.is_empty() {
+        let mut parts: BTreeMap<u32, (i128, i128)> = BTreeMap::new();
+        for (cell, factor) in cells {
+            for contribution in &cell.contributions {
+                let (count, sum) = parts.entry(contribution.unit).or_default();
+                let factor = i128::from(*factor);
+                *count = count.saturating_add(i128::from(contribution.count).saturating_mul(factor));
+                *sum = sum.saturating_add(contribution.sum.saturating_mul(factor));
+            }
+        }
+        let mut counts: Vec<i128> = parts.values().map(|(count, _sum)| count.saturating_abs()).collect();
+        let mut sums: Vec<i128> = parts.values().map(|(_count, sum)| sum.saturating_abs()).collect();
+        totals.count_dominated = dominated(&mut counts, &release.dominance);
+        totals.sum_dominated = dominated(&mut sums, &release.dominance);
+    }
+    totals
+}
+
+/// All rows of a cell.
+pub(super) fn count_of(cell: &CellEvidence) -> i64 {
+    cell.contributions.iter().fold(0, |count, one| count.saturating_add(one.count))
+}
+
+/// The totals of one group.
+pub(super) fn totals(release: &ReleasePoint, group: &GroupEvidence) -> Totals {
+    let cells = group
+        .cells
+        .iter()
+        .zip(&release.cells)
+        .map(|(evidence, cell)| CellTotals {
+            count: count_of(evidence),
+            sum: match cell.kind {
+                CellKind::Rows | CellKind::Units => None,
+                CellKind::Sum | CellKind::Average => {
+                    evidence.contributions.iter().try_fold(0_i128, |sum, one| sum.checked_add(one.sum))
+                }
+            },
+            ..together(release, &[(evidence, 1)])
+        })
+        .collect();
+    Totals { units: group.units.len(), present: group.present.iter().map(RoaringBitmap::len).collect(), cells }
+}
+
+/// Several groups of one set as one.
+pub(super) fn merged(set: usize, groups: &[&GroupEvidence]) -> Result<GroupEvidence> {
+    let count = |of: fn(&GroupEvidence) -> usize| groups.first().map_or(0, |group| of(group));
+    let cells = (0..count(|group| group.cells.len()))
+        .map(|index| {
+            let cells: Vec<&CellEvidence> = groups.iter().filter_map(|group| group.cells.get(index)).collect();
+            let branches = (0..cells.first().map_or(0, |cell| cell.branches.len()))
+                .map(|place| union(cells.iter().filter_map(|cell| cell.branches.get(place))))
+                .collect();
+            let mut parts: BTreeMap<u32, Contribution> = BTreeMap::new();
+            for one in cells.iter().flat_map(|cell| &cell.contributions) {
+                let all = parts.entry(one.unit).or_insert(Contribution::none(one.unit));
+                all.add(one)?;
+            }
+            let contributors = union(cells.iter().map(|cell| &cell.contributors));
+            Ok(CellEvidence { contributors, contributions: parts.into_values().collect(), branches })
+        })
+        .collect::<Result<_>>()?;
+    Ok(GroupEvidence {
+        set,
+        units: union(groups.iter().map(|group| &group.units)),
+        present: (0..count(|group| group.present.len()))
+            .map(|floor| union(groups.iter().filter_map(|group| group.present.get(floor))))
+            .collect(),
+        cells,
+    })
+}
