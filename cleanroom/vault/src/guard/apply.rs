@@ -13,7 +13,7 @@ use cleanroom_registry::CellCap;
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
 
 use super::audience;
-use super::decide::{Border, Verdict, decide};
+use super::decide::{Border, Verdict, WORK, decide};
 use super::vector::{Subject, Vector};
 use crate::check::{Cell, CellKind, GuardRule, ReleasePoint};
 use crate::compile;
@@ -50,7 +50,7 @@ pub(super) fn apply(
     mut caps: Vec<CellCap>,
     border: &Border,
 ) -> Result<Decided> {
-    let mut deciding = Deciding { all: known, new: Vec::new(), border };
+    let mut deciding = Deciding { all: known, new: Vec::new(), border, work: WORK };
     let mut tables = Vec::with_capacity(held.len());
     for one in held {
         let batch = &audience::apply(one)?;
@@ -107,6 +107,8 @@ struct Deciding<'b> {
     all: Vec<Arc<Vector>>,
     new: Vec<Arc<Vector>>,
     border: &'b Border,
+    /// What looking for unions may still cost.
+    work: u64,
 }
 
 impl Deciding<'_> {
@@ -200,7 +202,7 @@ impl Deciding<'_> {
         let subject = Subject { space: rule.space.as_str(), owners, difference: rule.difference };
         let new = Vector::of(subject, shares, scale);
         let released: Vec<&Vector> = self.all.iter().map(AsRef::as_ref).collect();
-        Ok(match decide(&new, &released, floor, self.border).map_err(unreadable)? {
+        Ok(match decide(&new, &released, floor, (self.border, &mut self.work)).map_err(unreadable)? {
             Verdict::Own => {
                 let own = new.facts.total.checked_mul(new.facts.factor).and_then(|own| at(own, new.facts.scale, scale));
                 let new = Arc::new(new);

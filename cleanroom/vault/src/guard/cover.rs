@@ -12,8 +12,8 @@ use super::vector::{Vector, combined};
 /// Units in the first sample, and by how much each further one is larger.
 const SAMPLE: u64 = 4096;
 const REFINED: u64 = 32;
-/// Places looked at in one search.
-const WORK: u64 = 400_000_000;
+/// Places that the searches for one answer may look at together: some seconds' work, so that no question holds a room up.
+pub(super) const WORK: u64 = 1_000_000_000;
 /// Most parts of a union.
 const PARTS: usize = 1024;
 
@@ -64,17 +64,19 @@ enum Step {
 
 impl Search<'_> {
     /// Looks for parts of which `close` says that they and the target differ in too few units.
-    pub(super) fn run(&self, close: &mut dyn FnMut(&[usize]) -> io::Result<bool>) -> io::Result<Cover> {
+    /// Takes what it looks at from `work`.
+    pub(super) fn run(&self, work: &mut u64, close: &mut dyn FnMut(&[usize]) -> io::Result<bool>) -> io::Result<Cover> {
         let size = self.target.iter().map(|(vector, _)| vector.facts.entries).max().unwrap_or(0);
         let mut sample = SAMPLE;
-        let mut work = WORK;
         loop {
             let whole = size <= sample;
             // As many of the places as there are units to look at; they are spread evenly over all places.
             let bound = if whole { u64::from(u32::MAX) } else { (u64::from(u32::MAX) / size).saturating_mul(sample) };
             let bound = u32::try_from(bound).unwrap_or(u32::MAX);
-            let mut state = self.state(bound, whole, work)?;
-            match state.step(close)? {
+            let mut state = self.state(bound, whole, *work)?;
+            let step = state.step(close)?;
+            *work = state.work;
+            match step {
                 Step::Found => {
                     state.taken.sort_unstable();
                     return Ok(Cover::Found(state.taken));
@@ -82,7 +84,6 @@ impl Search<'_> {
                 Step::None => return Ok(Cover::None),
                 Step::CutShort => return Ok(Cover::CutShort),
                 Step::TooCoarse => {
-                    work = state.work;
                     sample = sample.saturating_mul(REFINED);
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+pub(super) use super::cover::WORK;
 use super::cover::{Cover, Search};
 use super::vector::{Vector, combined, difference};
 
@@ -31,11 +32,17 @@ pub(crate) enum Verdict {
     Suppressed,
 }
 
-/// Decides on a number of which at least `floor` units are asked. `released` are in the order of their release.
+/// Decides on a number of which at least `floor` units are asked. `released` are in the order of their release; `work` is what
+/// is left of [`WORK`] for the answer.
 ///
 /// # Errors
 /// Where an earlier number cannot be read; then there is no answer.
-pub(crate) fn decide(new: &Vector, released: &[&Vector], floor: u64, border: &Border) -> io::Result<Verdict> {
+pub(crate) fn decide(
+    new: &Vector,
+    released: &[&Vector],
+    floor: u64,
+    (border, work): (&Border, &mut u64),
+) -> io::Result<Verdict> {
     let released: Vec<(usize, &Vector)> =
         released.iter().copied().enumerate().filter(|(_place, other)| new.is_of(other)).collect();
     // The first of those that are near: which of them is nearest would be told by one unit.
@@ -57,7 +64,7 @@ pub(crate) fn decide(new: &Vector, released: &[&Vector], floor: u64, border: &Bo
     let all: Vec<(&Vector, i128)> = released.iter().map(|other| (*other, other.multiplier(scale))).collect();
     let own = new.multiplier(scale);
     for form in forms(own, &all) {
-        match union(new, form, &all, border)? {
+        match union(new, form, &all, (border, work))? {
             Union::None => {}
             Union::CutShort => return Ok(Verdict::Suppressed),
             Union::Sum(sum) => {
@@ -113,7 +120,7 @@ enum Union {
 
 /// What follows of released numbers that add up to the new one, or that with it add up to a released one, but for fewer
 /// units than the border.
-fn union(new: &Vector, own: i128, all: &[(&Vector, i128)], border: &Border) -> io::Result<Union> {
+fn union(new: &Vector, own: i128, all: &[(&Vector, i128)], (border, work): (&Border, &mut u64)) -> io::Result<Union> {
     let limit = all.iter().map(|(other, _)| other.facts.difference).chain([new.facts.difference]).max().unwrap_or(0);
     let limit = limit.saturating_mul(2);
     let mut cut_short = false;
@@ -145,7 +152,7 @@ fn union(new: &Vector, own: i128, all: &[(&Vector, i128)], border: &Border) -> i
             }
             Ok((combined(&terms, u32::MAX)?.len() as u64) < border.between(&sets))
         };
-        match (Search { target: &target, grows, parts: &parts, limit }).run(&mut close)? {
+        match (Search { target: &target, grows, parts: &parts, limit }).run(work, &mut close)? {
             Cover::None => {}
             Cover::CutShort => cut_short = true,
             Cover::Found(taken) => {

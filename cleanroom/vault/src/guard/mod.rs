@@ -18,17 +18,21 @@
 //! one is answered with the earlier one; that somebody is there must not be told by an answer, nor that nobody is by another
 //! one. The same holds of a union: where released numbers add up to the new one but for a few units, or to an earlier one
 //! together with it, the answer is what follows from the released numbers, as anybody could compute it. Where that cannot be
-//! shown (an earlier number of fewer units than are asked for now), the group is not. All of these are functions of what
-//! was released before, but for which of them is taken; that depends on a border drawn from `difference` to just below twice
-//! that by a keyed hash of the sets compared, so nobody who counts on one person more knows on which side it falls.
+//! shown (an earlier number of fewer units than are asked for now, a search that would take too long), the group is not. All
+//! of these are functions of what was released before, but for which of them is taken; that depends on a border drawn from
+//! `difference` to just below twice that by a keyed hash of the sets compared, so nobody who counts on one person more knows
+//! on which side it falls.
 //!
 //! **What it cannot do.** Numbers that are combined with other factors than 1 and -1 (a linear system solved over hundreds
-//! of answers) are not looked for, nor are sums over units that a join weights differently in each answer. Only noise stops
-//! these.
+//! of answers) are not looked for, nor are sums over units that a join weights differently in each answer; of values of both
+//! signs, only unions in which no unit stands twice. Only noise stops these.
 //!
 //! **What lasts.** The exact sets are files of the room, written before the registry names them, and named before the answer
 //! is seen. A claim holds only where nobody claimed since the query looked, else the query looks again: of two queries at
 //! once one sees the other's. One claims at a time, so every round somebody gets on, and no lock outlives a crash.
+//!
+//! In the same step stand two rules that also look further than a release point's own numbers: the least audience, and the
+//! cap on released cells, which counts every number that is shown, be it new or not.
 
 mod apply;
 mod audience;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use proptest::prelude::{Strategy, prop, prop_assert, prop_assert_eq, proptest};
 
-use super::decide::{Border, Verdict, decide};
+use super::decide::{Border, Verdict, WORK, decide};
 use super::store;
 use super::vector::{Subject, Vector, combined, difference};
 
@@ -26,7 +26,7 @@ fn set(difference: u64, units: impl IntoIterator<Item = u32>) -> Vector {
 
 fn verdict(new: &Vector, released: &[&Vector]) -> Verdict {
     // Of which it is a multiple is looked at by itself.
-    match decide(new, released, 2, &BORDER).unwrap() {
+    match decide(new, released, 2, (&BORDER, &mut { WORK })).unwrap() {
         Verdict::Earlier { ticks, scale, of: _ } => Verdict::Earlier { ticks, scale, of: None },
         other => other,
     }
@@ -161,7 +161,7 @@ fn multiples_are_what_they_are_multiples_of() {
     assert_eq!(verdict(&vector(5, &amounts(2, 1)), &halves.iter().collect::<Vec<_>>()), earlier(2 * once.facts.total));
     let counts = set(5, 0..40);
     let tens = vector(5, &(0..40).map(|unit| (unit, 10)).collect::<Vec<_>>());
-    let ten_times = decide(&tens, &[&once, &counts], 2, &BORDER).unwrap();
+    let ten_times = decide(&tens, &[&once, &counts], 2, (&BORDER, &mut { WORK })).unwrap();
     assert_eq!(ten_times, Verdict::Earlier { ticks: 400, scale: 0, of: Some(1) });
     // What was told as a multiple is a part of unions, too.
     let told = counts.told_for(&tens).unwrap();
@@ -178,7 +178,16 @@ fn multiples_are_what_they_are_multiples_of() {
 
 #[test]
 fn what_may_not_be_shown_any_more_is_not() {
-    assert_eq!(decide(&set(10, 0..30), &[&set(10, 0..24)], 25, &BORDER).unwrap(), Verdict::Suppressed);
+    assert_eq!(decide(&set(10, 0..30), &[&set(10, 0..24)], 25, (&BORDER, &mut { WORK })).unwrap(), Verdict::Suppressed);
+}
+
+#[test]
+fn what_cannot_be_ruled_out_in_time_is_not_shown() {
+    let parts = [set(5, 0..40), set(5, 40..90), set(5, 90..120)];
+    let known: Vec<&Vector> = parts.iter().collect();
+    assert_eq!(decide(&set(5, 0..120), &known, 2, (&BORDER, &mut 0)).unwrap(), Verdict::Suppressed);
+    // What is like none of them is ruled out at once.
+    assert_eq!(decide(&set(5, 200..300), &known, 2, (&BORDER, &mut 0)).unwrap(), Verdict::Own);
 }
 
 #[test]
@@ -242,7 +251,7 @@ proptest! {
             let shares: Vec<(u32, i128)> = shares.into_iter().collect();
             let new = vector(difference, &shares);
             let known: Vec<&Vector> = released.iter().collect();
-            let verdict = decide(&new, &known, 0, &BORDER).unwrap();
+            let verdict = decide(&new, &known, 0, (&BORDER, &mut { WORK })).unwrap();
             if too_close(&new, &known, true) {
                 prop_assert!(verdict != Verdict::Own, "too close to what was released, and answered");
             } else if !too_close(&new, &known, false)
@@ -289,7 +298,7 @@ fn a_thousand_earlier_numbers() {
             let started = Instant::now();
             let sets = known.sets(folder.path(), &names).unwrap();
             let released: Vec<&Vector> = sets.iter().map(AsRef::as_ref).collect();
-            let own = decide(&new, &released, 25, &BORDER).unwrap() == Verdict::Own;
+            let own = decide(&new, &released, 25, (&BORDER, &mut { WORK })).unwrap() == Verdict::Own;
             println!("{round} time, {what}: {:?}; its own answer: {own}", started.elapsed());
         }
     }
