@@ -7,7 +7,7 @@ use super::cover::{Cover, Search};
 use super::vector::{Vector, combined, difference};
 
 /// Greatest number of times that rows are taken to stand in a number.
-const MULTIPLE: u128 = 1000;
+const MULTIPLE: u128 = 16;
 /// Units looked at before a search.
 const FIRST: usize = 4096;
 /// Most multiples looked at beside the number itself.
