@@ -7,6 +7,7 @@ mod d_thresholds;
 mod e_joins;
 mod f_subqueries;
 mod h_differencing;
+mod h_guard;
 mod i_names;
 mod l_statements;
 mod p_honest;

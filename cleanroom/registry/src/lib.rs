@@ -5,6 +5,7 @@
 //! [`Recorded`].
 
 mod actor;
+mod cells;
 mod ending;
 mod error;
 mod files;
@@ -26,6 +27,7 @@ mod tokens;
 mod write;
 
 pub use actor::{Actor, Door, Role};
+pub use cells::{CellCap, CellClaim};
 pub use error::RegistryError;
 pub use history::{IdempotencyState, QueryRecord};
 pub use logs::LogEntry;

@@ -9,11 +9,12 @@ use datafusion::logical_expr::LogicalPlan;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 
-use crate::check::{self, CheckedQuery};
+use crate::check::{self, CheckedQuery, ReleasePoint};
 use crate::compile::{self, PrivatePlan};
 use crate::deep;
 use crate::execute::{self, Executed};
 use crate::facts::RoomFacts;
+use crate::guard::{self, Held};
 use crate::parameters;
 use crate::parse::ParsedQuery;
 use crate::plan;
@@ -44,6 +45,9 @@ pub(crate) async fn answer(vault: &Inner, request: Request) -> Result<Decision, 
     let Ok(_turn) = vault.turns.acquire().await else {
         return refuse(vault, &request, &asked, Refusal::new(Code::Busy, "the server is shutting down")).await;
     };
+    if let Some(refusal) = used_up(vault, &request, &checked).await? {
+        return refuse(vault, &request, &asked, refusal).await;
+    }
     // Counted in the reservation's own transaction: two questions at once cannot both be the last of the day.
     let daily: Vec<_> = checked
         .tables
@@ -74,8 +78,27 @@ pub(crate) async fn answer(vault: &Inner, request: Request) -> Result<Decision, 
         }
         Err(error) => return Err(error.into()),
     };
-    let outcome = tokio::time::timeout(options.query_timeout, run(vault, checked, reservation)).await;
+    let outcome = tokio::time::timeout(options.query_timeout, run(vault, &request, checked, reservation)).await;
     finish(vault, pending, outcome).await
+}
+
+/// Whether all cells of a table's data are released that its policy lets out. It is looked at before anything is read, and
+/// follows from what was released; the cell that would be one too many is not shown.
+async fn used_up(vault: &Inner, request: &Request, checked: &CheckedQuery) -> Result<Option<Refusal>, Unavailable> {
+    for (table, version, cap) in checked.releases.iter().flat_map(|release| &release.caps) {
+        if vault.options.registry.cells_of(&request.room, table, *version).await? >= *cap {
+            let mut refusal = Refusal::new(
+                Code::CellLimit,
+                format!("as many cells of `{table}` were released as its policy allows for this version of its data"),
+            )
+            .about(table.table());
+            if let Some(facts) = checked.tables.iter().find(|facts| facts.name == *table) {
+                refusal = refusal.rule(Rule::of(&facts.policy, "release.max_cells"));
+            }
+            return Ok(Some(refusal));
+        }
+    }
+    Ok(None)
 }
 
 /// Everything that can be said before a row is read. It depends on the query, the schema and the policies alone.
@@ -206,13 +229,22 @@ async fn refuse(vault: &Inner, request: &Request, asked: &Asked, refusal: Refusa
     Ok(Decision::Refused(vault.options.registry.record_refusal(attempt(request, asked), refusal).await?))
 }
 
-async fn run(vault: &Inner, checked: CheckedQuery, reservation: Reservation) -> EngineResult<Released> {
+async fn run(
+    vault: &Inner,
+    request: &Request,
+    checked: CheckedQuery,
+    reservation: Reservation,
+) -> EngineResult<Released> {
     let state = execute::session(&vault.runtime, None);
     let notes = checked.notes.clone();
     let compiling = state.clone();
     let private = deep::run(move || PrivatePlan::compile(&compiling, checked, reservation)).await??;
-    let Executed { exact, families, above } = execute::execute(&state, private).await?;
+    let Executed { exact, families, behind, above } = execute::execute(&state, private).await?;
+    let points: Vec<ReleasePoint> = exact.iter().map(|exact| exact.release.clone()).collect();
     let released = deep::run(move || release::release(exact, families)).await??;
+    let held = points.into_iter().zip(released).zip(behind);
+    let held = held.map(|((release, table), behind)| Held { release, table, behind }).collect();
+    let released = guard::guard(vault, &request.room, &request.query_id, held).await?;
     // One partition above the release: the order of an answer follows from released values alone.
     let state = execute::session(&vault.runtime, Some(1));
     post::process(&state, above, released, notes).await

@@ -23,7 +23,9 @@ use datafusion::optimizer::push_down_filter::PushDownFilter;
 
 use arrow::datatypes::{DataType, TimeUnit};
 
-use crate::check::{self, CellKind, CheckedQuery, Family, FloorKind, MatchCheck, ReleasePoint, combined_id};
+use crate::check::{
+    self, AudienceRule, CellKind, CheckedQuery, Family, FloorKind, MatchCheck, ReleasePoint, combined_id,
+};
 use crate::facts::TableFacts;
 use crate::fixed;
 use crate::ingest::ROW_ID;
@@ -47,6 +49,10 @@ pub(crate) struct PrivateRelease {
     pub(crate) plan: Option<RowsPlan>,
     /// One for each check of the release point, then one for each floor that has a check of its own.
     pub(crate) checks: Vec<LogicalPlan>,
+    /// Who is behind the numbers, where a rule has to know.
+    pub(crate) evidence: Option<RowsPlan>,
+    /// The analyst's own units, matching or not, by the groups of their own.
+    pub(crate) audience: Option<LogicalPlan>,
 }
 
 /// What is read for release points that are judged together: evidence.
@@ -95,7 +101,12 @@ impl PrivatePlan {
                     .chain(of_floors)
                     .map(|check| with_snapshots(state, check_plan(check)?))
                     .collect::<Result<Vec<_>>>()?;
-                Ok(PrivateRelease { release, plan, checks })
+                let audience =
+                    release.audience.as_ref().map(|rule| with_snapshots(state, audience_plan(rule)?)).transpose()?;
+                let evidence = (release.guard.is_some() || release.audience.is_some())
+                    .then(|| RowsPlan::new(state, unit_plan(&release, true)?))
+                    .transpose()?;
+                Ok(PrivateRelease { release, plan, checks, evidence, audience })
             })
             .collect::<Result<Vec<_>>>()?;
         let families = families
@@ -371,6 +382,15 @@ pub(crate) fn group_columns(release: &ReleasePoint) -> Vec<Expr> {
 /// nothing of.
 pub(crate) fn branches(release: &ReleasePoint) -> std::ops::Range<usize> {
     0..release.floors.len()
+}
+
+/// For each group of own columns, how many of the analyst's units stand in it.
+fn audience_plan(rule: &AudienceRule) -> Result<LogicalPlan> {
+    let groups = rule.groups.iter().map(|(position, group)| group.clone().unalias().alias(group_name(*position)));
+    let unit = Expr::Column(rule.unit.clone());
+    LogicalPlanBuilder::from(rule.plan.clone())
+        .aggregate(groups.collect::<Vec<_>>(), vec![count_distinct(unit).alias(UNITS)])?
+        .build()
 }
 
 /// One row: how many units match.

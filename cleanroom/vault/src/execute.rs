@@ -41,10 +41,20 @@ pub(crate) struct ExactFamily {
     pub(crate) evidence: Evidence,
 }
 
+/// Who is behind a release point.
+pub(crate) struct Behind {
+    /// Where it has a guard or an audience.
+    pub(crate) evidence: Option<Evidence>,
+    /// The analyst's own units by the groups of their own, where it has an audience.
+    pub(crate) audience: Option<RecordBatch>,
+}
+
 /// Everything a query read, and what is to be made of it once it is released.
 pub(crate) struct Executed {
     pub(crate) exact: Vec<ExactAggregate>,
     pub(crate) families: Vec<ExactFamily>,
+    /// For each release point, what rules that look further than its own numbers have to know.
+    pub(crate) behind: Vec<Behind>,
     pub(crate) above: LogicalPlan,
 }
 
@@ -72,7 +82,8 @@ pub(crate) fn session(runtime: &Arc<RuntimeEnv>, partitions: Option<usize>) -> S
 pub(crate) async fn execute(state: &SessionState, plan: PrivatePlan) -> Result<Executed> {
     let (reservation, releases, private_families, above) = plan.into_parts();
     let mut exact = Vec::with_capacity(releases.len());
-    for PrivateRelease { release, plan, checks } in releases {
+    let mut behind = Vec::with_capacity(releases.len());
+    for PrivateRelease { release, plan, checks, evidence: of_guard, audience: of_own } in releases {
         let totals = match plan {
             Some(RowsPlan { plan, invariants }) => Some(run_as(state, plan, Some(invariants)).await?),
             None => None,
@@ -81,6 +92,17 @@ pub(crate) async fn execute(state: &SessionState, plan: PrivatePlan) -> Result<E
         for check in checks {
             matching.push(release::one_count(&run(state, check).await?)?);
         }
+        let evidence = match of_guard {
+            Some(RowsPlan { plan, invariants }) => {
+                Some(Evidence::collect(state, &release, physical(state, plan, Some(invariants)).await?).await?)
+            }
+            None => None,
+        };
+        let audience = match of_own {
+            Some(plan) => Some(run(state, plan).await?),
+            None => None,
+        };
+        behind.push(Behind { evidence, audience });
         exact.push(ExactAggregate { release, totals, matching });
     }
     let mut families = Vec::with_capacity(private_families.len());
@@ -91,7 +113,7 @@ pub(crate) async fn execute(state: &SessionState, plan: PrivatePlan) -> Result<E
         families.push(ExactFamily { family, evidence });
     }
     spend(reservation);
-    Ok(Executed { exact, families, above })
+    Ok(Executed { exact, families, behind, above })
 }
 
 /// A reservation allows one run: it ends here.
@@ -132,13 +154,14 @@ async fn run_as(state: &SessionState, plan: LogicalPlan, invariants: Option<Inva
 
 #[cfg(test)]
 mod tests {
-    use super::{ExactAggregate, ExactFamily, Executed};
+    use super::{Behind, ExactAggregate, ExactFamily, Executed};
     use crate::compile::PrivatePlan;
     use crate::evidence::{CellEvidence, Contribution, Evidence, GroupEvidence};
 
     // What holds exact values cannot be printed, copied or written anywhere; a derive that changes this does not compile.
     static_assertions::assert_not_impl_any!(ExactAggregate: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
     static_assertions::assert_not_impl_any!(ExactFamily: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
+    static_assertions::assert_not_impl_any!(Behind: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
     static_assertions::assert_not_impl_any!(Executed: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
     static_assertions::assert_not_impl_any!(Evidence: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);
     static_assertions::assert_not_impl_any!(GroupEvidence: std::fmt::Debug, std::fmt::Display, Clone, serde::Serialize);

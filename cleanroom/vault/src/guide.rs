@@ -189,6 +189,11 @@ impl Code {
                 "Ask through one of the templates that the policy lists; after a template changed, ask the owner to approve it anew.",
                 None,
             ),
+            Code::CellLimit => guide(
+                "As many numbers of this version of a table's data were released as its policy allows, to all analysts together.",
+                "Wait for new data, or ask the owner to raise `release.max_cells`.",
+                None,
+            ),
             Code::NotAMember => guide(
                 "You are not a partner of the room who may ask.",
                 "Check the token and the room's name; ask the operator for a place in the room.",

@@ -15,6 +15,7 @@ mod evidence;
 mod execute;
 mod facts;
 mod fixed;
+mod guard;
 mod guide;
 mod ingest;
 mod invariants;

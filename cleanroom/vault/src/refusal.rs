@@ -70,6 +70,7 @@ codes! {
     NotAnAnalyst = "CR4102", "partner is not among the table's analysts";
     NotAReceiver = "CR4103", "partner is not among the table's receivers";
     DailyLimit = "CR4104", "daily number of queries is used up";
+    CellLimit = "CR4105", "released cells of the table's data are used up";
     TimeLimit = "CR4201", "time limit reached";
     SizeLimit = "CR4202", "memory or size limit reached";
     Busy = "CR4203", "too many queries at once";
@@ -81,8 +82,8 @@ impl Code {
     pub fn exit_code(self) -> u8 {
         match self {
             Code::NotAMember | Code::NotAnAnalyst | Code::NotAReceiver => 5,
-            // To a script a daily limit is a budget that is used up.
-            Code::DailyLimit => 4,
+            // To a script such a limit is a budget that is used up.
+            Code::DailyLimit | Code::CellLimit => 4,
             Code::TimeLimit | Code::SizeLimit | Code::Busy | Code::Internal => 1,
             _ => 3,
         }

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use crate::answer;
 use crate::execute;
 use crate::facts::{RoomFacts, TableFacts};
+use crate::guard::Guards;
 use crate::ingest::{self, IngestError, IngestRequest, Ingested, Workspace};
 use crate::question::Question;
 use crate::released::Decision;
@@ -160,6 +161,7 @@ pub(crate) struct Inner {
     pub(crate) options: VaultOptions,
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) turns: Semaphore,
+    pub(crate) guards: Guards,
     /// Removed with the vault.
     _spill: Workspace,
 }
@@ -180,7 +182,7 @@ impl Vault {
         let spill = ingest::temporary_dir(&options.data_dir).and_then(|tmp| Workspace::create(&tmp)).map_err(io)?;
         let runtime = execute::runtime(options.memory_limit, spill.path()).map_err(|_detail| VaultError::Engine)?;
         let turns = Semaphore::new(options.max_concurrent.max(1));
-        Ok(Self { inner: Arc::new(Inner { options, runtime, turns, _spill: spill }) })
+        Ok(Self { inner: Arc::new(Inner { options, runtime, turns, guards: Guards::default(), _spill: spill }) })
     }
 
     /// Takes a table's rows in. See [`IngestRequest`].

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use cleanroom_policy::{Dominance, MeasureFunction, SmallGroups, Step, Use};
+use cleanroom_policy::{Dominance, MeasureFunction, SmallGroups, Step, TableName, Use};
 use datafusion::common::{Column, DFSchemaRef};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
+use super::audience::AudienceRule;
+use super::difference::GuardRule;
 use super::expression::{self, Scope};
 use super::grouping::{self, Sets};
 use super::label::{Instance, Kind, Label, Measure};
@@ -47,6 +49,12 @@ pub(crate) struct ReleasePoint {
     pub(crate) round_to: Vec<Step>,
     /// What must hold before anything is released.
     pub(crate) checks: Vec<MatchCheck>,
+    /// Whose units may not be told apart by what was released before.
+    pub(crate) guard: Option<GuardRule>,
+    /// How many of the analyst's own units have to match, and how many must not.
+    pub(crate) audience: Option<AudienceRule>,
+    /// Versions of tables of which only so many cells are ever released.
+    pub(crate) caps: Vec<(TableName, u64, u64)>,
     /// The planner's node, to know the same release point when it comes again.
     pub(super) original: LogicalPlan,
 }
@@ -68,6 +76,14 @@ impl ReleasePoint {
             LogicalPlan::Aggregate(aggregate) => Some(&aggregate.input),
             _ => None,
         }
+    }
+}
+
+impl ReleasePoint {
+    /// Distinct units that a cell needs.
+    pub(crate) fn floor_of(&self, cell: &Cell) -> u64 {
+        let floors = cell.floors.iter().filter_map(|floor| self.floors.get(*floor));
+        floors.map(|floor| floor.least).fold(self.floor, u64::max)
     }
 }
 
@@ -176,7 +192,8 @@ impl Checker<'_> {
         (group_exprs, groups, sets): Groups<'_>,
     ) -> Result<Relation, Refusal> {
         self.check_required(&rows)?;
-        let (flagged, tagged, cells) = self.with_scope(aggregate.input.schema(), &rows.labels, |scope| {
+        let totals: Vec<Expr> = groups.iter().map(|(total, _label)| total.clone()).collect();
+        let (flagged, tagged, cells, audience) = self.with_scope(aggregate.input.schema(), &rows.labels, |scope| {
             let (mut flagged, mut tagged): (BTreeSet<Column>, BTreeSet<usize>) = Default::default();
             for (group, (_total, label)) in group_exprs.iter().zip(&groups) {
                 if label.kind != Kind::Constant && !label.allows(Use::Dimension) {
@@ -197,7 +214,9 @@ impl Checker<'_> {
                 .zip(types)
                 .map(|(expr, field)| self.cell(expr, field.data_type(), scope, &rows))
                 .collect::<Result<Vec<_>, _>>()?;
-            Ok((flagged, tagged, cells))
+            let aggregates = (aggregate.aggr_expr.as_slice(), scope);
+            let audience = self.audience_rule(&rows, &totals, sets.is_some(), aggregates)?;
+            Ok((flagged, tagged, cells, audience))
         })?;
         let index = match self.releases.iter().position(|release| release.original == *plan) {
             Some(index) => index,
@@ -209,9 +228,11 @@ impl Checker<'_> {
                     round_to.extend(release.round_to);
                     merged &= release.small_groups == SmallGroups::Merge;
                 }
-                // One group has no small ones beside it.
-                merged &= !groups.is_empty();
                 let (floor, floors) = self.floors(&rows, &flagged, &tagged)?;
+                let (guard, caps) = (self.guard(&rows)?, self.caps(&rows)?);
+                // One group has no small ones beside it. Under a guard a remainder, made of what comes too near to other
+                // answers, would come too near to them itself.
+                merged &= !groups.is_empty() && guard.is_none() && audience.is_none();
                 let cells = cells
                     .into_iter()
                     .map(|(cell, made)| {
@@ -235,6 +256,9 @@ impl Checker<'_> {
                     dominance,
                     merged,
                     round_to,
+                    guard,
+                    audience,
+                    caps,
                     original: plan.clone(),
                 });
                 self.releases.len() - 1
@@ -351,6 +375,7 @@ impl Checker<'_> {
                     };
                     self.measure_granted(measure, function, argument, &label, scope)?;
                     self.not_combined(measure, rows, argument, scope)?;
+                    self.not_scaled(measure, rows, argument, scope)?;
                     if measure.zero_else && kind == CellKind::Average {
                         return Err(Refusal::new(
                             Code::NotAMeasure,
@@ -386,12 +411,18 @@ impl Checker<'_> {
         }
         for place in rows.places() {
             let facts = self.facts(place)?;
-            if facts.policy.release.dominance.is_some() {
+            let release = &facts.policy.release;
+            let (rule, word) = match (release.dominance, release.difference) {
+                (Some(_), _) => ("release.dominance", "dominance"),
+                (None, Some(_)) => ("release.difference", "difference"),
+                (None, None) => continue,
+            };
+            {
                 let refusal = Refusal::new(
                     Code::NotAMeasure,
-                    format!("under the dominance rule of `{}` measures are aggregated one by one", facts.name),
+                    format!("under the {word} rule of `{}` measures are aggregated one by one", facts.name),
                 )
-                .rule(Rule::of(&facts.policy, "release.dominance"))
+                .rule(Rule::of(&facts.policy, rule))
                 .suggest("aggregate each measure, and calculate with the released sums");
                 return Err(scope.about(refusal, argument, &Label::constant(), "use"));
             }
@@ -463,6 +494,7 @@ impl Checker<'_> {
         rows: Rows,
         groups: Vec<(Expr, Label)>,
     ) -> Result<Relation, Refusal> {
+        self.no_audience(&rows, "an aggregate for each unit of what your own table was joined with")?;
         // Grouped by the unit alone a row is a unit, however often it stood there; with anything beside it, it is not.
         let key_only = groups.iter().all(|(_total, label)| label.is_key());
         let fanned_out = if key_only { None } else { rows.fanned_out.clone() };

@@ -196,6 +196,7 @@ impl ReleasePoint {
             multiplying: Vec::new(),
             single: false,
             repeated,
+            audience: None,
         };
         Self {
             rows,
@@ -209,6 +210,9 @@ impl ReleasePoint {
             merged: false,
             round_to: Vec::new(),
             checks: Vec::new(),
+            guard: None,
+            audience: None,
+            caps: Vec::new(),
             original: plan,
         }
     }

@@ -92,6 +92,7 @@ impl Checker<'_> {
         self.check_partners(&left, &right)?;
         let join = &Join { null_equality: NullEquality::NullEqualsNothing, ..join.clone() };
 
+        let audience = self.audience_of(join.join_type, (&left, &right), filter.as_ref())?;
         let left = Rows { labels: self.disowned(&left.labels, &right)?, ..left };
         let right = Rows { labels: self.disowned(&right.labels, &left)?, ..right };
         match join.join_type {
@@ -109,7 +110,7 @@ impl Checker<'_> {
             JoinType::LeftMark => self.mark(join, left, right, (on, filter)),
             JoinType::RightMark => Err(not_available(join.join_type)),
         }
-        .map(Relation::Rows)
+        .map(|rows| Relation::Rows(Rows { audience, ..rows }))
     }
 
     /// Both sides' columns; the side that need not match holds NULL where it does not.
@@ -144,6 +145,7 @@ impl Checker<'_> {
             per_unit: false,
             single: left.single && right.single,
             repeated,
+            audience: None,
         };
         if !(left_optional && right_optional) {
             return Ok(joined);
@@ -312,6 +314,7 @@ impl Checker<'_> {
         reference: Reference,
         rows_are: Side,
     ) -> Result<Relation, Refusal> {
+        self.no_audience(&rows, "a reference table joined with what your own table was joined with")?;
         // Whether a reference row matches tells nothing of who is in the room, so rows may be kept that have none.
         let (fits, semi) = match (join.join_type, rows_are) {
             (JoinType::Inner, _) | (JoinType::Left, Side::Left) | (JoinType::Right, Side::Right) => (true, false),

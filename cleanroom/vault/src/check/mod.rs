@@ -6,6 +6,8 @@
 
 mod access;
 mod aggregate;
+mod audience;
+mod difference;
 mod expression;
 mod family;
 mod flag;
@@ -31,6 +33,8 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan};
 
 pub(crate) use aggregate::{Cell, CellKind, FloorKind, ReleasePoint};
+pub(crate) use audience::AudienceRule;
+pub(crate) use difference::GuardRule;
 use family::families;
 pub(crate) use family::{Family, counts};
 pub(crate) use functions::truncated;
@@ -82,6 +86,7 @@ pub(crate) fn check(
         own_once: BTreeSet::new(),
         named: 0,
         distinct: asks_distinct(plan, analyst)?,
+        audience: audience::least(plan, analyst)?,
     };
     let above = match checker.node(plan)? {
         Relation::Open(plan) | Relation::Reference(Reference { plan, .. }) => plan,
@@ -150,6 +155,8 @@ struct Checker<'a> {
     named: usize,
     /// Some other owner of the statement lets the analyst's tables join as their distinct rows only.
     distinct: bool,
+    /// How many of the analyst's own units have to match another owner's, and how many must not; the greatest that one asks for.
+    audience: Option<u64>,
 }
 
 fn internal(_detail: datafusion::error::DataFusionError) -> Refusal {
@@ -263,6 +270,7 @@ impl Checker<'_> {
             single: facts.owner() == self.analyst && facts.one_row_a_unit(),
             multiplying: vec![instance],
             repeated: false,
+            audience: None,
         }))
     }
 
@@ -275,6 +283,9 @@ impl Checker<'_> {
         Ok(match self.node(&alias.input)? {
             Relation::Rows(rows) => {
                 let plan = renamed(rows.plan.clone())?;
+                let audience =
+                    rows.audience.as_ref().map(|audience| audience.alias(&alias.alias)).transpose()?.map(Box::new);
+                let rows = Rows { audience, ..rows };
                 Relation::Rows(rows.renamed(plan, |column| Column::new(Some(alias.alias.clone()), &column.name)))
             }
             Relation::Reference(reference) => {
@@ -300,6 +311,9 @@ impl Checker<'_> {
             Relation::Rows(rows) => {
                 let (mut exprs, labels) =
                     self.named(plan, &projection.expr, projection.input.schema(), &rows.labels)?;
+                let audience =
+                    rows.audience.as_ref().map(|audience| audience.project(&exprs)).transpose()?.map(Box::new);
+                let rows = Rows { audience, ..rows };
                 exprs.extend(rows.carried());
                 let plan = LogicalPlanBuilder::from(rows.plan.clone())
                     .project(exprs)
@@ -357,6 +371,9 @@ impl Checker<'_> {
                     Ok(flag::conditions(&filter.predicate, scope))
                 })?;
                 let rows = self.matched(rows, &flags)?;
+                let audience =
+                    rows.audience.as_ref().map(|audience| audience.filter(&predicate)).transpose()?.map(Box::new);
+                let rows = Rows { audience, ..rows };
                 let plan = filtered(rows.plan.clone(), predicate)?;
                 Ok(Relation::Rows(Rows { plan, ..rows }))
             }
@@ -425,6 +442,12 @@ impl Checker<'_> {
         if families.iter().any(Family::has_totals) {
             notes
                 .push("groups and cells that would give hidden ones away beside their totals are not shown".to_owned());
+        }
+        if self.releases.iter().any(|release| release.audience.is_some()) {
+            notes.push("groups in which too few of your own units match, or too few do not, are not shown".to_owned());
+        }
+        if self.releases.iter().any(|release| release.guard.is_some()) {
+            notes.push(difference::NOTE.to_owned());
         }
         for table in &self.own_once {
             notes.push(format!(

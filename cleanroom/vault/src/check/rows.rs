@@ -36,6 +36,8 @@ pub(crate) struct Rows {
     /// The analyst's own rows may repeat another owner's: each of those counts once in a group then, or an analyst who gives
     /// person k some 2^k rows reads everybody's presence out of one sum.
     pub(crate) repeated: bool,
+    /// The analyst's own units beside another owner's, whether they match or not, where a policy asks how many do not.
+    pub(super) audience: Option<Box<Audience>>,
 }
 
 /// Places whose tables stand in the same rows.
@@ -81,6 +83,14 @@ pub(crate) struct MatchCheck {
     pub(crate) unit: Column,
     /// How many are needed.
     pub(crate) least: u64,
+}
+
+/// The analyst's own rows that were joined with another owner's, before they were: under the conditions that are about them
+/// alone, with their own columns alone.
+#[derive(Clone)]
+pub(crate) struct Audience {
+    pub(crate) plan: LogicalPlan,
+    pub(crate) unit: Column,
 }
 
 impl Presence {

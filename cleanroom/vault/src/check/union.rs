@@ -19,7 +19,10 @@ impl Checker<'_> {
         let mut branches = Vec::with_capacity(union.inputs.len());
         for input in &union.inputs {
             match self.node(input)? {
-                Relation::Rows(rows) => branches.push(rows),
+                Relation::Rows(rows) => {
+                    self.no_audience(&rows, "a UNION of what your own table was joined with")?;
+                    branches.push(rows);
+                }
                 Relation::Open(plan) | Relation::Reference(Reference { plan, .. }) => open.push(plan),
             }
         }
@@ -139,6 +142,7 @@ impl Checker<'_> {
                 .cloned()
                 .unwrap_or_default(),
             repeated: branches.iter().any(|branch| branch.repeated),
+            audience: None,
         })
     }
 

@@ -31,6 +31,7 @@ impl Checker<'_> {
         if let Some(table) = &rows.fanned_out {
             return Err(super::aggregate::fan_out(table));
         }
+        self.no_audience(&rows, "a window over what your own table was joined with")?;
         let inputs = window.input.schema().fields().len();
         let calls = self.with_scope(window.input.schema(), &rows.labels, |scope| {
             window

@@ -36,7 +36,7 @@ pub use self::error::{IngestError, Place};
 pub(crate) use self::own::own_rows;
 pub(crate) use self::row_ids::{ROW_ID, row_id_field, with_row_ids};
 pub use self::source::Format;
-pub(crate) use self::workspace::{Workspace, clean_temporary, snapshot_path, temporary_dir};
+pub(crate) use self::workspace::{Workspace, cells_dir, clean_temporary, room_key_path, snapshot_path, temporary_dir};
 
 /// A table's rows are to be taken in.
 pub struct IngestRequest<'a> {

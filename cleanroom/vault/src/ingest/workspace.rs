@@ -16,6 +16,18 @@ pub(crate) fn snapshot_path(data_dir: &Path, room: &RoomName, snapshot: &str) ->
     room_dir(data_dir, room).join("snapshots").join(format!("{snapshot}.parquet"))
 }
 
+/// Where the room's key is, once rows were taken in.
+pub(crate) fn room_key_path(data_dir: &Path, room: &RoomName) -> PathBuf {
+    room_dir(data_dir, room).join("room.key")
+}
+
+/// The folder of the exact sets behind released cells; created, for its owner alone.
+pub(crate) fn cells_dir(data_dir: &Path, room: &RoomName) -> io::Result<PathBuf> {
+    let dir = room_dir(data_dir, room).join("cells");
+    private_dir(&dir)?;
+    Ok(dir)
+}
+
 fn room_dir(data_dir: &Path, room: &RoomName) -> PathBuf {
     data_dir.join("rooms").join(room.as_str())
 }
@@ -40,7 +52,7 @@ impl RoomLock {
     }
 
     pub(crate) fn key_path(&self) -> PathBuf {
-        room_dir(&self.data_dir, &self.room).join("room.key")
+        room_key_path(&self.data_dir, &self.room)
     }
 
     pub(crate) fn snapshot_path(&self, snapshot: &str) -> PathBuf {

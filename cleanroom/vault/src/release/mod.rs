@@ -15,6 +15,7 @@ use crate::compile::group_name;
 use crate::execute::{ExactAggregate, ExactFamily};
 use rules::Rules;
 use table::Row;
+pub(crate) use table::values;
 pub(crate) use totals::one_count;
 
 /// The result of a release point as anyone may see it: positional columns `c0`, `c1`, ... in the order of the groups'
@@ -24,6 +25,15 @@ pub(crate) struct ReleasedTable {
 }
 
 impl ReleasedTable {
+    /// A table of which less is shown, or something in the place of what it held that was released before.
+    pub(crate) fn of(batch: RecordBatch) -> Self {
+        Self { batch }
+    }
+
+    pub(crate) fn batch(&self) -> &RecordBatch {
+        &self.batch
+    }
+
     pub(crate) fn into_batch(self) -> RecordBatch {
         self.batch
     }

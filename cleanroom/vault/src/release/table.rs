@@ -61,11 +61,7 @@ pub(super) fn table(release: &ReleasePoint, keys: &[&ArrayRef], rows: &[Row]) ->
             .iter()
             .map(|row| rows.get(*row as usize).and_then(|row| row.values.get(index).copied().flatten()))
             .collect();
-        columns.push(match cell.kind {
-            CellKind::Units | CellKind::Rows => sums_as(&values, 0, cell, release)?,
-            CellKind::Sum => sums_as(&values, compile::scale(cell, release)?, cell, release)?,
-            CellKind::Average => averages(&values, compile::scale(cell, release)?, cell, release)?,
-        });
+        columns.push(self::values(&values, cell, release)?);
     }
     let fields: Vec<Field> = columns
         .iter()
@@ -75,6 +71,15 @@ pub(super) fn table(release: &ReleasePoint, keys: &[&ArrayRef], rows: &[Row]) ->
     let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
     let batch = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
     Ok(ReleasedTable { batch })
+}
+
+/// Numbers in ticks of a cell's scale as the values that are shown, rounded as the policies ask.
+pub(crate) fn values(numbers: &[Option<Value>], cell: &Cell, release: &ReleasePoint) -> Result<ArrayRef> {
+    match cell.kind {
+        CellKind::Units | CellKind::Rows => sums_as(numbers, 0, cell, release),
+        CellKind::Sum => sums_as(numbers, compile::scale(cell, release)?, cell, release),
+        CellKind::Average => averages(numbers, compile::scale(cell, release)?, cell, release),
+    }
 }
 
 fn sorted(groups: &[ArrayRef], rows: usize) -> Result<UInt32Array> {

@@ -1,0 +1,370 @@
+//! What each unit adds to one released number, as it is kept and compared.
+//!
+//! A number is `factor * 10^-scale` times the sum of whole numbers without a common divisor, one for each unit that adds
+//! something. Units stand in an order that is the same in all vectors and has nothing to do with who they are, so the first
+//! few of any vector are a sample: two vectors that differ in many units are told apart by reading a few.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a file that are read first, and kept: mostly they are enough to see that two vectors are unlike.
+const FIRST: usize = 4 * 1024;
+/// Bytes read at a time after these.
+const BLOCK: usize = 256 * 1024;
+
+/// A released number and who adds what to it.
+pub(crate) struct Vector {
+    pub(crate) facts: Facts,
+    data: Data,
+}
+
+/// All of a vector but its entries.
+#[derive(Serialize, Deserialize, Clone)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Facts {
+    /// The identity space of the units.
+    pub(crate) space: String,
+    /// Owners whose guarded tables the number was made of.
+    pub(crate) owners: Vec<String>,
+    /// The least difference that was asked for then.
+    pub(crate) difference: u64,
+    /// Units that add something other than zero.
+    pub(crate) entries: u64,
+    /// Units that contribute, zeros too.
+    pub(crate) units: u64,
+    #[serde(with = "as_text")]
+    pub(crate) factor: i128,
+    pub(crate) scale: i8,
+    /// The sum of the entries.
+    #[serde(with = "as_text")]
+    pub(crate) total: i128,
+    /// Every entry is 1.
+    ones: bool,
+    /// No unit adds less than zero.
+    nonnegative: bool,
+    /// BLAKE3 of the entries and the factor.
+    pub(crate) digest: String,
+    bytes: u64,
+}
+
+/// Whole numbers wider than JSON's.
+mod as_text {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(value: &i128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i128, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+enum Data {
+    Memory(Arc<[u8]>),
+    /// Opened for each reading: there are more files than a process may hold open.
+    File {
+        path: Arc<PathBuf>,
+        at: u64,
+        first: OnceLock<Arc<[u8]>>,
+    },
+}
+
+/// Of whom a vector is.
+pub(crate) struct Subject<'a> {
+    pub(crate) space: &'a str,
+    pub(crate) owners: Vec<String>,
+    pub(crate) difference: u64,
+}
+
+impl Vector {
+    /// The vector of `(unit, share)`s, each unit once; shares are in ticks of `10^-scale`.
+    pub(crate) fn of(subject: Subject<'_>, shares: impl Iterator<Item = (u32, i128)>, scale: i8) -> Self {
+        let mut units = 0;
+        let mut entries: Vec<(u32, i128)> = shares
+            .inspect(|_share| units += 1)
+            .filter(|(_unit, share)| *share != 0)
+            .map(|(unit, share)| (mixed(unit), share))
+            .collect();
+        entries.sort_unstable_by_key(|(key, _share)| *key);
+        let divisor = entries.iter().fold(0, |divisor, (_key, share)| gcd(divisor, share.unsigned_abs()));
+        let mut factor = i128::try_from(divisor).unwrap_or(1).max(1);
+        let sum = entries.iter().fold(0_i128, |sum, (_key, share)| sum.wrapping_add(*share));
+        // Amounts and the same amounts with the other sign are one.
+        if sum < 0 {
+            factor = -factor;
+        }
+        for (_key, share) in &mut entries {
+            *share = share.checked_div(factor).unwrap_or(*share);
+        }
+        let total = entries.iter().fold(0_i128, |sum, (_key, share)| sum.wrapping_add(*share));
+        let mut scale = scale;
+        while scale > 0 && factor % 10 == 0 {
+            factor /= 10;
+            scale -= 1;
+        }
+        let ones = entries.iter().all(|(_key, share)| *share == 1);
+        let nonnegative = entries.iter().all(|(_key, share)| *share > 0);
+        let bytes = encoded(&entries, ones);
+        let facts = Facts {
+            space: subject.space.to_owned(),
+            owners: subject.owners,
+            difference: subject.difference,
+            entries: entries.len() as u64,
+            units,
+            factor,
+            scale,
+            total,
+            ones,
+            nonnegative,
+            digest: digest(factor, scale, ones, &bytes),
+            bytes: bytes.len() as u64,
+        };
+        Self { facts, data: Data::Memory(bytes.into()) }
+    }
+
+    /// The multiple of it that is told where it is answered in the place of another number.
+    pub(crate) fn told_for(&self, other: &Self) -> io::Result<Self> {
+        let entries = self.entries().collect::<io::Result<Vec<_>>>()?;
+        let mut facts = self.facts.clone();
+        let bytes = encoded(&entries, facts.ones);
+        (facts.factor, facts.scale) = (other.facts.factor, other.facts.scale);
+        facts.digest = digest(facts.factor, facts.scale, facts.ones, &bytes);
+        facts.difference = facts.difference.max(other.facts.difference);
+        for owner in &other.facts.owners {
+            if !facts.owners.contains(owner) {
+                facts.owners.push(owner.clone());
+            }
+        }
+        Ok(Self { facts, data: Data::Memory(bytes.into()) })
+    }
+
+    /// A vector whose entries begin at a place of a file; the place behind them.
+    pub(crate) fn stored(facts: Facts, path: &Arc<PathBuf>, at: u64) -> (Self, u64) {
+        let behind = at.saturating_add(facts.bytes);
+        (Self { facts, data: Data::File { path: Arc::clone(path), at, first: OnceLock::new() } }, behind)
+    }
+
+    /// The entries as they are kept; `None` where they are kept already.
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        match &self.data {
+            Data::Memory(bytes) => Some(bytes),
+            Data::File { .. } => None,
+        }
+    }
+
+    /// Whether another is of a common owner's units.
+    pub(crate) fn is_of(&self, other: &Self) -> bool {
+        self.facts.space == other.facts.space
+            && self.facts.owners.iter().any(|owner| other.facts.owners.contains(owner))
+    }
+
+    /// Whether sums of parts only grow.
+    pub(crate) fn grows(&self) -> bool {
+        self.facts.nonnegative && self.facts.factor > 0
+    }
+
+    /// The entries from the first on.
+    pub(crate) fn entries(&self) -> Entries<'_> {
+        Entries { vector: self, block: None, start: 0, at: 0, key: 0, left: self.facts.entries }
+    }
+
+    /// What an entry is multiplied by to be in ticks of `10^-scale`, which is no coarser than the vector's own.
+    pub(crate) fn multiplier(&self, scale: i8) -> i128 {
+        let places = u32::try_from(i16::from(scale) - i16::from(self.facts.scale)).unwrap_or(0);
+        self.facts.factor.wrapping_mul(10_i128.wrapping_pow(places))
+    }
+
+    /// The bytes from `start` on: at least one, unless there are none.
+    fn block(&self, start: u64) -> io::Result<Arc<[u8]>> {
+        let (path, at, first) = match &self.data {
+            Data::Memory(bytes) => return Ok(Arc::clone(bytes)),
+            Data::File { path, at, first } => (path, at, first),
+        };
+        if start == 0
+            && let Some(block) = first.get()
+        {
+            return Ok(Arc::clone(block));
+        }
+        let left = self.facts.bytes.saturating_sub(start);
+        let most = if start == 0 { FIRST } else { BLOCK };
+        let mut block = vec![0; usize::try_from(left).unwrap_or(most).min(most)];
+        File::open(path.as_path())?.read_exact_at(&mut block, at.saturating_add(start))?;
+        let block: Arc<[u8]> = block.into();
+        if start == 0 {
+            first.set(Arc::clone(&block)).ok();
+        }
+        Ok(block)
+    }
+}
+
+/// Entries in the order of all vectors: where the unit stands, and its share without factor and scale.
+pub(crate) struct Entries<'v> {
+    vector: &'v Vector,
+    block: Option<Arc<[u8]>>,
+    /// Where the block starts, and what comes next in it.
+    start: u64,
+    at: usize,
+    key: u32,
+    left: u64,
+}
+
+impl Entries<'_> {
+    fn byte(&mut self) -> io::Result<u8> {
+        loop {
+            if let Some(block) = &self.block {
+                if let Some(byte) = block.get(self.at) {
+                    self.at += 1;
+                    return Ok(*byte);
+                }
+                self.start += block.len() as u64;
+            }
+            if self.start >= self.vector.facts.bytes {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.block = Some(self.vector.block(self.start)?);
+            self.at = 0;
+        }
+    }
+
+    fn number(&mut self) -> io::Result<u128> {
+        let mut number = 0_u128;
+        for shift in (0..128).step_by(7) {
+            let byte = self.byte()?;
+            number |= u128::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(io::ErrorKind::InvalidData.into())
+    }
+
+    fn entry(&mut self) -> io::Result<(u32, i128)> {
+        let step = u32::try_from(self.number()?).map_err(io::Error::other)?;
+        self.key = self.key.checked_add(step).ok_or(io::ErrorKind::InvalidData)?;
+        let share = match self.vector.facts.ones {
+            true => 1,
+            false => {
+                let folded = self.number()?;
+                (folded >> 1).cast_signed() ^ -((folded & 1).cast_signed())
+            }
+        };
+        Ok((self.key, share))
+    }
+}
+
+impl Iterator for Entries<'_> {
+    type Item = io::Result<(u32, i128)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let entry = self.entry();
+        if entry.is_err() {
+            self.left = 0;
+        }
+        Some(entry)
+    }
+}
+
+/// In how many units two vectors differ, each multiplied by a number; counted up to `limit` only.
+pub(crate) fn difference(one: (&Vector, i128), other: (&Vector, i128), limit: u64) -> io::Result<u64> {
+    if one.0.facts.entries.abs_diff(other.0.facts.entries) >= limit {
+        return Ok(limit);
+    }
+    let (mut left, mut right) = (one.0.entries(), other.0.entries());
+    let (mut a, mut b) = (left.next().transpose()?, right.next().transpose()?);
+    let mut differ = 0;
+    while differ < limit {
+        let (next_left, next_right) = match (a, b) {
+            (None, None) => break,
+            (Some(_), None) => (true, false),
+            (None, Some(_)) => (false, true),
+            (Some((a, _)), Some((b, _))) => (a <= b, b <= a),
+        };
+        let same = match (a, b) {
+            (Some((_, a)), Some((_, b))) if next_left && next_right => a.wrapping_mul(one.1) == b.wrapping_mul(other.1),
+            _ => false,
+        };
+        differ += u64::from(!same);
+        if next_left {
+            a = left.next().transpose()?;
+        }
+        if next_right {
+            b = right.next().transpose()?;
+        }
+    }
+    Ok(differ)
+}
+
+/// The sum of vectors, each multiplied by a number, over units that stand up to `bound`, in their order; zeros are left out.
+pub(crate) fn combined(terms: &[(&Vector, i128)], bound: u32) -> io::Result<Vec<(u32, i128)>> {
+    let mut all: Vec<(u32, i128)> = Vec::new();
+    for (vector, multiplier) in terms {
+        for entry in vector.entries() {
+            let (key, share) = entry?;
+            if key > bound {
+                break;
+            }
+            all.push((key, share.wrapping_mul(*multiplier)));
+        }
+    }
+    all.sort_unstable_by_key(|(key, _share)| *key);
+    all.dedup_by(|next, first| {
+        let same = next.0 == first.0;
+        if same {
+            first.1 = first.1.wrapping_add(next.1);
+        }
+        same
+    });
+    all.retain(|(_key, share)| *share != 0);
+    Ok(all)
+}
+
+fn digest(factor: i128, scale: i8, ones: bool, bytes: &[u8]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&factor.to_le_bytes()).update(&scale.to_le_bytes()).update(&[u8::from(ones)]).update(bytes);
+    hasher.finalize().to_hex().to_string()
+}
+
+fn encoded(entries: &[(u32, i128)], ones: bool) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(entries.len() * if ones { 2 } else { 4 });
+    let mut put = |mut number: u128| {
+        while number >= 0x80 {
+            bytes.push((number & 0x7f) as u8 | 0x80);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+    };
+    let mut before = 0;
+    for (key, share) in entries {
+        put(u128::from(key - before));
+        before = *key;
+        if !ones {
+            put(((share << 1) ^ (share >> 127)).cast_unsigned());
+        }
+    }
+    bytes
+}
+
+/// Where a unit stands. Every number has a place of its own (the finaliser of MurmurHash3, which can be undone).
+fn mixed(unit: u32) -> u32 {
+    let mut key = unit;
+    key ^= key >> 16;
+    key = key.wrapping_mul(0x85eb_ca6b);
+    key ^= key >> 13;
+    key = key.wrapping_mul(0xc2b2_ae35);
+    key ^ (key >> 16)
+}
+
+fn gcd(a: u128, b: u128) -> u128 {
+    let (mut a, mut b) = (a, b);
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
