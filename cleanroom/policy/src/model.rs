@@ -278,7 +278,8 @@ pub enum JoinKind {
 /// How the asking analyst's own tables take part in a join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnalystTables {
-    /// As their distinct rows over the unit and the columns used, without measures.
+    /// They choose rows and no more: another owner's row counts once in a group, however many of theirs it meets, and their
+    /// measures are none.
     Distinct,
     /// As they are.
     Full,
