@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 
 use crate::model::{
-    AnalystTables, Bounds, ColumnRule, Dominance, Grain, Joins, Noise, Policy, Refresh, Release, Require, SmallGroups,
-    Step, Subject, TablePattern,
+    AnalystTables, Bounds, ColumnRule, Dominance, Grain, Joins, Literals, Noise, Policy, Refresh, Release, Require,
+    SmallGroups, Step, Subject, TablePattern,
 };
 use crate::prose::{code, number};
 
@@ -87,6 +87,7 @@ fn differs_otherwise(old: &Policy, new: &Policy) -> bool {
         if let Some(was) = old.columns.get(name) {
             rule.uses = was.uses.clone();
             rule.values = was.values.clone();
+            rule.literals = was.literals.clone();
             rule.grain = was.grain;
             rule.functions = was.functions.clone();
             rule.bounds = was.bounds;
@@ -208,6 +209,12 @@ impl Changes {
         let set = |values: &Option<Vec<String>>| values.as_ref().map(|list| list.iter().cloned().collect());
         let (before, now): (Option<BTreeSet<String>>, _) = (set(&old.values), set(&new.values));
         self.allowed(&format!("{path}.values"), before.as_ref(), now.as_ref());
+        let literals = |rule: &ColumnRule| match &rule.literals {
+            Literals::Any => None,
+            Literals::None => Some(BTreeSet::new()),
+            Literals::Only(listed) => Some(listed.iter().cloned().collect()),
+        };
+        self.allowed(&format!("{path}.literals"), literals(old).as_ref(), literals(new).as_ref());
         self.guard(&format!("{path}.grain"), old.grain.map(Coarseness), new.grain.map(Coarseness), Effect::Tightens);
         self.bounds(&format!("{path}.bounds"), old.bounds, new.bounds);
         self.guard(&format!("{path}.step"), old.step.map(Size::of), new.step.map(Size::of), Effect::Tightens);

@@ -1,8 +1,8 @@
 //! What a policy allows, in sentences for somebody who reads no YAML.
 
 use crate::model::{
-    AnalystTables, Bounds, ColumnRule, Joins, MeasureFunction, Noise, Policy, Refresh, Release, Require, SmallGroups,
-    Subject, Use,
+    AnalystTables, Bounds, ColumnRule, Joins, Literals, MeasureFunction, Noise, Policy, Refresh, Release, Require,
+    SmallGroups, Subject, Use,
 };
 use crate::names::ColumnName;
 use crate::prose::{and, code, number, or};
@@ -178,6 +178,13 @@ fn column(rule: &ColumnRule, protected: bool) -> Vec<String> {
         if let Some(values) = &rule.values {
             seen.push_str(&format!(" (one of {} public values)", values.len()));
         }
+        match &rule.literals {
+            Literals::Any => {}
+            Literals::None => seen.push_str(", compared with no constant"),
+            Literals::Only(listed) => {
+                seen.push_str(&format!(", compared with {} and no other constant", or(listed.iter().map(code))));
+            }
+        }
         parts.push(seen);
     }
     if uses(Use::Measure) {
@@ -255,8 +262,8 @@ fn joins(policy: &Policy) -> Vec<String> {
     ];
     sentences.push(match analyst_tables {
         AnalystTables::Distinct => {
-            "A table of whoever asks stands in a join without its measures, and each different row once, so that it \
-             cannot weight people."
+            "A table of whoever asks only chooses rows of this one: its measures are none in a join, and a row of this table \
+             counts once in a group however many of its rows it meets, so that it cannot weight people."
         }
         AnalystTables::Full => {
             "A table of whoever asks stands in a join as it is: it can weight people, and so tell whether one of them is \
