@@ -7,9 +7,11 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use cleanroom_policy::{PartnerName, RoomName, parse_policy, parse_room};
+use cleanroom_policy::{PartnerName, Policy, RoomName, TableName, parse_policy, parse_room};
 use cleanroom_registry::{Actor, OpenOptions, Outcome as _, QueryId, Registry};
-use cleanroom_vault::{Decision, IngestRequest, IngestSource, Question, Request, Vault, VaultOptions};
+use cleanroom_vault::{
+    Decision, IngestError, IngestRequest, IngestSource, Ingested, Question, Request, Vault, VaultOptions,
+};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::util::display::ArrayFormatter;
 use serde_json::{Value, json};
@@ -236,17 +238,34 @@ impl Opened {
         let policy = parse_policy("policy.yaml", policy).unwrap_or_else(|error| panic!("{error:?}\n{policy}"));
         let text = policy.canonical_json();
         self.registry.put_policy(&self.room, &policy, &text, &Actor::operator()).await.unwrap();
-        let path = self.file(&format!("{}.csv", policy.table));
-        fs::write(&path, csv).unwrap();
+        let taken = self.take(&policy, "csv", csv.as_bytes()).await;
+        taken.unwrap_or_else(|error| panic!("{}: {error}", policy.table));
+    }
+
+    /// The policy in force for a table.
+    pub(crate) async fn policy(&self, table: &str) -> Policy {
+        let record = self.registry.policy(&self.room, &TableName::parse(table).unwrap()).await.unwrap().unwrap();
+        record.policy
+    }
+
+    /// The version of a table's data that is in force.
+    pub(crate) async fn version(&self, table: &TableName) -> u64 {
+        self.registry.table_version(&self.room, table).await.unwrap().unwrap().version
+    }
+
+    /// Takes a file in as its owner's upload.
+    pub(crate) async fn take(&self, policy: &Policy, ending: &str, content: &[u8]) -> Result<Ingested, IngestError> {
+        let path = self.file(&format!("{}.{ending}", policy.table));
+        fs::write(&path, content).unwrap();
         let request = IngestRequest {
             room: &self.room,
             table: &policy.table,
-            policy: &policy,
+            policy,
             source: IngestSource::Path { path, label: policy.table.to_string(), format: None },
             actor: &Actor::operator(),
             force: false,
         };
-        self.vault.ingest(request).await.unwrap_or_else(|error| panic!("{}: {error}", policy.table));
+        self.vault.ingest(request).await
     }
 
     /// A file of this room's folder; the tables' are `OWNER.TABLE.csv`.

@@ -10,12 +10,13 @@ use serde_json::Value;
 
 use crate::fixture::{Opened, block_on, fixed_rows};
 
-fn folder() -> PathBuf {
+/// Where the files are.
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
 /// Statements end with `;` at the end of a line; lines that start with `--` between them are comments.
-fn statements(text: &str) -> Vec<String> {
+pub(crate) fn statements(text: &str) -> Vec<String> {
     text.split(";\n")
         .map(|part| {
             let lines: Vec<&str> = part.lines().filter(|line| !line.starts_with("--")).collect();

@@ -9,6 +9,7 @@ mod fixture;
 mod golden;
 mod journey;
 mod killed;
+mod mutated;
 mod policies;
 mod questions;
 mod random;

@@ -8,7 +8,6 @@ SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind ORDER BY kind LIMIT 2 O
 SELECT kind, SUM(amount) / COUNT(DISTINCT card) AS each FROM shop.sales GROUP BY kind;
 SELECT kind, 1 / (COUNT(DISTINCT card) - 13) AS x FROM shop.sales GROUP BY kind;
 SELECT kind, COUNT(*) * 1000000000 AS x FROM shop.sales GROUP BY kind;
-SELECT kind, COUNT(*) * 9223372036854775807 AS x FROM shop.sales GROUP BY kind;
 SELECT kind, round(AVG(amount), 1) AS x FROM shop.sales GROUP BY kind;
 SELECT kind, CAST(SUM(amount) AS BIGINT) AS x FROM shop.sales GROUP BY kind;
 SELECT kind, CASE WHEN COUNT(*) > 20 THEN 'many' ELSE 'few' END AS size FROM shop.sales GROUP BY kind;
