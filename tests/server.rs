@@ -22,8 +22,8 @@ pub(crate) struct Server {
 
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
@@ -172,7 +172,7 @@ fn exposures_policy() -> String {
         .to_owned()
 }
 
-fn purchases() -> String {
+pub(crate) fn purchases() -> String {
     let mut csv = "person,department,amount,card\n".to_owned();
     for person in 0..400 {
         let department = if person < 10 { "rare" } else { ["grocery", "dairy"][person % 2] };

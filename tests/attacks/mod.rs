@@ -2,15 +2,22 @@
 
 mod a_rows_and_keys;
 mod b_grouping;
+mod c_filters;
 mod c_literals;
 mod d_thresholds;
 mod e_joins;
 mod f_subqueries;
+mod g_having;
 mod h_differencing;
 mod h_guard;
 mod i_names;
+mod j_errors;
+mod k_metadata;
 mod l_statements;
+mod o_tenancy;
 mod p_honest;
+mod q_uploads;
+mod r_resources;
 mod t_templates;
 mod y_absence;
 mod z_laundering;

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod canonical;
+mod mutated;
 mod refused;
 mod samples;
 mod shipped;

@@ -1,0 +1,26 @@
+-- Tables joined on their units, in all spellings.
+SELECT u.state, COUNT(DISTINCT s.card) AS n FROM shop.sales s JOIN media.users u ON s.card = u.card GROUP BY u.state;
+SELECT u.state, COUNT(DISTINCT s.card) AS n FROM shop.sales s, media.users u WHERE s.card = u.card GROUP BY u.state;
+SELECT state, COUNT(DISTINCT card) AS n FROM shop.sales JOIN media.users USING (card) GROUP BY state;
+SELECT u.state, SUM(s.amount) AS total FROM media.users u JOIN shop.sales s ON u.card = s.card GROUP BY u.state;
+SELECT s.kind, COUNT(*) AS n FROM shop.sales s JOIN media.users u ON s.card = u.card WHERE u.band = 'young' GROUP BY s.kind;
+SELECT s.kind, COUNT(*) AS n FROM shop.sales s JOIN media.users u ON s.card = u.card AND u.band = 'young' GROUP BY s.kind;
+SELECT COUNT(DISTINCT u.card) AS n FROM shop.sales s JOIN media.users u ON s.card = u.card;
+SELECT s.kind, u.band, COUNT(*) AS n, AVG(s.amount) AS mean FROM shop.sales s JOIN media.users u ON s.card = u.card GROUP BY s.kind, u.band;
+SELECT a.campaign, COUNT(DISTINCT s.card) AS n FROM shop.sales s JOIN media.ads a ON s.card = a.card AND s.at > a.at GROUP BY a.campaign;
+SELECT a.campaign, COUNT(DISTINCT s.card) AS n FROM shop.sales s JOIN media.ads a ON s.card = a.card WHERE s.at BETWEEN a.at AND a.at + INTERVAL '30 days' GROUP BY a.campaign;
+SELECT a.campaign, u.state, COUNT(DISTINCT s.card) AS n FROM shop.sales s JOIN media.ads a ON s.card = a.card JOIN media.users u ON u.card = s.card GROUP BY a.campaign, u.state;
+SELECT h.size, COUNT(DISTINCT s.card) AS n, SUM(s.amount) AS total FROM shop.sales s JOIN panel.homes h ON s.card = h.card GROUP BY h.size;
+SELECT h.size, SUM(h.income) AS income FROM shop.sales s JOIN panel.homes h ON s.card = h.card GROUP BY h.size;
+SELECT h.size, u.state, COUNT(*) AS n FROM shop.sales s JOIN panel.homes h ON s.card = h.card JOIN media.users u ON h.card = u.card GROUP BY h.size, u.state;
+SELECT v.page, COUNT(DISTINCT s.card) AS n FROM shop.sales s JOIN shop.visits v ON s.card = v.card GROUP BY v.page;
+SELECT a.kind, COUNT(DISTINCT b.card) AS n FROM shop.sales a JOIN shop.sales b ON a.card = b.card WHERE b.kind = 'red' GROUP BY a.kind;
+SELECT r.label, COUNT(DISTINCT s.card) AS n, SUM(s.amount) AS total FROM shop.sales s JOIN shop.regions r ON s.region = r.region GROUP BY r.label;
+SELECT r.label, COUNT(DISTINCT s.card) AS n FROM shop.sales s JOIN shop.regions r USING (region) WHERE r.label <> 'mild' GROUP BY r.label;
+SELECT r.label, u.state, COUNT(*) AS n FROM shop.sales s JOIN shop.regions r ON s.region = r.region JOIN media.users u ON u.card = s.card GROUP BY r.label, u.state;
+SELECT s.kind, COUNT(DISTINCT s.card) AS n FROM shop.sales s JOIN panel.strict t ON s.card = t.card GROUP BY s.kind;
+SELECT t.tier, COUNT(DISTINCT s.card) AS n FROM shop.sales s JOIN panel.strict t ON s.card = t.card WHERE t.score > 20 GROUP BY t.tier;
+SELECT COUNT(*) AS n FROM shop.sales s INNER JOIN media.users u ON u.card = s.card AND s.kind = 'grey' AND u.state IN ('CA', 'NY');
+SELECT s.kind, COUNT(*) AS n FROM shop.sales s JOIN (SELECT card FROM media.users WHERE band = 'middle') u ON s.card = u.card GROUP BY s.kind;
+WITH m AS (SELECT card, state FROM media.users) SELECT m.state, COUNT(*) AS n FROM shop.sales s JOIN m ON s.card = m.card GROUP BY m.state;
+SELECT u.state, COUNT(DISTINCT s.card) AS n FROM shop.sales s JOIN media.users u ON s.card = u.card WHERE u.band = 'old' GROUP BY u.state;

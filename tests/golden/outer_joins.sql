@@ -1,0 +1,25 @@
+-- Who is not there: left, right, full, anti and mark joins where every policy lists them.
+SELECT u.state, COUNT(DISTINCT u.card) AS n, COUNT(DISTINCT s.card) AS buyers FROM media.users u LEFT JOIN shop.sales s ON u.card = s.card GROUP BY u.state;
+SELECT u.state, SUM(s.amount) AS total FROM media.users u LEFT JOIN shop.sales s ON u.card = s.card GROUP BY u.state;
+SELECT s.kind, COUNT(DISTINCT u.card) AS n FROM media.users u LEFT JOIN shop.sales s ON u.card = s.card GROUP BY s.kind;
+SELECT s.card IS NULL AS absent, COUNT(DISTINCT u.card) AS n FROM media.users u LEFT JOIN shop.sales s ON u.card = s.card GROUP BY s.card IS NULL;
+SELECT COUNT(DISTINCT u.card) AS n FROM media.users u LEFT JOIN shop.sales s ON u.card = s.card WHERE s.card IS NULL;
+SELECT COUNT(DISTINCT s.card) AS n FROM shop.sales s LEFT JOIN media.users u ON u.card = s.card WHERE u.card IS NULL;
+SELECT s.kind, COUNT(DISTINCT s.card) AS n FROM shop.sales s LEFT JOIN media.users u ON u.card = s.card WHERE u.card IS NOT NULL GROUP BY s.kind;
+SELECT s.kind, COUNT(DISTINCT s.card) AS n FROM media.users u RIGHT JOIN shop.sales s ON u.card = s.card GROUP BY s.kind;
+SELECT u.state, COUNT(DISTINCT s.card) AS n FROM media.users u RIGHT JOIN shop.sales s ON u.card = s.card GROUP BY u.state;
+SELECT COUNT(DISTINCT u.card) AS u, COUNT(DISTINCT s.card) AS s FROM media.users u FULL JOIN shop.sales s ON u.card = s.card;
+SELECT h.size, COUNT(DISTINCT h.card) AS n FROM panel.homes h FULL JOIN shop.sales s ON h.card = s.card GROUP BY h.size;
+SELECT u.state, COUNT(DISTINCT u.card) AS n FROM media.users u LEFT ANTI JOIN shop.visits v ON u.card = v.card GROUP BY u.state;
+SELECT u.state, COUNT(DISTINCT u.card) AS n FROM media.users u WHERE NOT EXISTS (SELECT 1 FROM shop.visits v WHERE v.card = u.card) GROUP BY u.state;
+SELECT s.kind, COUNT(DISTINCT s.card) AS n FROM shop.sales s WHERE s.card NOT IN (SELECT card FROM media.users WHERE state = 'CA') GROUP BY s.kind;
+SELECT s.kind, COUNT(DISTINCT s.card) AS n FROM shop.sales s LEFT SEMI JOIN media.users u ON s.card = u.card GROUP BY s.kind;
+SELECT s.kind, COUNT(*) AS n FROM shop.sales s WHERE s.card IN (SELECT card FROM media.ads) GROUP BY s.kind;
+SELECT s.kind, COUNT(*) AS n FROM shop.sales s WHERE EXISTS (SELECT 1 FROM media.ads a WHERE a.card = s.card AND a.campaign = 'a1') GROUP BY s.kind;
+SELECT s.kind, COUNT(DISTINCT s.card) AS n FROM shop.sales s WHERE s.kind = 'red' OR EXISTS (SELECT 1 FROM media.ads a WHERE a.card = s.card) GROUP BY s.kind;
+SELECT COUNT(DISTINCT s.card) AS n FROM shop.sales s WHERE s.region = 'n' OR s.card IN (SELECT card FROM media.users);
+SELECT h.size, COUNT(DISTINCT h.card) AS n, SUM(s.amount) AS total FROM panel.homes h LEFT JOIN shop.sales s ON h.card = s.card AND s.kind = 'grey' GROUP BY h.size;
+SELECT h.size, COUNT(DISTINCT h.card) FILTER (WHERE s.card IS NULL) AS without FROM panel.homes h LEFT JOIN shop.sales s ON h.card = s.card GROUP BY h.size;
+SELECT CASE WHEN s.card IS NULL THEN 'no' ELSE 'yes' END AS buys, COUNT(DISTINCT h.card) AS n FROM panel.homes h LEFT JOIN shop.sales s ON h.card = s.card GROUP BY 1;
+SELECT h.size, COUNT(DISTINCT v.card) AS n FROM panel.homes h LEFT JOIN shop.visits v ON h.card = v.card GROUP BY h.size;
+SELECT u.band, COUNT(DISTINCT a.card) AS n FROM media.users u LEFT JOIN media.ads a ON u.card = a.card LEFT JOIN shop.sales s ON s.card = u.card GROUP BY u.band;

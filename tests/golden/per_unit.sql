@@ -1,0 +1,21 @@
+-- One row a unit first, then groups of units.
+SELECT n, COUNT(*) AS cards FROM (SELECT card, COUNT(*) AS n FROM shop.sales GROUP BY card) t GROUP BY n;
+SELECT n, COUNT(DISTINCT card) AS cards FROM (SELECT card, COUNT(*) AS n FROM shop.sales GROUP BY card) t GROUP BY n ORDER BY n;
+SELECT n > 1 AS again, COUNT(*) AS cards FROM (SELECT card, COUNT(*) AS n FROM shop.sales GROUP BY card) t GROUP BY 1;
+SELECT CASE WHEN n = 1 THEN 'once' ELSE 'more' END AS often, COUNT(*) AS cards FROM (SELECT card, COUNT(*) AS n FROM shop.sales GROUP BY card) t GROUP BY 1;
+SELECT COUNT(*) AS cards FROM (SELECT card FROM shop.sales GROUP BY card HAVING COUNT(*) >= 2) t;
+SELECT SUM(total) AS s, AVG(total) AS mean FROM (SELECT card, SUM(amount) AS total FROM shop.sales GROUP BY card) t;
+SELECT u.state, AVG(t.total) AS mean FROM (SELECT card, SUM(amount) AS total FROM shop.sales GROUP BY card) t JOIN media.users u ON u.card = t.card GROUP BY u.state;
+SELECT u.band, SUM(t.n) AS visits FROM (SELECT card, COUNT(*) AS n FROM shop.visits GROUP BY card) t JOIN media.users u ON t.card = u.card GROUP BY u.band;
+SELECT first_day, COUNT(*) AS cards FROM (SELECT card, date_trunc('month', MIN(at)) AS first_day FROM shop.sales GROUP BY card) t GROUP BY first_day;
+SELECT date_trunc('month', f) AS month, COUNT(*) AS cards FROM (SELECT card, MIN(at) AS f FROM shop.sales GROUP BY card) t GROUP BY 1;
+SELECT kinds, COUNT(*) AS cards FROM (SELECT card, COUNT(DISTINCT kind) AS kinds FROM shop.sales GROUP BY card) t GROUP BY kinds;
+SELECT kind, n, COUNT(*) AS cards FROM (SELECT card, kind, COUNT(*) AS n FROM shop.sales GROUP BY card, kind) t GROUP BY kind, n;
+SELECT COUNT(*) AS n FROM (SELECT DISTINCT card FROM shop.sales) t;
+SELECT kind, COUNT(*) AS n FROM (SELECT DISTINCT card, kind FROM shop.sales) t GROUP BY kind;
+SELECT u.state, COUNT(*) AS n FROM (SELECT DISTINCT card FROM shop.sales WHERE kind = 'grey') t JOIN media.users u ON t.card = u.card GROUP BY u.state;
+SELECT s.n, v.n AS visits, COUNT(*) AS cards FROM (SELECT card, COUNT(*) AS n FROM shop.sales GROUP BY card) s JOIN (SELECT card, COUNT(*) AS n FROM shop.visits GROUP BY card) v ON s.card = v.card GROUP BY s.n, v.n;
+SELECT last_page, COUNT(*) AS n FROM (SELECT card, MAX(page) AS last_page FROM shop.visits GROUP BY card) t GROUP BY last_page;
+SELECT SUM(q) AS q FROM (SELECT card, SUM(qty) AS q FROM shop.sales GROUP BY card) t WHERE q > 2;
+SELECT AVG(n) AS mean FROM (SELECT card, COUNT(*) AS n FROM shop.sales GROUP BY card) t;
+SELECT COUNT(*) AS n FROM (SELECT card, COUNT(*) FILTER (WHERE kind = 'red') AS reds FROM shop.sales GROUP BY card) t WHERE reds > 0;

@@ -1,0 +1,23 @@
+-- What is done with results.
+SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind HAVING COUNT(*) > 20;
+SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind HAVING COUNT(DISTINCT card) < 3;
+SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind HAVING SUM(amount) > 100 AND kind <> 'grey';
+SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind ORDER BY n;
+SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind ORDER BY n DESC, kind LIMIT 2;
+SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind ORDER BY kind LIMIT 2 OFFSET 1;
+SELECT kind, SUM(amount) / COUNT(DISTINCT card) AS each FROM shop.sales GROUP BY kind;
+SELECT kind, 1 / (COUNT(DISTINCT card) - 13) AS x FROM shop.sales GROUP BY kind;
+SELECT kind, COUNT(*) * 1000000000 AS x FROM shop.sales GROUP BY kind;
+SELECT kind, round(AVG(amount), 1) AS x FROM shop.sales GROUP BY kind;
+SELECT kind, CAST(SUM(amount) AS BIGINT) AS x FROM shop.sales GROUP BY kind;
+SELECT kind, CASE WHEN COUNT(*) > 20 THEN 'many' ELSE 'few' END AS size FROM shop.sales GROUP BY kind;
+SELECT upper(kind) AS k, COUNT(*) AS n FROM shop.sales GROUP BY kind;
+SELECT kind, sqrt(COUNT(*)) AS x, power(COUNT(*), 2) AS y FROM shop.sales GROUP BY kind;
+SELECT DISTINCT n FROM (SELECT kind, COUNT(DISTINCT card) AS n FROM shop.sales GROUP BY kind) t;
+SELECT MAX(n) AS most, MIN(n) AS least, SUM(n) AS total FROM (SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind) t;
+SELECT n, COUNT(*) AS kinds FROM (SELECT kind, COUNT(DISTINCT card) AS n FROM shop.sales GROUP BY kind) t GROUP BY n;
+SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY ALL;
+SELECT kind AS "Kind", COUNT(*) AS "how many" FROM shop.sales GROUP BY 1 ORDER BY 2 DESC, 1;
+SELECT COALESCE(SUM(amount), 0) AS s FROM shop.sales WHERE kind = 'rare';
+SELECT COUNT(*) IS NULL AS hidden FROM shop.sales WHERE kind = 'rare';
+SELECT kind, COUNT(*) AS c FROM shop.sales GROUP BY kind QUALIFY row_number() OVER (ORDER BY COUNT(*)) = 1;

@@ -1,0 +1,25 @@
+-- Functions and subqueries that are not for rows.
+SELECT COUNT(*) FROM shop.sales WHERE random() < 0.5;
+SELECT COUNT(*) FROM shop.sales WHERE now() > at;
+SELECT COUNT(*) FROM shop.sales WHERE uuid() = kind;
+SELECT COUNT(*) FROM shop.sales WHERE kind ~ 'r.*';
+SELECT COUNT(*) FROM shop.sales WHERE regexp_like(kind, 'r');
+SELECT COUNT(*) FROM shop.sales WHERE repeat(kind, 1000) = 'x';
+SELECT COUNT(*) FROM shop.sales WHERE lpad(kind, 1000000) = 'x';
+SELECT COUNT(*) FROM shop.sales WHERE substr(kind, -1) = 'x';
+SELECT COUNT(*) FROM shop.sales WHERE md5(kind) = 'x';
+SELECT COUNT(*) FROM shop.sales WHERE chr(qty) = 'x';
+SELECT COUNT(*) FROM shop.sales WHERE arrow_typeof(kind) = 'Utf8';
+SELECT COUNT(*) FROM shop.sales WHERE input_file_name() = 'x';
+SELECT version();
+SELECT repeat('x', 1000000000);
+SELECT kind, COUNT(*) FROM shop.sales WHERE kind IN (SELECT kind FROM shop.sales GROUP BY kind HAVING COUNT(*) > 5) GROUP BY kind;
+SELECT kind, COUNT(*) FROM shop.sales WHERE qty > (SELECT COUNT(*) FROM media.users) GROUP BY kind;
+SELECT s.kind, COUNT(*) FROM shop.sales s JOIN (SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind) t ON s.kind = t.kind GROUP BY s.kind;
+SELECT COUNT(*) FROM shop.sales WHERE kind IN (SELECT state FROM media.users);
+SELECT COUNT(*) FROM shop.sales WHERE amount > (SELECT AVG(amount) FROM shop.sales);
+SELECT kind, COUNT(*) FROM shop.sales GROUP BY kind ORDER BY (SELECT MAX(amount) FROM shop.sales);
+SELECT kind, (SELECT MAX(card) FROM shop.sales) AS k, COUNT(*) FROM shop.sales GROUP BY kind;
+SELECT SUM(m) FROM (SELECT card, MAX(amount) AS m FROM shop.sales GROUP BY card) t WHERE m > 50;
+SELECT total > 50 AS big, COUNT(*) FROM (SELECT card, SUM(amount) AS total FROM shop.sales GROUP BY card) t GROUP BY 1;
+SELECT total, COUNT(*) FROM (SELECT card, SUM(amount) AS total FROM shop.sales GROUP BY card) t GROUP BY total;

@@ -1,0 +1,25 @@
+-- Joins that are not of keys, or that no policy lists.
+SELECT COUNT(*) FROM shop.sales s CROSS JOIN media.users u;
+SELECT COUNT(*) FROM shop.sales s, media.users u;
+SELECT COUNT(*) FROM shop.sales s JOIN media.users u ON s.kind = u.band;
+SELECT COUNT(*) FROM shop.sales s JOIN media.users u ON s.card <> u.card;
+SELECT COUNT(*) FROM shop.sales s JOIN media.users u ON s.card > u.card;
+SELECT COUNT(*) FROM shop.sales s JOIN media.users u ON s.card = u.card OR s.kind = 'red';
+SELECT COUNT(*) FROM shop.sales s JOIN media.users u ON s.card IS NOT DISTINCT FROM u.card;
+SELECT COUNT(*) FROM shop.sales s JOIN panel.flats f ON s.card = f.flat;
+SELECT COUNT(*) FROM shop.sales s JOIN media.users u ON lower(s.card) = u.card;
+SELECT COUNT(*) FROM shop.sales s NATURAL JOIN media.users u;
+SELECT COUNT(*) FROM shop.sales s JOIN media.users u ON true;
+SELECT tier, COUNT(*) FROM panel.strict GROUP BY tier;
+SELECT t.tier, COUNT(*) FROM panel.strict t JOIN panel.homes h ON t.card = h.card GROUP BY t.tier;
+SELECT t.tier, COUNT(*) FROM panel.strict t JOIN media.users u ON t.card = u.card GROUP BY t.tier;
+SELECT t.tier, COUNT(DISTINCT t.card) FROM panel.strict t LEFT JOIN shop.sales s ON t.card = s.card GROUP BY t.tier;
+SELECT s.kind, COUNT(DISTINCT s.card) FROM shop.sales s LEFT JOIN panel.strict t ON t.card = s.card GROUP BY s.kind;
+SELECT s.kind, COUNT(DISTINCT s.card) FROM shop.sales s WHERE s.card NOT IN (SELECT card FROM panel.strict) GROUP BY s.kind;
+SELECT COUNT(*) FROM shop.sales s FULL JOIN panel.strict t ON t.card = s.card;
+SELECT COUNT(*) FROM shop.sales s JOIN shop.regions r ON s.kind = r.label;
+SELECT COUNT(*) FROM shop.sales s CROSS JOIN shop.regions r;
+SELECT COUNT(*) FROM shop.sales s JOIN shop.closed c ON s.card = c.card;
+SELECT COUNT(*) FROM shop.closed;
+SELECT s.kind, SUM(s.amount) FROM shop.sales s JOIN panel.strict t ON s.card = t.card JOIN media.ads a ON a.card = s.card GROUP BY s.kind;
+SELECT a.campaign, COUNT(*) FROM shop.sales s JOIN panel.strict t ON s.card = t.card JOIN media.ads a ON a.card = s.card GROUP BY a.campaign;

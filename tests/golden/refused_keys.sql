@@ -1,0 +1,20 @@
+-- Keys used as anything but keys.
+SELECT COUNT(*) FROM shop.sales WHERE card = 'c1';
+SELECT COUNT(*) FROM shop.sales WHERE card <> 'c1';
+SELECT COUNT(*) FROM shop.sales WHERE card IN ('c1', 'c2');
+SELECT COUNT(*) FROM shop.sales WHERE card LIKE 'c1%';
+SELECT COUNT(*) FROM shop.sales WHERE card BETWEEN 'c1' AND 'c2';
+SELECT COUNT(*) FROM shop.sales WHERE card IS NULL;
+SELECT COUNT(*) FROM shop.sales WHERE card IS NOT NULL AND card < 'd';
+SELECT COUNT(*) FROM shop.sales WHERE length(card) = 2;
+SELECT COUNT(*) FROM shop.sales WHERE CAST(card AS BIGINT) > 1;
+SELECT MIN(card) FROM shop.sales;
+SELECT MAX(card) AS m, COUNT(*) AS n FROM shop.sales;
+SELECT COUNT(DISTINCT card, kind) FROM shop.sales;
+SELECT COUNT(DISTINCT coalesce(card, 'none')) FROM shop.sales;
+SELECT SUM(card) FROM shop.sales;
+SELECT array_agg(card) FROM shop.sales;
+SELECT string_agg(card, ',') FROM shop.sales;
+SELECT CASE WHEN card = 'c1' THEN 'x' ELSE 'y' END AS k, COUNT(*) FROM shop.sales GROUP BY 1;
+SELECT COUNT(*) FROM shop.sales ORDER BY card;
+SELECT COUNT(DISTINCT s.card) FROM shop.sales s JOIN (VALUES ('c1')) v(card) ON v.card = s.card;

@@ -1,0 +1,25 @@
+-- What is no single SELECT.
+SELEC kind;
+SELECT 'open;
+CREATE TABLE t AS SELECT kind FROM shop.sales;
+CREATE VIEW v AS SELECT card FROM shop.sales;
+INSERT INTO media.users SELECT * FROM media.users;
+UPDATE shop.sales SET amount = 0;
+DELETE FROM shop.sales;
+DROP TABLE shop.sales;
+COPY (SELECT card FROM shop.sales) TO 'x.csv';
+EXPLAIN SELECT COUNT(*) FROM shop.sales;
+EXPLAIN ANALYZE SELECT COUNT(*) FROM shop.sales;
+SET x = 1;
+SHOW TABLES;
+SELECT 1; SELECT 2;
+SELECT kind, COUNT(*) INTO t FROM shop.sales GROUP BY kind;
+SELECT COUNT(*) FROM shop.sales TABLESAMPLE BERNOULLI (10);
+WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t WHERE n < 5) SELECT n FROM t;
+SELECT x.s FROM shop.sales p CROSS JOIN LATERAL (SELECT SUM(amount) AS s FROM shop.sales q WHERE q.card = p.card) x;
+SELECT unnest([1, 2]);
+SELECT * FROM generate_series(1, 5);
+SELECT COUNT(*) FROM shop.sales WHERE kind = :k;
+SELECT COUNT(*) FROM shop.sales WHERE kind = $1;
+SELECT kind, COUNT(*) FROM shop.sales GROUP BY GROUPING SETS ((kind), (kind));
+SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind ORDER BY kind FETCH FIRST 1 ROW ONLY;
