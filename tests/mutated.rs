@@ -123,13 +123,16 @@ fn damaged_sql(random: &mut Random, corpus: &[String]) -> String {
         tokens
     };
     let mut parts = tokens(&corpus[random.below(corpus.len())]);
-    for _ in 0..1 + random.below(4) {
+    for _ in 0..1 + random.below(2) {
         let at = random.below(parts.len());
         match random.below(7) {
             0 => drop(parts.remove(at)),
             1 => parts.insert(at, format!(" {} ", random.of(WORDS))),
             2 => parts[at] = format!(" {} ", random.of(WORDS)),
-            3 => parts.swap(at, 0),
+            3 => {
+                let next = (at + 1) % parts.len();
+                parts.swap(at, next);
+            }
             4 => parts.insert(at, parts[at].clone()),
             5 => {
                 // The end of another statement.
@@ -191,7 +194,7 @@ fn damaged_statements_end_in_a_decision() {
 
 fn damaged_bytes(random: &mut Random, good: &[u8]) -> Vec<u8> {
     let mut bytes = good.to_vec();
-    for _ in 0..1 + random.below(4) {
+    for _ in 0..1 + random.below(2) {
         if bytes.is_empty() {
             break;
         }
@@ -291,7 +294,7 @@ fn damaged_uploads_are_taken_whole_or_leave_nothing() {
                 .count();
             assert_eq!(left, 1, "{ending}, case {case}");
         }
-        assert!(cases < 150 || (taken > 5 && refused > 30), "{taken} taken, {refused} refused");
+        assert!(cases < 150 || (taken > 3 && refused > 30), "{taken} taken, {refused} refused");
         let honest = opened.ask("SELECT COUNT(DISTINCT card) AS n FROM shop.sales", false).await;
         assert_eq!(honest.rows, [["60"]]);
     });
