@@ -190,3 +190,25 @@ fn a_union_does_not_hide_who_dominates_and_odd_forms_are_refused() {
         ],
     );
 }
+
+#[test]
+fn under_a_guard_none_is_not_told_from_one() {
+    let release = "min_units: 25, difference: 10";
+    let (with, without) = (world(true, release, ANY_JOIN), world(false, release, ANY_JOIN));
+    let sets = "SELECT category, COUNT(*) n FROM retailer.sales WHERE category='toys' OR (category='garden' AND ts>='2024-02-01') GROUP BY ROLLUP(category)";
+    all_refused(&with, "partner", &[(sets, &["CR2302"])]);
+    for sql in [
+        "SELECT COUNT(DISTINCT s.hid) FROM partner.own o JOIN retailer.sales s ON s.hid=o.hid WHERE o.seg='z'",
+        "SELECT COUNT(DISTINCT o.hid) a, COUNT(DISTINCT s.hid) n FROM partner.own o LEFT JOIN retailer.sales s ON s.hid=o.hid WHERE o.seg='z' OR o.lab=9",
+        "WITH r AS (SELECT hid, category FROM retailer.sales WHERE category='toys' OR (category='garden' AND ts>='2024-02-01')) SELECT category, n, (SELECT COUNT(*) FROM r) t FROM (SELECT category, COUNT(*) n FROM r GROUP BY category) p",
+    ] {
+        let (one, other) = (seen(&with, sql), seen(&without, sql));
+        let rows = |answer: &Value| answer["rows"].as_array().map(|rows| (rows.len(), nulls(rows)));
+        assert_eq!(rows(&one), rows(&other), "{sql}: {one} {other}");
+    }
+}
+
+/// Where nothing is shown.
+fn nulls(rows: &[Value]) -> Vec<Vec<bool>> {
+    rows.iter().map(|row| row.as_array().unwrap().iter().map(Value::is_null).collect()).collect()
+}

@@ -14,7 +14,7 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::{ExecutionPlan, collect_partitioned};
 use datafusion::prelude::SessionContext;
 
 use crate::check::{Family, ReleasePoint};
@@ -148,7 +148,8 @@ async fn run_as(state: &SessionState, plan: LogicalPlan, invariants: Option<Inva
     let physical = physical(state, plan, invariants).await?;
     let schema = physical.schema();
     let context = SessionContext::new_with_state(state.clone());
-    let batches = collect(physical, context.task_ctx()).await?;
+    // Partition after partition: in the order in which they come, rows would lie as the threads ran.
+    let batches = collect_partitioned(physical, context.task_ctx()).await?.concat();
     Ok(concat_batches(&schema, &batches)?)
 }
 

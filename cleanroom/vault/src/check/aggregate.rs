@@ -230,6 +230,15 @@ impl Checker<'_> {
                 }
                 let (floor, floors) = self.floors(&rows, &flagged, &tagged)?;
                 let (guard, caps) = (self.guard(&rows)?, self.caps(&rows)?);
+                if guard.is_some() && sets.is_some() {
+                    // What is hidden for the sake of a hidden part, and not where there is none, would tell that there is one.
+                    return Err(Refusal::new(
+                        Code::Clause,
+                        "ROLLUP, CUBE and GROUPING SETS are not answered where a policy has a guard against differencing",
+                    )
+                    .about("GROUP")
+                    .suggest("ask for each total in a SELECT of its own"));
+                }
                 // One group has no small ones beside it. Under a guard a remainder, made of what comes too near to other
                 // answers, would come too near to them itself.
                 merged &= !groups.is_empty() && guard.is_none() && audience.is_none();

@@ -87,7 +87,11 @@ pub(crate) fn families(releases: &[ReleasePoint]) -> Result<Vec<Family>, Refusal
 fn belong_together(one: &ReleasePoint, other: &ReleasePoint) -> bool {
     let within = |few: &ReleasePoint, many: &ReleasePoint| few.groups.iter().all(|group| many.groups.contains(group));
     let same_values = |cell: &Cell| other.cells.iter().any(|other| may_be_same(cell, other));
-    (within(one, other) || within(other, one))
+    // Under a guard numbers of one statement are compared as those of several are: what is nearly a total is answered with
+    // it, whether or not anybody is hidden beside it.
+    let guarded = one.guard.is_some() || other.guard.is_some();
+    !guarded
+        && (within(one, other) || within(other, one))
         && one.cells.iter().any(same_values)
         && one.rows.row_ids.len() == other.rows.row_ids.len()
         && one.floors.len() == other.floors.len()

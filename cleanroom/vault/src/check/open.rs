@@ -3,7 +3,7 @@
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::functions::core::expr_fn::nullif;
-use datafusion::logical_expr::expr::{BinaryExpr, Exists, InSubquery};
+use datafusion::logical_expr::expr::{BinaryExpr, Exists, InSubquery, TryCast};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, Subquery, WindowFunctionDefinition};
 use std::sync::Arc;
 
@@ -32,6 +32,7 @@ impl Checker<'_> {
                 .into_iter()
                 .map(|expr| null_on_zero(expr, filter.input.schema()))
                 .collect::<Result<Vec<_>, Refusal>>()?,
+            LogicalPlan::Join(_) => exprs.into_iter().map(fitting).collect::<Result<Vec<_>, Refusal>>()?,
             _ => exprs,
         };
         plan.with_new_exprs(exprs, inputs).and_then(LogicalPlan::recompute_schema).map_err(internal)
@@ -168,18 +169,31 @@ fn check_functions(expr: &Expr) -> Result<(), Refusal> {
     }
 }
 
-/// A ratio whose divisor is zero is NULL, as below the release.
-fn null_on_zero(expr: Expr, schema: &datafusion::common::DFSchema) -> Result<Expr, Refusal> {
+/// A value that does not fit the type it is cast to is NULL, as below the release.
+fn fitting(expr: Expr) -> Result<Expr, Refusal> {
     expr.transform_up(|expr| match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Divide | Operator::Modulo), right })
-            if functions::literal(&right).is_none() =>
-        {
-            let zero = ScalarValue::new_zero(&right.get_type(schema)?)?;
-            let right = Box::new(nullif(*right, Expr::Literal(zero, None)));
-            Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right })))
+        Expr::Cast(cast) => {
+            Ok(Transformed::yes(Expr::TryCast(TryCast::new(cast.expr, cast.field.data_type().clone()))))
         }
         other => Ok(Transformed::no(other)),
     })
     .map(|transformed| transformed.data)
     .map_err(internal)
+}
+
+/// A ratio whose divisor is zero is NULL, as below the release.
+fn null_on_zero(expr: Expr, schema: &datafusion::common::DFSchema) -> Result<Expr, Refusal> {
+    fitting(expr)?
+        .transform_up(|expr| match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Divide | Operator::Modulo), right })
+                if functions::literal(&right).is_none() =>
+            {
+                let zero = ScalarValue::new_zero(&right.get_type(schema)?)?;
+                let right = Box::new(nullif(*right, Expr::Literal(zero, None)));
+                Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right })))
+            }
+            other => Ok(Transformed::no(other)),
+        })
+        .map(|transformed| transformed.data)
+        .map_err(internal)
 }

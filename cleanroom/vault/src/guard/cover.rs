@@ -13,7 +13,7 @@ use super::vector::{Vector, combined};
 const SAMPLE: u64 = 4096;
 const REFINED: u64 = 32;
 /// Places that the searches for one answer may look at together: some seconds' work, so that no question holds a room up.
-pub(super) const WORK: u64 = 1_000_000_000;
+pub(super) const WORK: u64 = 100_000_000;
 /// Most parts of a union.
 const PARTS: usize = 1024;
 

@@ -23,7 +23,9 @@
 //! `difference` to just below twice that by a keyed hash of the sets compared, so nobody who counts on one person more knows
 //! on which side it falls.
 //!
-//! **What it cannot do.** Numbers that are combined with other factors than 1 and -1 (a linear system solved over hundreds
+//! **What it cannot do.** Two partitions of the same people, of which no whole was released (by category, and by week), have
+//! several wholes: a sum of numbers minus a sum of others is not looked for. Numbers that are combined with other factors
+//! than 1 and -1 (a linear system solved over hundreds
 //! of answers) are not looked for, nor are sums over units that a join weights differently in each answer; of values of both
 //! signs, only unions in which no unit stands twice. Only noise stops these.
 //!

@@ -125,9 +125,10 @@ impl<'r> Rules<'r> {
             return false;
         };
         match floor.kind {
-            FloorKind::Matched => {
-                totals.units.checked_sub(*present).is_some_and(|unmatched| unmatched == 0 || unmatched >= floor.least)
-            }
+            FloorKind::Matched => totals.units.checked_sub(*present).is_some_and(|unmatched| {
+                // Where differences count, none must not be told from one.
+                (unmatched == 0 && self.release.guard.is_none()) || unmatched >= floor.least
+            }),
             FloorKind::Flagged(_) | FloorKind::Branch | FloorKind::Tagged => true,
         }
     }

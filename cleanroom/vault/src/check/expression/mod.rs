@@ -85,7 +85,12 @@ pub(crate) fn span_of(column: &Column) -> Option<Span> {
 }
 
 fn first_column(expr: &Expr) -> Option<&Column> {
-    if let Expr::Column(column) = expr { Some(column) } else { expr.column_refs().into_iter().next() }
+    // In the order of the text: the set has none.
+    let place = |column: &&Column| {
+        let at = column.spans.first().map(|span| (span.start.line, span.start.column));
+        (at.is_none(), at, column.flat_name())
+    };
+    if let Expr::Column(column) = expr { Some(column) } else { expr.column_refs().into_iter().min_by_key(place) }
 }
 
 /// The total form of `expr`, and what it is. A bare key passes; a key inside anything else is refused.
