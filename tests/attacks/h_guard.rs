@@ -262,13 +262,13 @@ fn honest_questions_are_answered_under_a_guard() {
 #[test]
 fn a_total_beside_its_parts_adds_up() {
     let room = guarded(GUARD);
-    let rollup = room.ask(
+    let both = room.ask(
         "publisher",
-        "SELECT category, SUM(amount) AS s FROM retailer.purchases WHERE category IN ('garden', 'toys', 'food') \
-         GROUP BY ROLLUP(category)",
+        "WITH r AS (SELECT email_hash, category, amount FROM retailer.purchases WHERE category IN ('garden', 'toys', 'food')) \
+         SELECT category, SUM(amount) AS s FROM r GROUP BY category UNION ALL SELECT NULL, SUM(amount) FROM r",
     );
-    unseen(&rollup);
-    let rows = rollup.rows();
+    unseen(&both);
+    let rows = both.rows();
     let sum = |total: bool| {
         rows.iter().filter(|row| row[0].is_null() == total).map(|row| row[1].as_f64().unwrap()).sum::<f64>()
     };
