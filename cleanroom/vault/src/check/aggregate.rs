@@ -7,17 +7,15 @@ use arrow::datatypes::{DataType, Field, Schema};
 use cleanroom_policy::{Dominance, MeasureFunction, SmallGroups, Step, TableName, Use};
 use datafusion::common::{Column, DFSchemaRef};
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder};
 
 use super::audience::AudienceRule;
 use super::difference::GuardRule;
 use super::expression::{self, Scope};
 use super::grouping::{self, Sets};
 use super::label::{Instance, Kind, Label, Measure};
-use super::per_unit::{self, Hidden, How, Part, under};
 use super::rows::{MatchCheck, Presence, Rows};
-use super::{Checker, Reference, Relation, flag, functions, internal, under_name};
-use crate::fixed;
+use super::{Checker, Reference, Relation, flag, functions, internal};
 use crate::refusal::{Code, Refusal, Rule};
 use crate::source::ReleasedScan;
 
@@ -250,7 +248,13 @@ impl Checker<'_> {
                                 floors.iter().enumerate().filter(|(_index, floor)| !floor.places.is_disjoint(places));
                             of.map(|(index, _floor)| index).collect()
                         };
-                        Cell { floors: of(&made.places), unmatched: of(&made.unmatched), ..cell }
+                        // Tables that came by one optional side match, or do not, together.
+                        let markers: Vec<&Column> =
+                            made.unmatched.iter().filter_map(|place| rows.marker(*place)).collect();
+                        let unmatched =
+                            floors.iter().enumerate().filter(|(_index, floor)| markers.contains(&&floor.marker));
+                        let unmatched = unmatched.map(|(index, _floor)| index).collect();
+                        Cell { floors: of(&made.places), unmatched, ..cell }
                     })
                     .collect();
                 self.releases.push(ReleasePoint {
@@ -487,183 +491,6 @@ impl Checker<'_> {
         }
         Ok(())
     }
-
-    /// A place of the rows for what no column of a table names; the analyst's own where there is one.
-    fn one_place(&self, rows: &Rows) -> Option<Instance> {
-        let places = rows.places();
-        let own = |place: &&Instance| self.instances.get(**place).is_some_and(|facts| facts.owner() == self.analyst);
-        places.iter().find(own).or(places.first()).copied()
-    }
-
-    /// GROUP BY with the unit: one row for each unit (and further columns), still protected.
-    fn per_unit(
-        &mut self,
-        aggregate: &Aggregate,
-        plan: &LogicalPlan,
-        rows: Rows,
-        groups: Vec<(Expr, Label)>,
-    ) -> Result<Relation, Refusal> {
-        self.no_audience(&rows, "an aggregate for each unit of what your own table was joined with")?;
-        // Grouped by the unit alone a row is a unit, however often it stood there; with anything beside it, it is not.
-        let key_only = groups.iter().all(|(_total, label)| label.is_key());
-        let fanned_out = if key_only { None } else { rows.fanned_out.clone() };
-        let mut names = plan.schema().iter();
-        let mut group_exprs = Vec::with_capacity(groups.len() + 1);
-        let mut outputs = Vec::new();
-        let mut labels = Vec::new();
-        let derived = self.with_scope(aggregate.input.schema(), &rows.labels, |scope| {
-            for (group, (total, label)) in aggregate.group_expr.iter().zip(groups) {
-                if !(label.is_key()
-                    || label.kind == Kind::Constant
-                    || label.allows(Use::Dimension)
-                    || label.allows(Use::Filter)
-                    // A unit's one row has one value: the planner groups by such columns of its own accord.
-                    || rows.single)
-                {
-                    return Err(expression::not_granted(group, scope, Use::Dimension));
-                }
-                let (qualifier, field) = names.next().ok_or_else(no_name)?;
-                group_exprs.push(under_name(total, qualifier, field.name()));
-                outputs.push(Expr::Column(Column::new(qualifier.cloned(), field.name())));
-                labels.push(label);
-            }
-            aggregate
-                .aggr_expr
-                .iter()
-                .enumerate()
-                .map(|(index, expr)| self.derived(index, expr, scope, &rows))
-                .collect::<Result<Vec<_>, Refusal>>()
-        })?;
-        let mut parts = Vec::new();
-        for derived in derived {
-            let (qualifier, field) = names.next().ok_or_else(no_name)?;
-            let mut label = derived.label;
-            if rows.repeated
-                && !key_only
-                && let Some(measure) = &mut label.measure
-            {
-                // A unit has as many of these rows as the analyst gives it labels.
-                measure.own = true;
-            }
-            parts.extend(derived.parts);
-            outputs.push(
-                fixed::try_cast(derived.output, field.data_type().clone())
-                    .alias_qualified(qualifier.cloned(), field.name()),
-            );
-            labels.push(label);
-        }
-        let hidden = Hidden::of(&rows, self.fresh());
-        outputs.extend(hidden.names().map(|name| Expr::Column(Column::new_unqualified(name))));
-        let plan = per_unit::plan(&rows, group_exprs, &parts, &hidden)?
-            .project(outputs)
-            .and_then(LogicalPlanBuilder::build)
-            .map_err(internal)?;
-        let row_ids = hidden.row_ids();
-        let rows = rows.renamed(plan, |column| Column::new_unqualified(&column.name));
-        Ok(Relation::Rows(Rows {
-            labels,
-            row_ids,
-            fanned_out,
-            per_unit: true,
-            single: key_only || rows.single,
-            multiplying: if key_only { Vec::new() } else { rows.multiplying.clone() },
-            repeated: rows.repeated && !key_only,
-            ..rows
-        }))
-    }
-
-    /// One aggregate per unit: what to aggregate, how its value follows, and what may be done with it.
-    fn derived(&self, index: usize, expr: &Expr, scope: &Scope<'_>, rows: &Rows) -> Result<Derived, Refusal> {
-        let call = called(expr)?;
-        let name = call.func.name();
-        if let Some(table) = &rows.fanned_out {
-            return Err(fan_out(table));
-        }
-        let (argument, filter) = plain_call(call, scope)?;
-        let (first, second) = (format!("__cr_a_{index}"), format!("__cr_b_{index}"));
-        let part = |name: &str, how: How, value: Expr| {
-            Ok::<_, Refusal>(Part { name: name.to_owned(), how, value: under(value, filter.as_ref())? })
-        };
-        let column = |name: &str| Expr::Column(Column::new_unqualified(name));
-        let (total, label) = expression::expression(argument, scope)?;
-        match name {
-            "count" => {
-                if call.params.distinct
-                    && !label.is_key()
-                    && !label.allows(Use::Dimension)
-                    && !label.allows(Use::Filter)
-                {
-                    return Err(expression::not_granted(argument, scope, Use::Dimension));
-                }
-                if let Some(measure) = &label.measure {
-                    self.measure_granted(measure, MeasureFunction::Count, argument, &label, scope)?;
-                    if measure.zero_else {
-                        return Err(not_a_measure(argument, scope));
-                    }
-                } else if !(label.is_key()
-                    || label.kind == Kind::Constant
-                    || label.allows(Use::Filter)
-                    || label.allows(Use::Dimension))
-                {
-                    return Err(expression::not_granted(argument, scope, Use::Filter));
-                }
-                self.count_granted(rows)?;
-                let how = if call.params.distinct { How::CountDistinct } else { How::Count };
-                // A count that can be 0 is a flag of who has such rows: added up over people who have none, it would tell of
-                // the one who has. A count of all of a unit's rows is at least 1.
-                let never_zero = filter.is_none()
-                    && !call.params.distinct
-                    && ((label.is_key() && !label.optional)
-                        || (label.kind == Kind::Constant && functions::literal(argument).is_some()));
-                let measure = never_zero.then(|| self.one_place(rows)).flatten().map(|instance| Measure {
-                    instance,
-                    functions: BTreeSet::from([MeasureFunction::Sum, MeasureFunction::Avg, MeasureFunction::Count]),
-                    zero_else: false,
-                    combined: false,
-                    degree: 2,
-                    factors: (1.0, 1.0),
-                    own: false,
-                });
-                let label = Label { measure, ..Label::value(BTreeSet::from([Use::Dimension, Use::Filter])) };
-                Ok(Derived { parts: vec![part(&first, how, total)?], output: column(&first), label })
-            }
-            "sum" | "avg" if !call.params.distinct => {
-                let Some(measure) = label.measure.clone() else {
-                    return Err(not_a_measure(argument, scope));
-                };
-                let average = name == "avg";
-                let function = if average { MeasureFunction::Avg } else { MeasureFunction::Sum };
-                self.measure_granted(&measure, function, argument, &label, scope)?;
-                if measure.zero_else && average {
-                    return Err(not_a_measure(argument, scope));
-                }
-                let data_type = scope.data_type(argument)?;
-                let summed = part(&first, How::Sum, fixed::ticks(total.clone(), &data_type))?;
-                let label = Label {
-                    measure: Some(Measure { degree: 2, ..measure.clone() }),
-                    ..Label::value(label.uses.clone())
-                };
-                self.not_combined(&measure, rows, argument, scope)?;
-                if average {
-                    let counted = part(&second, How::Count, total)?;
-                    let output = fixed::float(column(&first))
-                        / datafusion::functions::core::expr_fn::nullif(fixed::float(column(&second)), lit(0.0_f64));
-                    Ok(Derived { parts: vec![summed, counted], output, label })
-                } else {
-                    Ok(Derived { parts: vec![summed], output: column(&first), label })
-                }
-            }
-            "min" | "max" => {
-                if label.is_key() || !(label.allows(Use::Dimension) || label.allows(Use::Filter)) {
-                    return Err(not_allowed(name));
-                }
-                let how = if name == "min" { How::Min } else { How::Max };
-                let label = Label { measure: None, ..Label::value(label.uses.clone()) };
-                Ok(Derived { parts: vec![part(&first, how, total)?], output: column(&first), label })
-            }
-            _ => Err(not_allowed(name)),
-        }
-    }
 }
 
 /// What a cell is made of.
@@ -691,17 +518,11 @@ fn case_condition(call: &AggregateFunction) -> Option<&Expr> {
     }
 }
 
-struct Derived {
-    parts: Vec<Part>,
-    output: Expr,
-    label: Label,
-}
-
-fn no_name() -> Refusal {
+pub(super) fn no_name() -> Refusal {
     Refusal::new(Code::Internal, "an aggregate has fewer columns than expressions")
 }
 
-fn called(expr: &Expr) -> Result<&AggregateFunction, Refusal> {
+pub(super) fn called(expr: &Expr) -> Result<&AggregateFunction, Refusal> {
     match expr {
         Expr::AggregateFunction(call) => Ok(call),
         Expr::Alias(alias) => called(&alias.expr),
@@ -710,7 +531,10 @@ fn called(expr: &Expr) -> Result<&AggregateFunction, Refusal> {
 }
 
 /// The one argument and the total filter of a call without clauses of its own.
-fn plain_call<'e>(call: &'e AggregateFunction, scope: &Scope<'_>) -> Result<(&'e Expr, Option<Expr>), Refusal> {
+pub(super) fn plain_call<'e>(
+    call: &'e AggregateFunction,
+    scope: &Scope<'_>,
+) -> Result<(&'e Expr, Option<Expr>), Refusal> {
     let params = &call.params;
     if !params.order_by.is_empty() || params.null_treatment.is_some() {
         return Err(not_allowed(call.func.name()));
@@ -773,7 +597,7 @@ fn under_case<'e>(
     }
 }
 
-fn not_allowed(name: &str) -> Refusal {
+pub(super) fn not_allowed(name: &str) -> Refusal {
     Refusal::new(
         Code::Aggregate,
         format!("`{name}` is not allowed over protected rows; COUNT, COUNT(DISTINCT key), SUM and AVG are"),

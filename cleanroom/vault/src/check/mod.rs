@@ -7,6 +7,7 @@
 mod access;
 mod aggregate;
 mod audience;
+mod derived;
 mod difference;
 mod expression;
 mod family;
@@ -18,6 +19,7 @@ mod label;
 mod literals;
 mod open;
 mod per_unit;
+mod reference;
 mod rows;
 mod size;
 mod union;

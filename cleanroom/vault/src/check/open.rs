@@ -33,7 +33,28 @@ impl Checker<'_> {
                 .map(|expr| null_on_zero(expr, filter.input.schema()))
                 .collect::<Result<Vec<_>, Refusal>>()?,
             LogicalPlan::Join(_) => exprs.into_iter().map(fitting).collect::<Result<Vec<_>, Refusal>>()?,
-            _ => exprs,
+            LogicalPlan::Window(_)
+            | LogicalPlan::Aggregate(_)
+            | LogicalPlan::Sort(_)
+            | LogicalPlan::Repartition(_)
+            | LogicalPlan::Union(_)
+            | LogicalPlan::TableScan(_)
+            | LogicalPlan::EmptyRelation(_)
+            | LogicalPlan::Subquery(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::Limit(_)
+            | LogicalPlan::Statement(_)
+            | LogicalPlan::Values(_)
+            | LogicalPlan::Explain(_)
+            | LogicalPlan::Analyze(_)
+            | LogicalPlan::Extension(_)
+            | LogicalPlan::Distinct(_)
+            | LogicalPlan::Dml(_)
+            | LogicalPlan::Ddl(_)
+            | LogicalPlan::Copy(_)
+            | LogicalPlan::DescribeTable(_)
+            | LogicalPlan::Unnest(_)
+            | LogicalPlan::RecursiveQuery(_) => exprs,
         };
         plan.with_new_exprs(exprs, inputs).and_then(LogicalPlan::recompute_schema).map_err(internal)
     }

@@ -124,7 +124,9 @@ pub(super) fn plan(
                     let counted = part.value.clone().is_not_null();
                     Ok(count_distinct(under(combined_id(ids_of(false)), Some(&counted))?).alias(&part.name))
                 }
-                _ => Ok(aggregate(part.how, part.value.clone()).alias(&part.name)),
+                How::CountDistinct | How::Sum | How::Min | How::Max => {
+                    Ok(aggregate(part.how, part.value.clone()).alias(&part.name))
+                }
             })
             .collect::<Result<_, Refusal>>()?;
         let aggregates: Vec<Expr> = aggregates.into_iter().chain(markers()).chain(ids()).collect();

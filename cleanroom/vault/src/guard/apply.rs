@@ -54,12 +54,16 @@ pub(super) fn apply(
     let mut tables = Vec::with_capacity(held.len());
     for one in held {
         let batch = &audience::apply(one)?;
-        let batch = match (&one.release.guard, &one.behind.evidence) {
+        let (batch, before) = match (&one.release.guard, &one.behind.evidence) {
             (Some(rule), Some(evidence)) => deciding.table(&one.release, rule, evidence, batch)?,
             (Some(_), None) => return Err(exec_datafusion_err!("a guarded number has no evidence")),
-            (None, _) => batch.clone(),
+            (None, _) => (batch.clone(), Vec::new()),
         };
-        tables.push(ReleasedTable::of(capped(&one.release, batch, &mut caps)?));
+        let batch = capped(&one.release, batch, &mut caps)?;
+        if let Some(cut) = before.get(batch.num_rows()) {
+            deciding.forget(*cut);
+        }
+        tables.push(ReleasedTable::of(batch));
     }
     Ok(Decided { tables, new: deciding.new, caps })
 }
@@ -102,6 +106,13 @@ enum Shown {
     Nothing,
 }
 
+/// How much was released before some row.
+#[derive(Clone, Copy)]
+struct Mark {
+    all: usize,
+    new: usize,
+}
+
 struct Deciding<'b> {
     /// All sets released before, in the order of their release.
     all: Vec<Arc<Vector>>,
@@ -112,18 +123,31 @@ struct Deciding<'b> {
 }
 
 impl Deciding<'_> {
+    fn mark(&self) -> Mark {
+        Mark { all: self.all.len(), new: self.new.len() }
+    }
+
+    /// What was decided since is not shown, and so bounds nothing.
+    fn forget(&mut self, since: Mark) {
+        self.all.truncate(since.all);
+        self.new.truncate(since.new);
+    }
+
+    /// The rows that may be shown, and for each what was released before it.
     fn table(
         &mut self,
         release: &ReleasePoint,
         rule: &GuardRule,
         evidence: &Evidence,
         batch: &RecordBatch,
-    ) -> Result<RecordBatch> {
+    ) -> Result<(RecordBatch, Vec<Mark>)> {
         let places = places(release, evidence, batch)?;
         let mut kept = vec![true; batch.num_rows()];
         let mut earlier: Vec<Vec<Option<(i128, i64)>>> =
             release.cells.iter().map(|_cell| vec![None; batch.num_rows()]).collect();
+        let mut before = Vec::with_capacity(batch.num_rows());
         for (row, (place, kept)) in places.iter().zip(&mut kept).enumerate() {
+            let mark = self.mark();
             let group = place.and_then(|place| evidence.groups.get(place));
             for (index, (cell, earlier)) in release.cells.iter().zip(&mut earlier).enumerate() {
                 if !batch.columns().get(groups_of(release) + index).is_some_and(|column| column.is_valid(row)) {
@@ -143,6 +167,11 @@ impl Deciding<'_> {
                     Shown::Nothing => *kept = false,
                 }
             }
+            if *kept {
+                before.push(mark);
+            } else {
+                self.forget(mark);
+            }
         }
         let mut columns: Vec<ArrayRef> = batch.columns().iter().take(groups_of(release)).map(Arc::clone).collect();
         for ((cell, earlier), column) in
@@ -158,7 +187,7 @@ impl Deciding<'_> {
         }
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         let batch = RecordBatch::try_new_with_options(batch.schema(), columns, &options)?;
-        Ok(filter_record_batch(&batch, &BooleanArray::from(kept))?)
+        Ok((filter_record_batch(&batch, &BooleanArray::from(kept))?, before))
     }
 
     /// One number. An average is two, a sum and a count, for whoever has one of them has the other.

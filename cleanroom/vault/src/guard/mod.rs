@@ -24,10 +24,9 @@
 //! on which side it falls.
 //!
 //! **What it cannot do.** Two partitions of the same people, of which no whole was released (by category, and by week), have
-//! several wholes: a sum of numbers minus a sum of others is not looked for. Numbers that are combined with other factors
-//! than 1 and -1 (a linear system solved over hundreds
-//! of answers) are not looked for, nor are sums over units that a join weights differently in each answer; of values of both
-//! signs, only unions in which no unit stands twice. Only noise stops these.
+//! several wholes: a sum of numbers minus a sum of others is not looked for. Nor are numbers that are combined with other
+//! factors than 1 and -1, and sums over units that a join weights differently in each answer; of values of both signs, only
+//! unions in which no unit stands twice. Only noise stops these.
 //!
 //! **What lasts.** The exact sets are files of the room, written before the registry names them, and named before the answer
 //! is seen. A claim holds only where nobody claimed since the query looked, else the query looks again: of two queries at
