@@ -284,6 +284,7 @@ impl Opened {
             question: Question::Sql(sql.to_owned()),
             params: BTreeMap::new(),
             dry_run,
+            spending: Default::default(),
         };
         let mut rows = Vec::new();
         let document = match self.vault.answer(request).await.unwrap() {

@@ -84,6 +84,7 @@ impl House {
             question: Question::Sql(sql.to_owned()),
             params: BTreeMap::new(),
             dry_run,
+            spending: Default::default(),
         };
         match self.vault.answer(request).await? {
             Decision::Released(released) => Ok(Some(released.value().batch().clone())),

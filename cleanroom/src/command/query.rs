@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use clap::Args;
 use cleanroom_policy::{RoomName, TemplateName};
 use cleanroom_registry::{QueryId, Registry};
-use cleanroom_vault::{Question, Request};
+use cleanroom_vault::{Question, Request, Spending};
 use serde_json::{Value, json};
 
 use super::block_on;
@@ -48,6 +48,15 @@ pub(super) struct QueryArgs {
     #[arg(long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
 
+    /// Epsilon to spend of the budgets, where policies ask for noise; at most what each lets one question spend, which it is
+    /// where nothing is said
+    #[arg(long, value_name = "NUMBER")]
+    epsilon: Option<f64>,
+
+    /// How much of the epsilon to spend on a column of the answer, beside 1 for each of the others
+    #[arg(long = "weight", value_name = "COLUMN=NUMBER")]
+    weights: Vec<String>,
+
     /// Writes the answer to a file
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -71,6 +80,7 @@ pub(super) fn run(args: QueryArgs, format: Format) -> Result<Exit> {
     sink.check(format)?;
     let question = args.question()?;
     let params = args.params()?;
+    let spending = args.spending()?;
     let shown = match args.target.resolve()? {
         Target::Files(files, partner) => block_on(async {
             let session = files.enter(progress).await?;
@@ -83,6 +93,7 @@ pub(super) fn run(args: QueryArgs, format: Format) -> Result<Exit> {
                 question: question.clone(),
                 params: params.clone(),
                 dry_run: args.dry_run,
+                spending: spending.clone(),
             };
             let sql = match &question {
                 Question::Sql(sql) => sql.clone(),
@@ -93,7 +104,10 @@ pub(super) fn run(args: QueryArgs, format: Format) -> Result<Exit> {
             session.registry.close().await;
             Ok(Shown { object: answer.to_json()?, batch: answer.batch().cloned(), sql })
         })?,
-        Target::Server(client, room) => ask_server(&client, room.as_deref(), &question, &params, args.dry_run, format)?,
+        Target::Server(client, room) => {
+            let body = body(&question, &params, &spending, args.dry_run);
+            ask_server(&client, room.as_deref(), &question, &body, format)?
+        }
     };
     show(&shown, format, &sink)
 }
@@ -128,6 +142,20 @@ impl QueryArgs {
         Ok(params)
     }
 
+    fn spending(&self) -> Result<Spending> {
+        let mut weights = BTreeMap::new();
+        for weight in &self.weights {
+            let given = weight.rsplit_once('=').and_then(|(name, number)| Some((name, number.parse::<f64>().ok()?)));
+            let Some((name, number)) = given else {
+                return Err(Fault::usage("`--weight` is not `COLUMN=NUMBER`", "write it as `--weight households=2`"));
+            };
+            if weights.insert(name.to_owned(), number).is_some() {
+                return Err(Fault::usage("`--weight` names a column twice", "give each column one weight"));
+            }
+        }
+        Ok(Spending { epsilon: self.epsilon, weights })
+    }
+
     fn sql(&self) -> Result<String> {
         let bytes = match (&self.sql, &self.file) {
             (Some(sql), _) if sql != "-" => return Ok(sql.clone()),
@@ -151,21 +179,27 @@ fn progress(step: &Step) {
     }
 }
 
-fn ask_server(
-    client: &Client,
-    room: Option<&str>,
-    question: &Question,
-    params: &BTreeMap<String, Value>,
-    dry_run: bool,
-    format: Format,
-) -> Result<Shown> {
-    let room = room_path(client, room)?;
+/// What a server is asked.
+fn body(question: &Question, params: &BTreeMap<String, Value>, spending: &Spending, dry_run: bool) -> Value {
     let (key, text) = match question {
         Question::Sql(sql) => ("sql", sql),
         Question::Template(name) => ("template", name),
     };
-    let mut reply =
-        client.post(&format!("{room}/queries"), &json!({ key: text, "params": params, "dry_run": dry_run }))?;
+    let mut body = json!({ key: text, "params": params, "dry_run": dry_run });
+    if let Some(members) = body.as_object_mut() {
+        if let Some(epsilon) = spending.epsilon {
+            members.insert("epsilon".to_owned(), json!(epsilon));
+        }
+        if !spending.weights.is_empty() {
+            members.insert("weights".to_owned(), json!(spending.weights));
+        }
+    }
+    body
+}
+
+fn ask_server(client: &Client, room: Option<&str>, question: &Question, body: &Value, format: Format) -> Result<Shown> {
+    let room = room_path(client, room)?;
+    let mut reply = client.post(&format!("{room}/queries"), body)?;
     // The server holds each request for a while, so this asks anew only a few times a minute.
     while reply.status == 202 {
         let Some(location) = reply.location.clone() else {
@@ -243,6 +277,9 @@ fn show(shown: &Shown, format: Format, sink: &Sink) -> Result<Exit> {
 
 fn for_people(object: &Value, batch: &RecordBatch) -> Result<String> {
     let mut text = format!("{}\n", render::batch_table(batch).map_err(unreadable)?);
+    for line in noise_lines(object) {
+        text.push_str(&format!("{line}\n"));
+    }
     for note in texts(object, "notes") {
         text.push_str(&format!("note: {note}\n"));
     }
@@ -264,10 +301,38 @@ fn dry(object: &Value) -> Result<()> {
         })
         .collect();
     text.push_str(&render::text_table(&["column", "type"], &columns));
+    for line in noise_lines(object) {
+        text.push_str(&format!("\n{line}"));
+    }
     for note in texts(object, "notes") {
         text.push_str(&format!("\nnote: {note}"));
     }
     print(&text)
+}
+
+/// How far off the numbers are likely to be, and what the answer costs.
+fn noise_lines(object: &Value) -> Vec<String> {
+    let list = |key: &str| object.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let number = |value: Option<&Value>| value.and_then(Value::as_f64).map(render::short).unwrap_or_default();
+    let mut lines = Vec::new();
+    for column in list("columns") {
+        let (Some(name), Some(noise)) = (column.get("name").and_then(Value::as_str), column.get("noise")) else {
+            continue;
+        };
+        let mechanism = noise.get("mechanism").and_then(Value::as_str).unwrap_or_default();
+        let (scale, half) = (number(noise.get("scale")), number(noise.get("ci95")));
+        lines.push(format!("{name}: ± {half} in 95 of 100 cases ({mechanism} noise of scale {scale})"));
+    }
+    for cost in list("cost") {
+        let table = cost.get("table").and_then(Value::as_str).unwrap_or_default();
+        let (epsilon, delta) = (number(cost.get("epsilon")), number(cost.get("delta")));
+        let left = match cost.get("remaining_epsilon").and_then(Value::as_f64) {
+            Some(left) => format!("; {} left", render::short(left)),
+            None => String::new(),
+        };
+        lines.push(format!("cost of {table}: epsilon {epsilon}, delta {delta}{left}"));
+    }
+    lines
 }
 
 fn texts<'a>(object: &'a Value, key: &str) -> impl Iterator<Item = &'a str> {

@@ -98,6 +98,7 @@ pub(super) async fn post(
         question: asked.question,
         params: asked.params,
         dry_run: asked.dry_run,
+        spending: asked.spending,
         receiver: analyst.clone(),
     };
     match start(&app, request) {

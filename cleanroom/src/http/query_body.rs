@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use cleanroom_vault::Question;
+use cleanroom_vault::{Question, Spending};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
@@ -28,6 +28,14 @@ pub(super) struct QueryBody {
     /// Decide and price, read nothing.
     #[serde(default)]
     dry_run: Option<bool>,
+    /// Epsilon to spend of the budgets, where policies ask for noise: at most what each lets one question spend, which it is
+    /// where nothing is said.
+    #[serde(default)]
+    epsilon: Option<f64>,
+    /// By the name of a column of the answer, how much of the epsilon to spend on it, beside 1 for each of the others.
+    #[serde(default)]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, f64>>)]
+    weights: Option<Params>,
 }
 
 /// Values by name, each name once.
@@ -65,12 +73,13 @@ pub(super) struct Asked {
     pub(super) question: Question,
     pub(super) params: BTreeMap<String, Value>,
     pub(super) dry_run: bool,
+    pub(super) spending: Spending,
 }
 
 impl QueryBody {
     /// Reads a body.
     pub(super) fn parse(bytes: &[u8]) -> Result<Asked, Problem> {
-        const HELP: &str = "send {\"sql\": \"SELECT ...\", \"params\": {}, \"dry_run\": false}, or `template` with a name instead of `sql`; each at most once and nothing else";
+        const HELP: &str = "send {\"sql\": \"SELECT ...\", \"params\": {}, \"dry_run\": false}, or `template` with a name instead of `sql`, and `epsilon` and `weights` where there is noise; each at most once and nothing else";
         // The parser's own words may repeat what was sent; a place is enough.
         let body: Self = serde_json::from_slice(bytes).map_err(|error| {
             let (line, column) = (error.line(), error.column());
@@ -87,7 +96,16 @@ impl QueryBody {
             (None, None) => return Err(Problem::bad_request("the body has neither `sql` nor `template`", HELP)),
         };
         let params = body.params.unwrap_or_default().0;
-        Ok(Asked { question, params, dry_run: body.dry_run.unwrap_or(false) })
+        let weights = body.weights.unwrap_or_default().0;
+        let weights = weights
+            .into_iter()
+            .map(|(name, weight)| {
+                let weight = weight.as_f64();
+                weight.map(|weight| (name, weight)).ok_or_else(|| Problem::bad_request("a weight is no number", HELP))
+            })
+            .collect::<Result<_, Problem>>()?;
+        let spending = Spending { epsilon: body.epsilon, weights };
+        Ok(Asked { question, params, dry_run: body.dry_run.unwrap_or(false), spending })
     }
 }
 
@@ -109,6 +127,16 @@ impl Asked {
         for (name, value) in &self.params {
             part(&mut hasher, name);
             part(&mut hasher, &value.to_string());
+        }
+        // Behind the parameters' names, which are none of these.
+        if let Some(epsilon) = self.spending.epsilon {
+            part(&mut hasher, "=epsilon");
+            part(&mut hasher, &epsilon.to_string());
+        }
+        for (name, weight) in &self.spending.weights {
+            part(&mut hasher, "=weight");
+            part(&mut hasher, name);
+            part(&mut hasher, &weight.to_string());
         }
         hasher.finalize().to_hex().to_string()
     }

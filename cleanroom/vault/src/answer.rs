@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cleanroom_policy::{Ability, PartnerName};
+use cleanroom_policy::{Ability, PartnerName, TableName};
 use cleanroom_registry::{Attempt, Intent, Pending, RegistryError, Reservation};
 use datafusion::common::{DataFusionError, Result as EngineResult};
 use datafusion::logical_expr::LogicalPlan;
@@ -15,6 +15,7 @@ use crate::deep;
 use crate::execute::{self, Executed};
 use crate::facts::RoomFacts;
 use crate::guard::{self, Held};
+use crate::noise::{self, ColumnNoise};
 use crate::parameters;
 use crate::parse::ParsedQuery;
 use crate::plan;
@@ -22,7 +23,7 @@ use crate::post;
 use crate::question::Asked;
 use crate::refusal::{Code, Failure, Refusal, Rule};
 use crate::release;
-use crate::released::{Decision, OutputColumn, Priced, Released};
+use crate::released::{Cost, Decision, OutputColumn, Priced, Released};
 use crate::suggest;
 use crate::vault::{Inner, Request, Unavailable};
 
@@ -119,13 +120,13 @@ async fn decide(
         Err(refusal) => return Ok(Err(refusal)),
     };
     let (sql, template, facts) = (asked.sql.clone(), asked.template.clone(), Arc::clone(room));
-    let (analyst, receiver) = (request.analyst.clone(), request.receiver.clone());
+    let (analyst, receiver, spending) = (request.analyst.clone(), request.receiver.clone(), request.spending.clone());
     let checked = deep::run(move || {
         let decided = |sql: &str| {
             let query = ParsedQuery::parse(sql)?.bind(&values)?;
             let (plan, text) = plan::plan(&facts, query)?;
             text.located(
-                check::check(&facts, &analyst, &receiver, template.as_ref(), &plan)
+                check::check(&facts, &analyst, &receiver, template.as_ref(), &plan, &spending)
                     .and_then(|checked| check_names(&plan).map(|()| checked)),
             )
         };
@@ -209,20 +210,35 @@ fn intent(request: &Request, asked: &Asked, checked: &CheckedQuery) -> Result<In
 }
 
 fn price(checked: &CheckedQuery) -> Priced {
-    let columns = checked
-        .above
-        .schema()
-        .fields()
-        .iter()
-        .map(|field| OutputColumn::new(field.name(), field.data_type().to_string()))
+    let fields = checked.above.schema().fields().iter();
+    let columns = fields
+        .zip(columns_noise(checked).into_iter().chain(std::iter::repeat(None)))
+        .map(|(field, noise)| OutputColumn::new(field.name(), field.data_type().to_string()).with_noise(noise))
         .collect();
     let floors = checked
         .tables
         .iter()
-        .filter(|facts| facts.unit().is_some())
+        .filter(|facts| facts.unit().is_some() && checked.noise.is_none())
         .map(|facts| json!({ "table": facts.name.to_string(), "min_units": facts.policy.release.min_units }))
         .collect();
-    Priced::new(columns, checked.notes.clone(), floors)
+    Priced::new(columns, checked.notes.clone(), floors, costs(checked))
+}
+
+/// The noise of the answer's columns; empty where there is none.
+fn columns_noise(checked: &CheckedQuery) -> Vec<Option<ColumnNoise>> {
+    checked.noise.as_ref().map(|noise| noise.columns(&checked.releases)).unwrap_or_default()
+}
+
+/// What a question costs.
+fn costs(checked: &CheckedQuery) -> Vec<Cost> {
+    let Some(noise) = &checked.noise else { return Vec::new() };
+    let cost = |table: &TableName| Cost {
+        table: table.clone(),
+        epsilon: noise.epsilon,
+        delta: noise.delta,
+        remaining_epsilon: None,
+    };
+    noise.tables.iter().map(cost).collect()
 }
 
 async fn refuse(vault: &Inner, request: &Request, asked: &Asked, refusal: Refusal) -> Result<Decision, Unavailable> {
@@ -237,17 +253,25 @@ async fn run(
 ) -> EngineResult<Released> {
     let state = execute::session(&vault.runtime, None);
     let notes = checked.notes.clone();
+    let (columns, cost) = (columns_noise(&checked), costs(&checked));
     let compiling = state.clone();
     let private = deep::run(move || PrivatePlan::compile(&compiling, checked, reservation)).await??;
-    let Executed { exact, families, behind, above } = execute::execute(&state, private).await?;
+    let Executed { exact, families, behind, above, noise } = execute::execute(&state, private).await?;
     let points: Vec<ReleasePoint> = exact.iter().map(|exact| exact.release.clone()).collect();
-    let released = deep::run(move || release::release(exact, families)).await??;
+    let released = deep::run(move || match noise {
+        Some(noise) => {
+            let releases = exact.into_iter().zip(&noise.releases);
+            releases.map(|(exact, noise)| noise::draw(exact, noise)).collect()
+        }
+        None => release::release(exact, families),
+    })
+    .await??;
     let held = points.into_iter().zip(released).zip(behind);
     let held = held.map(|((release, table), behind)| Held { release, table, behind }).collect();
     let released = guard::guard(vault, &request.room, &request.query_id, held).await?;
     // One partition above the release: the order of an answer follows from released values alone.
     let state = execute::session(&vault.runtime, Some(1));
-    post::process(&state, above, released, notes).await
+    Ok(post::process(&state, above, released, notes, columns).await?.at_cost(cost))
 }
 
 async fn finish(

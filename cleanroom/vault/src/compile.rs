@@ -30,6 +30,7 @@ use crate::facts::TableFacts;
 use crate::fixed;
 use crate::ingest::ROW_ID;
 use crate::invariants::{self, Invariants};
+use crate::noise::{QueryNoise, Salt, bounded_plan};
 use crate::snapshot;
 use crate::source::CheckedScan;
 
@@ -40,6 +41,16 @@ pub(crate) struct PrivatePlan {
     releases: Vec<PrivateRelease>,
     families: Vec<PrivateFamily>,
     above: LogicalPlan,
+    noise: Option<QueryNoise>,
+}
+
+/// A plan taken apart.
+pub(crate) struct Parts {
+    pub(crate) reservation: Reservation,
+    pub(crate) releases: Vec<PrivateRelease>,
+    pub(crate) families: Vec<PrivateFamily>,
+    pub(crate) above: LogicalPlan,
+    pub(crate) noise: Option<QueryNoise>,
 }
 
 /// What is read for one release point.
@@ -81,15 +92,18 @@ impl PrivatePlan {
     /// # Errors
     /// The engine's, for the operator alone.
     pub(crate) fn compile(state: &SessionState, checked: CheckedQuery, reservation: Reservation) -> Result<Self> {
-        let CheckedQuery { releases, families, above, tables: _, notes: _ } = checked;
+        let CheckedQuery { releases, families, above, tables: _, notes: _, noise } = checked;
         let in_family = |index: usize| in_family(&families, index);
+        let of_noise = |index: usize| noise.as_ref().and_then(|noise| noise.releases.get(index));
+        let salt = Salt::fresh()?;
         let releases = releases
             .into_iter()
             .enumerate()
             .map(|(index, release)| {
-                let plan = match in_family(index) {
-                    true => None,
-                    false => Some(RowsPlan::new(state, release_plan(&release)?)?),
+                let plan = match (in_family(index), of_noise(index)) {
+                    (true, _) => None,
+                    (false, Some(noise)) => Some(RowsPlan::new(state, bounded_plan(&release, noise, &salt)?)?),
+                    (false, None) => Some(RowsPlan::new(state, release_plan(&release)?)?),
                 };
                 let of_floors = release.floors.iter().filter_map(|floor| match &floor.kind {
                     FloorKind::Flagged(check) => Some(check.as_ref()),
@@ -104,7 +118,7 @@ impl PrivatePlan {
                 let audience =
                     release.audience.as_ref().map(|rule| with_snapshots(state, audience_plan(rule)?)).transpose()?;
                 let evidence = (release.guard.is_some() || release.audience.is_some())
-                    .then(|| RowsPlan::new(state, unit_plan(&release, true)?))
+                    .then(|| RowsPlan::new(state, unit_plan(&release, Shares::Evidence)?))
                     .transpose()?;
                 Ok(PrivateRelease { release, plan, checks, evidence, audience })
             })
@@ -112,17 +126,18 @@ impl PrivatePlan {
         let families = families
             .into_iter()
             .map(|family| {
-                let plan = RowsPlan::new(state, unit_plan(&family.combined, true)?)?;
+                let plan = RowsPlan::new(state, unit_plan(&family.combined, Shares::Evidence)?)?;
                 Ok(PrivateFamily { family, plan })
             })
             .collect::<Result<Vec<_>>>()?;
         let above = with_snapshots(state, above)?;
         invariants::reads_no_protected_rows(&above)?;
-        Ok(Self { reservation, releases, families, above })
+        Ok(Self { reservation, releases, families, above, noise })
     }
 
-    pub(crate) fn into_parts(self) -> (Reservation, Vec<PrivateRelease>, Vec<PrivateFamily>, LogicalPlan) {
-        (self.reservation, self.releases, self.families, self.above)
+    pub(crate) fn into_parts(self) -> Parts {
+        let Self { reservation, releases, families, above, noise } = self;
+        Parts { reservation, releases, families, above, noise }
     }
 }
 
@@ -133,9 +148,13 @@ fn in_family(families: &[Family], release: usize) -> bool {
 /// The plans that read protected rows for a checked query, over scans that still stand for tables.
 pub(crate) fn row_plans(checked: &CheckedQuery) -> Result<Vec<LogicalPlan>> {
     let alone = checked.releases.iter().enumerate().filter(|(index, _release)| !in_family(&checked.families, *index));
+    let noise = |index: usize| checked.noise.as_ref().and_then(|noise| noise.releases.get(index));
     alone
-        .map(|(_index, release)| release_plan(release))
-        .chain(checked.families.iter().map(|family| unit_plan(&family.combined, true)))
+        .map(|(index, release)| match noise(index) {
+            Some(noise) => bounded_plan(release, noise, &Salt::none()),
+            None => release_plan(release),
+        })
+        .chain(checked.families.iter().map(|family| unit_plan(&family.combined, Shares::Evidence)))
         .collect()
 }
 
@@ -187,13 +206,27 @@ fn value_name(index: usize) -> String {
 /// The engine's name for the column that tells grouping sets apart.
 pub(crate) const GROUPING_ID: &str = Aggregate::INTERNAL_GROUPING_ID;
 
-fn column(name: impl Into<String>) -> Expr {
+/// A number of a unit's share of a group, where its groups have to be put into an order.
+pub(crate) const PRIORITY: &str = "__cr_p";
+
+/// What shares are read for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shares {
+    /// To be added up.
+    Totals,
+    /// To be known one by one: with the rows behind them.
+    Evidence,
+    /// To be bounded and added up: with a number that nobody knows.
+    Bounded,
+}
+
+pub(crate) fn column(name: impl Into<String>) -> Expr {
     Expr::Column(Column::new_unqualified(name))
 }
 
 /// The exact aggregate of a release point for whose rules totals are enough, over scans that still stand for tables.
 pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
-    let per_unit = unit_plan(release, false)?;
+    let per_unit = unit_plan(release, Shares::Totals)?;
     let mut totals = vec![count(column(UNIT)).alias(UNITS)];
     for floor in 0..release.floors.len() {
         totals.push(count(column(floor_name(floor))).alias(floor_name(floor)));
@@ -235,8 +268,10 @@ pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
 ///
 /// Such a hash is the wrapping sum of the rows' secret random numbers: the same rows have the same hash, and other rows the
 /// same one about as often as two random numbers are equal. A row that stands there twice counts twice.
-pub(crate) fn unit_plan(release: &ReleasePoint, as_evidence: bool) -> Result<LogicalPlan> {
+pub(crate) fn unit_plan(release: &ReleasePoint, shares_for: Shares) -> Result<LogicalPlan> {
     const ROW: &str = "__cr_h";
+    let as_evidence = shares_for == Shares::Evidence;
+    let bounded = shares_for == Shares::Bounded;
     const OTHERS_ROW: &str = "__cr_o";
     let rows = &release.rows;
     let mut inputs: Vec<Expr> = release
@@ -263,7 +298,7 @@ pub(crate) fn unit_plan(release: &ReleasePoint, as_evidence: bool) -> Result<Log
         inputs.push(value.alias(value_name(index)));
     }
     let with_others = as_evidence && own_and_others(release);
-    if as_evidence {
+    if as_evidence || bounded {
         inputs.push(combined_id(rows.row_ids.iter()).alias(ROW));
     }
     if with_others {
@@ -285,6 +320,7 @@ pub(crate) fn unit_plan(release: &ReleasePoint, as_evidence: bool) -> Result<Log
             .map(floor_name)
             .chain((0..release.cells.len()).map(value_name))
             .chain(with_others.then(|| OTHERS_ROW.to_owned()))
+            .chain(bounded.then(|| ROW.to_owned()))
             .map(|name| max(column(&name)).alias(name))
             .collect();
         if as_evidence {
@@ -316,6 +352,9 @@ pub(crate) fn unit_plan(release: &ReleasePoint, as_evidence: bool) -> Result<Log
             shares.push(sum(behind(index, OTHERS_ROW)?).alias(others_rows_name(index)));
         }
     }
+    if bounded {
+        shares.push(sum(column(ROW)).alias(PRIORITY));
+    }
     plan.aggregate(grouping(release, &[UNIT.to_owned()], grouped), shares)?.build()
 }
 
@@ -343,6 +382,28 @@ fn grouping(release: &ReleasePoint, keys: &[String], grouped: bool) -> Vec<Expr>
 ///
 /// The engine numbers the columns of all sets in the order in which it meets them, the further keys among them.
 pub(crate) fn planned_grouping_id(release: &ReleasePoint, id: u64) -> u64 {
+    let order = grouping_order(release);
+    let mut planned = 0;
+    for (position, group) in order.iter().rev().enumerate() {
+        if let Some(group) = group
+            && id >> position & 1 == 1
+        {
+            planned |= 1 << (release.groups.len() - 1 - group);
+        }
+    }
+    planned
+}
+
+/// The grouping id that the engine gives the rows of a set in a plan per unit: the other way round.
+pub(crate) fn engine_grouping_id(release: &ReleasePoint, set: &[usize]) -> u64 {
+    let order = grouping_order(release);
+    let absent =
+        order.iter().rev().enumerate().filter(|(_position, group)| group.is_some_and(|group| !set.contains(&group)));
+    absent.fold(0, |id, (position, _group)| id | 1 << position)
+}
+
+/// The columns of all sets of a plan per unit in the order in which the engine meets them; `None` for the further keys.
+fn grouping_order(release: &ReleasePoint) -> Vec<Option<usize>> {
     let keys = 1 + if release.rows.repeated { release.rows.row_ids.iter().filter(|id| !id.own).count() } else { 0 };
     let mut order: Vec<Option<usize>> = Vec::new();
     for (index, set) in release.sets.iter().flatten().enumerate() {
@@ -355,15 +416,7 @@ pub(crate) fn planned_grouping_id(release: &ReleasePoint, id: u64) -> u64 {
             order.extend(std::iter::repeat_n(None, keys));
         }
     }
-    let mut planned = 0;
-    for (position, group) in order.iter().rev().enumerate() {
-        if let Some(group) = group
-            && id >> position & 1 == 1
-        {
-            planned |= 1 << (release.groups.len() - 1 - group);
-        }
-    }
-    planned
+    order
 }
 
 /// The grouping id that the planner gives a set's rows.

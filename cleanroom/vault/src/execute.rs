@@ -18,10 +18,11 @@ use datafusion::physical_plan::{ExecutionPlan, collect_partitioned};
 use datafusion::prelude::SessionContext;
 
 use crate::check::{Family, ReleasePoint};
-use crate::compile::{PrivateFamily, PrivatePlan, PrivateRelease, RowsPlan};
+use crate::compile::{Parts, PrivateFamily, PrivatePlan, PrivateRelease, RowsPlan};
 use crate::deep;
 use crate::evidence::Evidence;
 use crate::invariants::Invariants;
+use crate::noise::QueryNoise;
 use crate::plan;
 use crate::release;
 
@@ -56,6 +57,8 @@ pub(crate) struct Executed {
     /// For each release point, what rules that look further than its own numbers have to know.
     pub(crate) behind: Vec<Behind>,
     pub(crate) above: LogicalPlan,
+    /// What the numbers get before anyone sees them, where a policy asks for noise.
+    pub(crate) noise: Option<QueryNoise>,
 }
 
 /// Memory and disk that all queries share.
@@ -80,7 +83,7 @@ pub(crate) fn session(runtime: &Arc<RuntimeEnv>, partitions: Option<usize>) -> S
 
 /// Runs the plan. The reservation is spent by it, whatever becomes of the run.
 pub(crate) async fn execute(state: &SessionState, plan: PrivatePlan) -> Result<Executed> {
-    let (reservation, releases, private_families, above) = plan.into_parts();
+    let Parts { reservation, releases, families: private_families, above, noise } = plan.into_parts();
     let mut exact = Vec::with_capacity(releases.len());
     let mut behind = Vec::with_capacity(releases.len());
     for PrivateRelease { release, plan, checks, evidence: of_guard, audience: of_own } in releases {
@@ -113,7 +116,7 @@ pub(crate) async fn execute(state: &SessionState, plan: PrivatePlan) -> Result<E
         families.push(ExactFamily { family, evidence });
     }
     spend(reservation);
-    Ok(Executed { exact, families, behind, above })
+    Ok(Executed { exact, families, behind, above, noise })
 }
 
 /// A reservation allows one run: it ends here.

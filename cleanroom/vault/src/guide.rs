@@ -189,6 +189,21 @@ impl Code {
                 "Ask through one of the templates that the policy lists; after a template changed, ask the owner to approve it anew.",
                 None,
             ),
+            Code::NoiseMissing => guide(
+                "A policy asks for noise, so every number of the statement needs it, and something in the statement has no bound for it: a table whose policy says nothing of noise, a value without bounds, groups that only a chance of error could tell, or a second identity space.",
+                "Leave it out, or ask its owner for what is missing: a `noise` section, `bounds`, `values` of a group column, or a `delta`.",
+                None,
+            ),
+            Code::Exhausted => guide(
+                "What the question would tell of any one unit, together with what was told before, is more than an owner allows. Nothing was read, and nothing is charged.",
+                "See `cleanroom budget` for what is left and when it is renewed; ask for less with `--epsilon`, or ask a question again that was answered: that is free.",
+                None,
+            ),
+            Code::TooMuch => guide(
+                "The `epsilon` asked for is more than a policy lets one question spend.",
+                "Ask for at most the `noise.epsilon` of the policy that is named.",
+                None,
+            ),
             Code::CellLimit => guide(
                 "As many numbers of this version of a table's data were released as its policy allows, to all analysts together.",
                 "Wait for new data, or ask the owner to raise `release.max_cells`.",

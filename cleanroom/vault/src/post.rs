@@ -13,6 +13,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 
 use crate::execute;
+use crate::noise::ColumnNoise;
 use crate::release::ReleasedTable;
 use crate::released::{OutputColumn, Released};
 use crate::source::ReleasedScan;
@@ -26,6 +27,7 @@ pub(crate) async fn process(
     above: LogicalPlan,
     released: Vec<ReleasedTable>,
     notes: Vec<String>,
+    noise: Vec<Option<ColumnNoise>>,
 ) -> Result<Released> {
     let tables = released
         .into_iter()
@@ -59,7 +61,8 @@ pub(crate) async fn process(
         .schema()
         .fields()
         .iter()
-        .map(|field| OutputColumn::new(field.name(), field.data_type().to_string()))
+        .zip(noise.into_iter().chain(std::iter::repeat(None)))
+        .map(|(field, noise)| OutputColumn::new(field.name(), field.data_type().to_string()).with_noise(noise))
         .collect();
     let ipc = ipc(&batch)?;
     Ok(Released::new(columns, batch, ipc, notes))

@@ -66,6 +66,9 @@ codes! {
     Subquery = "CR2304", "subquery is not allowed here";
     RuleNotEnforced = "CR2401", "a policy asks for a rule that this version cannot enforce";
     TemplateRequired = "CR2402", "only approved templates are answered";
+    NoiseMissing = "CR2403", "not everything in the statement can be given noise";
+    Exhausted = "CR3001", "privacy budget is used up";
+    TooMuch = "CR3002", "more epsilon than one question may spend";
     NotAMember = "CR4101", "partner may not ask in this room";
     NotAnAnalyst = "CR4102", "partner is not among the table's analysts";
     NotAReceiver = "CR4103", "partner is not among the table's receivers";
@@ -83,7 +86,7 @@ impl Code {
         match self {
             Code::NotAMember | Code::NotAnAnalyst | Code::NotAReceiver => 5,
             // To a script such a limit is a budget that is used up.
-            Code::DailyLimit | Code::CellLimit => 4,
+            Code::DailyLimit | Code::CellLimit | Code::Exhausted => 4,
             Code::TimeLimit | Code::SizeLimit | Code::Busy | Code::Internal => 1,
             _ => 3,
         }

@@ -1,21 +1,61 @@
 //! What leaves the vault: released tables, and the price of a question that was only asked about.
 
 use arrow::array::RecordBatch;
+use cleanroom_policy::TableName;
 use cleanroom_registry::{Outcome, Recorded, Status};
 use serde_json::{Value, json};
 
+use crate::noise::ColumnNoise;
 use crate::refusal::{Failure, Refusal};
 
+/// What a question costs an owner.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cost {
+    /// The table that is charged.
+    pub table: TableName,
+    /// Of the whole answer.
+    pub epsilon: f64,
+    /// Of the whole answer.
+    pub delta: f64,
+    /// What is left of the least budget that counts for the analyst, once this is charged.
+    pub remaining_epsilon: Option<f64>,
+}
+
+impl Cost {
+    fn to_json(&self) -> Value {
+        json!({
+            "table": self.table.to_string(),
+            "epsilon": self.epsilon,
+            "delta": self.delta,
+            "remaining_epsilon": self.remaining_epsilon,
+        })
+    }
+}
+
+fn costs(costs: &[Cost]) -> Value {
+    costs.iter().map(Cost::to_json).collect()
+}
+
 /// One column of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct OutputColumn {
     name: String,
     data_type: String,
+    noise: Option<ColumnNoise>,
 }
 
 impl OutputColumn {
     pub(crate) fn new(name: impl Into<String>, data_type: impl Into<String>) -> Self {
-        Self { name: name.into(), data_type: data_type.into() }
+        Self { name: name.into(), data_type: data_type.into(), noise: None }
+    }
+
+    pub(crate) fn with_noise(self, noise: Option<ColumnNoise>) -> Self {
+        Self { noise, ..self }
+    }
+
+    /// The noise of its numbers, where they have some of one distribution.
+    pub fn noise(&self) -> Option<&ColumnNoise> {
+        self.noise.as_ref()
     }
 
     /// Its name in the query.
@@ -29,7 +69,14 @@ impl OutputColumn {
     }
 
     pub(crate) fn to_json(&self) -> Value {
-        json!({ "name": self.name, "type": self.data_type })
+        let mut json = json!({ "name": self.name, "type": self.data_type });
+        if let (Some(noise), Some(json)) = (&self.noise, json.as_object_mut()) {
+            json.insert(
+                "noise".to_owned(),
+                json!({ "mechanism": noise.mechanism.to_string(), "scale": noise.scale, "ci95": noise.ci95 }),
+            );
+        }
+        json
     }
 }
 
@@ -41,11 +88,21 @@ pub struct Released {
     batch: RecordBatch,
     ipc: Vec<u8>,
     notes: Vec<String>,
+    cost: Vec<Cost>,
 }
 
 impl Released {
     pub(crate) fn new(columns: Vec<OutputColumn>, batch: RecordBatch, ipc: Vec<u8>, notes: Vec<String>) -> Self {
-        Self { columns, batch, ipc, notes }
+        Self { columns, batch, ipc, notes, cost: Vec::new() }
+    }
+
+    pub(crate) fn at_cost(self, cost: Vec<Cost>) -> Self {
+        Self { cost, ..self }
+    }
+
+    /// What it cost each owner: nothing where there is no noise, or where it was paid for before.
+    pub fn cost(&self) -> &[Cost] {
+        &self.cost
     }
 
     /// The columns, in the query's order.
@@ -74,7 +131,7 @@ impl Outcome for Released {
         json!({
             "outcome": "released",
             "columns": self.columns.iter().map(OutputColumn::to_json).collect::<Vec<_>>(),
-            "cost": [],
+            "cost": costs(&self.cost),
             "notes": self.notes,
         })
     }
@@ -94,11 +151,12 @@ pub struct Priced {
     columns: Vec<OutputColumn>,
     notes: Vec<String>,
     floors: Vec<Value>,
+    cost: Vec<Cost>,
 }
 
 impl Priced {
-    pub(crate) fn new(columns: Vec<OutputColumn>, notes: Vec<String>, floors: Vec<Value>) -> Self {
-        Self { columns, notes, floors }
+    pub(crate) fn new(columns: Vec<OutputColumn>, notes: Vec<String>, floors: Vec<Value>, cost: Vec<Cost>) -> Self {
+        Self { columns, notes, floors, cost }
     }
 }
 
@@ -113,7 +171,7 @@ impl Outcome for Priced {
             "dry_run": true,
             "columns": self.columns.iter().map(OutputColumn::to_json).collect::<Vec<_>>(),
             "rows": [],
-            "cost": [],
+            "cost": costs(&self.cost),
             "floors": self.floors,
             "notes": self.notes,
         })

@@ -17,6 +17,7 @@ use crate::execute;
 use crate::facts::{RoomFacts, TableFacts};
 use crate::guard::Guards;
 use crate::ingest::{self, IngestError, IngestRequest, Ingested, Workspace};
+use crate::noise::Spending;
 use crate::question::Question;
 use crate::released::Decision;
 
@@ -55,6 +56,8 @@ pub struct Request {
     pub dry_run: bool,
     /// Who will be given the answer.
     pub receiver: PartnerName,
+    /// What to spend of the budgets, where policies ask for noise.
+    pub spending: Spending,
 }
 
 /// No decision could be recorded, so none may be shown: storage, randomness or a missing room. Holds nothing of the query.

@@ -119,6 +119,7 @@ impl Stage {
             question: Question::Sql(sql.to_owned()),
             params: BTreeMap::new(),
             dry_run: false,
+            spending: Default::default(),
         };
         let decision = session.vault.answer(request).await?;
         let answer = Answer::decided(decision, &session.registry).await?;

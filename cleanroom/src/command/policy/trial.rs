@@ -95,6 +95,7 @@ impl Trial {
             question: cleanroom_vault::Question::Sql(sql.to_owned()),
             params: std::collections::BTreeMap::new(),
             dry_run,
+            spending: Default::default(),
         };
         let decision = self.vault.answer(request).await?;
         Ok(Told(Answer::decided(decision, &self.registry).await?.to_json()?))

@@ -34,19 +34,6 @@ impl Checker<'_> {
         if let Some(named) = &access.templates {
             self.check_template(facts, named)?;
         }
-        let wanted = [(policy.noise.is_some(), "noise", "noise")];
-        for (asked, rule, what) in wanted {
-            if asked {
-                return refuse(
-                    Code::RuleNotEnforced,
-                    format!(
-                        "the policy of `{}` asks for {what}, which this version cannot enforce; the table is closed",
-                        facts.name
-                    ),
-                    rule,
-                );
-            }
-        }
         Ok(())
     }
 

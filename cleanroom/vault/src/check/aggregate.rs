@@ -13,9 +13,9 @@ use super::audience::AudienceRule;
 use super::difference::GuardRule;
 use super::expression::{self, Scope};
 use super::grouping::{self, Sets};
-use super::label::{Instance, Kind, Label, Measure};
+use super::label::{Instance, Kind, Label, Measure, Range};
 use super::rows::{MatchCheck, Presence, Rows};
-use super::{Checker, Reference, Relation, flag, functions, internal};
+use super::{Checker, Reference, Relation, flag, functions, internal, noisy};
 use crate::refusal::{Code, Refusal, Rule};
 use crate::source::ReleasedScan;
 
@@ -53,6 +53,10 @@ pub(crate) struct ReleasePoint {
     pub(crate) audience: Option<AudienceRule>,
     /// Versions of tables of which only so many cells are ever released.
     pub(crate) caps: Vec<(TableName, u64, u64)>,
+    /// Of each group, the values that its owner declared.
+    pub(crate) domains: Vec<Option<Vec<String>>>,
+    /// Rows of one unit that count in a group under noise.
+    pub(crate) most_rows: u32,
     /// The planner's node, to know the same release point when it comes again.
     pub(super) original: LogicalPlan,
 }
@@ -123,6 +127,10 @@ pub(crate) struct Cell {
     pub(crate) floors: Vec<usize>,
     /// Those of whose tables its own condition asks for rows without a match.
     pub(crate) unmatched: Vec<usize>,
+    /// Of a sum or average under noise, what one unit adds to a group.
+    pub(crate) unit_range: Range,
+    /// Of an average under noise, what one row holds.
+    pub(crate) row_range: Range,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,8 +234,18 @@ impl Checker<'_> {
                     round_to.extend(release.round_to);
                     merged &= release.small_groups == SmallGroups::Merge;
                 }
-                let (floor, floors) = self.floors(&rows, &flagged, &tagged)?;
-                let (guard, caps) = (self.guard(&rows)?, self.caps(&rows)?);
+                let (mut floor, mut floors) = self.floors(&rows, &flagged, &tagged)?;
+                let (mut guard, caps) = (self.guard(&rows)?, self.caps(&rows)?);
+                let mut checks = rows.checks.clone();
+                if self.noisy {
+                    // Whatever looks at exact numbers would tell of them; the floor is part of the noisy threshold.
+                    floor = floors.iter().map(|floor| floor.least).fold(floor, u64::max);
+                    (floors, guard, merged) = (Vec::new(), None, false);
+                    dominance.clear();
+                    checks.clear();
+                }
+                let domains = groups.iter().map(|(_expr, label)| self.domain(label)).collect::<Result<_, _>>()?;
+                let most_rows = self.most_rows(&rows)?;
                 if guard.is_some() && sets.is_some() {
                     // What is hidden for the sake of a hidden part, and not where there is none, would tell that there is one.
                     return Err(Refusal::new(
@@ -258,7 +276,9 @@ impl Checker<'_> {
                     })
                     .collect();
                 self.releases.push(ReleasePoint {
-                    checks: rows.checks.clone(),
+                    checks,
+                    domains,
+                    most_rows,
                     rows,
                     groups: groups.into_iter().map(|(expr, _label)| expr).collect(),
                     sets,
@@ -322,6 +342,18 @@ impl Checker<'_> {
             data_type: data_type.clone(),
             floors: Vec::new(),
             unmatched: Vec::new(),
+            unit_range: (0.0, 0.0),
+            row_range: (0.0, 0.0),
+        };
+        let most_rows = self.most_rows(rows)?;
+        // What is added up needs bounds where there is noise; elsewhere an owner may do without.
+        let ranged = |cell: Cell, measure: Option<&Measure>, argument: &Expr| {
+            let ranges = noisy::unit_range(measure, argument, most_rows).zip(noisy::row_range(measure, argument));
+            match ranges {
+                Some((unit_range, row_range)) => Ok(Cell { unit_range, row_range, ..cell }),
+                None if self.noisy => Err(noisy::unbounded(name, argument)),
+                None => Ok(cell),
+            }
         };
         let found = match name {
             "count" if call.params.distinct => {
@@ -380,7 +412,7 @@ impl Checker<'_> {
                 {
                     self.count_granted(rows)?;
                     let (total, _constant) = expression::expression(constant, scope)?;
-                    Ok(cell(kind, total, filter))
+                    ranged(cell(kind, total, filter), None, constant)
                 } else {
                     let (total, label) = expression::expression(argument, scope)?;
                     let Some(measure) = &label.measure else {
@@ -397,7 +429,7 @@ impl Checker<'_> {
                         .about("ELSE")
                         .suggest("leave ELSE out, or divide the SUM by the count you mean"));
                     }
-                    Ok(cell(kind, total, filter))
+                    ranged(cell(kind, total, filter), Some(measure), argument)
                 }
             }
             _ => Err(not_allowed(name)),
@@ -419,7 +451,7 @@ impl Checker<'_> {
         argument: &Expr,
         scope: &Scope<'_>,
     ) -> Result<(), Refusal> {
-        if !measure.combined {
+        if !measure.combined || self.noisy {
             return Ok(());
         }
         for place in rows.places() {

@@ -13,6 +13,7 @@ use super::per_unit::{self, Hidden, How, Part, under};
 use super::rows::Rows;
 use super::{Checker, Relation, functions, internal, under_name};
 use crate::fixed;
+use crate::noise;
 use crate::refusal::Refusal;
 
 impl Checker<'_> {
@@ -108,6 +109,7 @@ impl Checker<'_> {
             return Err(fan_out(table));
         }
         let (argument, filter) = plain_call(call, scope)?;
+        let most_rows = self.most_rows(rows)?;
         let (first, second) = (format!("__cr_a_{index}"), format!("__cr_b_{index}"));
         let part = |name: &str, how: How, value: Expr| {
             Ok::<_, Refusal>(Part { name: name.to_owned(), how, value: under(value, filter.as_ref())? })
@@ -151,6 +153,8 @@ impl Checker<'_> {
                     degree: 2,
                     factors: (1.0, 1.0),
                     own: false,
+                    range: (0.0, f64::from(most_rows)),
+                    unit_range: None,
                 });
                 let label = Label { measure, ..Label::value(BTreeSet::from([Use::Dimension, Use::Filter])) };
                 Ok(Derived { parts: vec![part(&first, how, total)?], output: column(&first), label })
@@ -167,8 +171,13 @@ impl Checker<'_> {
                 }
                 let data_type = scope.data_type(argument)?;
                 let summed = part(&first, How::Sum, fixed::ticks(total.clone(), &data_type))?;
+                let range = match (average, measure.unit_range) {
+                    (true, _) => measure.range,
+                    (false, Some(range)) => range,
+                    (false, None) => noise::total(measure.range, most_rows),
+                };
                 let label = Label {
-                    measure: Some(Measure { degree: 2, ..measure.clone() }),
+                    measure: Some(Measure { degree: 2, range, unit_range: None, ..measure.clone() }),
                     ..Label::value(label.uses.clone())
                 };
                 self.not_combined(&measure, rows, argument, scope)?;

@@ -217,6 +217,8 @@ impl ReleasePoint {
             guard: None,
             audience: None,
             caps: Vec::new(),
+            domains: Vec::new(),
+            most_rows: u32::MAX,
             original: plan,
         }
     }

@@ -51,6 +51,9 @@ pub(crate) struct Origin {
     pub(crate) column: String,
 }
 
+/// Least and greatest value.
+pub(crate) type Range = (f64, f64);
+
 /// A value that may be aggregated.
 #[derive(Debug, Clone)]
 pub(crate) struct Measure {
@@ -68,6 +71,10 @@ pub(crate) struct Measure {
     pub(crate) factors: (f64, f64),
     /// It belongs to the asking partner, whose rows were joined with another owner's: amounts could weigh people.
     pub(crate) own: bool,
+    /// What one row can hold, by the policies' bounds.
+    pub(crate) range: Range,
+    /// What one unit can hold in a group, where the policy says so.
+    pub(crate) unit_range: Option<Range>,
 }
 
 impl Label {

@@ -17,6 +17,7 @@ mod grouping;
 mod join;
 mod label;
 mod literals;
+mod noisy;
 mod open;
 mod per_unit;
 mod reference;
@@ -28,7 +29,7 @@ mod window;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cleanroom_policy::{AnalystTables, PartnerName, Policy, Use};
+use cleanroom_policy::{AnalystTables, Bounds, PartnerName, Policy, Use};
 use cleanroom_registry::TemplateUse;
 use datafusion::common::Column;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -45,6 +46,7 @@ pub(crate) use rows::{MatchCheck, Presence, RowId, Rows, Slot};
 
 use crate::facts::{RoomFacts, TableFacts};
 use crate::ingest::ROW_ID;
+use crate::noise::{self, QueryNoise, Spending};
 use crate::refusal::{Code, Refusal};
 use crate::source::{CheckedScan, PolicyTable};
 use expression::Scope;
@@ -68,6 +70,8 @@ pub(crate) struct CheckedQuery {
     /// Every table the query reads, once.
     pub(crate) tables: Vec<Arc<TableFacts>>,
     pub(crate) notes: Vec<String>,
+    /// What its numbers get and cost, where a policy asks for noise.
+    pub(crate) noise: Option<QueryNoise>,
 }
 
 /// Checks a planner's plan for `analyst`, whose answer goes to `receiver`, and whose question came `through` a template.
@@ -77,8 +81,10 @@ pub(crate) fn check(
     receiver: &PartnerName,
     through: Option<&TemplateUse>,
     plan: &LogicalPlan,
+    spending: &Spending,
 ) -> Result<CheckedQuery, Refusal> {
     size::check_size(plan)?;
+    let noisy = noisy::is_noisy(plan)?;
     let mut checker = Checker {
         analyst,
         receiver,
@@ -88,7 +94,8 @@ pub(crate) fn check(
         own_once: BTreeSet::new(),
         named: 0,
         distinct: asks_distinct(plan, analyst)?,
-        audience: audience::least(plan, analyst)?,
+        audience: if noisy { None } else { audience::least(plan, analyst)? },
+        noisy,
     };
     let above = match checker.node(plan)? {
         Relation::Open(plan) | Relation::Reference(Reference { plan, .. }) => plan,
@@ -106,9 +113,17 @@ pub(crate) fn check(
     {
         return Err(Refusal::new(Code::NotAvailable, format!("the table `{}` has no data yet", none.name)));
     }
-    let families = families(&checker.releases)?;
-    let notes = checker.notes(&families);
-    Ok(CheckedQuery { releases: checker.releases, families, above, tables, notes })
+    // Under noise every number is judged, and charged, by itself.
+    let families = if noisy { Vec::new() } else { families(&checker.releases)? };
+    let noise = match noisy {
+        true => Some(noise::plan(&mut checker.releases, &tables, &above, spending)?),
+        false => None,
+    };
+    let notes = match &noise {
+        Some(noise) => noise.notes(),
+        None => checker.notes(&families),
+    };
+    Ok(CheckedQuery { releases: checker.releases, families, above, tables, notes, noise })
 }
 
 fn asks_distinct(plan: &LogicalPlan, analyst: &PartnerName) -> Result<bool, Refusal> {
@@ -159,6 +174,8 @@ struct Checker<'a> {
     distinct: bool,
     /// How many of the analyst's own units have to match another owner's, and how many must not; the greatest that one asks for.
     audience: Option<u64>,
+    /// All numbers of the statement get noise.
+    noisy: bool,
 }
 
 fn internal(_detail: datafusion::error::DataFusionError) -> Refusal {
@@ -506,6 +523,11 @@ fn column_label(facts: &TableFacts, instance: Instance, name: &str) -> Result<La
         degree: 1,
         factors: (1.0, 1.0),
         own: false,
+        range: match rule.bounds {
+            Some(Bounds::Range { low, high }) => (low, high),
+            Some(Bounds::Unbounded) | None => (f64::NEG_INFINITY, f64::INFINITY),
+        },
+        unit_range: rule.unit_bounds,
     });
     Ok(Label { measure, origin, from, ..Label::value(uses) })
 }

@@ -56,6 +56,8 @@ fn release(rows: &[Row], ids: &[(&str, bool)], repeated: bool) -> ReleasePoint {
         data_type: DataType::Int64,
         floors: Vec::new(),
         unmatched: Vec::new(),
+        unit_range: (0.0, 0.0),
+        row_range: (0.0, 0.0),
     };
     let cells =
         vec![cell(CellKind::Rows, lit(1_i64)), cell(CellKind::Sum, column("m")), cell(CellKind::Units, column("u"))];
@@ -66,7 +68,7 @@ async fn collected(memory: usize, release: &ReleasePoint) -> Result<Evidence> {
     let spill = tempfile::tempdir().unwrap();
     let runtime = execute::runtime(memory, spill.path()).unwrap();
     let state = execute::session(&runtime, Some(2));
-    let plan = compile::unit_plan(release, true).unwrap();
+    let plan = compile::unit_plan(release, compile::Shares::Evidence).unwrap();
     Evidence::collect(&state, release, execute::physical(&state, plan, None).await.unwrap()).await
 }
 

@@ -8,14 +8,15 @@ mod rules;
 mod table;
 mod totals;
 
+pub(crate) use totals::{column, decimal, decimal_of, value_of, whole};
+
 use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::common::{Result, exec_datafusion_err};
 
 use crate::compile::group_name;
 use crate::execute::{ExactAggregate, ExactFamily};
 use rules::Rules;
-use table::Row;
-pub(crate) use table::values;
+pub(crate) use table::{Row, Value, table, values};
 pub(crate) use totals::one_count;
 
 /// The result of a release point as anyone may see it: positional columns `c0`, `c1`, ... in the order of the groups'

@@ -17,16 +17,16 @@ use crate::compile;
 use crate::fixed;
 
 /// A sum, or any other number, and the count that it is an average over.
-pub(super) type Value = (i128, i64);
+pub(crate) type Value = (i128, i64);
 
 /// One group of a released table.
-pub(super) struct Row {
+pub(crate) struct Row {
     /// Where its values stand among the keys; NULL in all columns where it is the remainder of small groups.
-    pub(super) key: Option<usize>,
+    pub(crate) key: Option<usize>,
     /// The planner's grouping id, where there are sets.
-    pub(super) grouping_id: Option<u64>,
+    pub(crate) grouping_id: Option<u64>,
     /// One for each cell of the release point; NULL where it is suppressed.
-    pub(super) values: Vec<Option<Value>>,
+    pub(crate) values: Vec<Option<Value>>,
 }
 
 /// What a cell tells of rows of which it may be told.
@@ -39,7 +39,7 @@ pub(super) fn value(cell: &Cell, of_cell: &CellTotals) -> Option<Value> {
 }
 
 /// A released table of rows in the order of their groups' values, which no suppressed group has a part in.
-pub(super) fn table(release: &ReleasePoint, keys: &[&ArrayRef], rows: &[Row]) -> Result<ReleasedTable> {
+pub(crate) fn table(release: &ReleasePoint, keys: &[&ArrayRef], rows: &[Row]) -> Result<ReleasedTable> {
     let places: UInt32Array = rows
         .iter()
         .map(|row| row.key.map(u32::try_from).transpose().map_err(|_many| exec_datafusion_err!("too many groups")))

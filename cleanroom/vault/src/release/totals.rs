@@ -99,11 +99,11 @@ pub(crate) fn one_count(batch: &RecordBatch) -> Result<u64> {
         .ok_or_else(|| exec_datafusion_err!("a check of unmatched rows has no result"))
 }
 
-pub(super) fn column<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b ArrayRef> {
+pub(crate) fn column<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b ArrayRef> {
     batch.column_by_name(name).ok_or_else(|| exec_datafusion_err!("the exact aggregate lacks a column"))
 }
 
-fn whole(batch: &RecordBatch, name: &str) -> Result<Int64Array> {
+pub(crate) fn whole(batch: &RecordBatch, name: &str) -> Result<Int64Array> {
     let array = cast(column(batch, name)?, &DataType::Int64)?;
     array
         .as_primitive_opt::<Int64Type>()
@@ -111,18 +111,18 @@ fn whole(batch: &RecordBatch, name: &str) -> Result<Int64Array> {
         .ok_or_else(|| exec_datafusion_err!("a count of the exact aggregate is none"))
 }
 
-fn decimal(batch: &RecordBatch, name: &str) -> Result<Decimal128Array> {
+pub(crate) fn decimal(batch: &RecordBatch, name: &str) -> Result<Decimal128Array> {
     column(batch, name)?
         .as_primitive_opt::<Decimal128Type>()
         .cloned()
         .ok_or_else(|| exec_datafusion_err!("a sum of the exact aggregate is none"))
 }
 
-fn value_of(array: &Int64Array, row: usize) -> Option<i64> {
+pub(crate) fn value_of(array: &Int64Array, row: usize) -> Option<i64> {
     (row < array.len() && array.is_valid(row)).then(|| array.value(row))
 }
 
-fn decimal_of(array: &Decimal128Array, row: usize) -> Option<i128> {
+pub(crate) fn decimal_of(array: &Decimal128Array, row: usize) -> Option<i128> {
     (row < array.len() && array.is_valid(row)).then(|| array.value(row))
 }
 

@@ -25,7 +25,8 @@ use datafusion::logical_expr::{Expr, Operator};
 
 use super::Scope;
 use crate::check::functions;
-use crate::check::label::{Label, Measure};
+use crate::check::label::{Label, Measure, Range};
+use crate::noise;
 
 /// Most that constants may multiply or divide a measure by.
 const MAX_FACTOR: f64 = 1e6;
@@ -53,6 +54,13 @@ pub(super) fn combined_measure(
             (one.factors.0.min(other.factors.0), one.factors.1 + other.factors.1)
         },
         own: one.own || other.own,
+        range: op_range(one.range, op, other.range),
+        unit_range: match op {
+            Operator::Plus | Operator::Minus => {
+                one.unit_range.zip(other.unit_range).map(|(one, other)| op_range(one, op, other))
+            }
+            _ => None,
+        },
     };
     let measure = match (&left_label.measure, &right_label.measure) {
         (Some(one), Some(other)) if one.instance == other.instance && !one.zero_else && !other.zero_else => match op {
@@ -81,6 +89,18 @@ pub(super) fn combined_measure(
     measure.filter(|measure| measure.factors.0 >= 1.0 / MAX_FACTOR && measure.factors.1 <= MAX_FACTOR)
 }
 
+/// What comes of values of two ranges.
+fn op_range(one: Range, op: Operator, other: Range) -> Range {
+    match op {
+        Operator::Minus => (one.0 - other.1, one.1 - other.0),
+        Operator::Multiply => {
+            let ends = [one.0 * other.0, one.0 * other.1, one.1 * other.0, one.1 * other.1];
+            (ends.into_iter().fold(f64::INFINITY, f64::min), ends.into_iter().fold(f64::NEG_INFINITY, f64::max))
+        }
+        _ => (one.0 + other.0, one.1 + other.1),
+    }
+}
+
 /// A measure multiplied or divided by a literal.
 fn scaled(measure: &Measure, constant: &Expr, divided: bool) -> Option<Measure> {
     let value = number(constant)?;
@@ -90,7 +110,13 @@ fn scaled(measure: &Measure, constant: &Expr, divided: bool) -> Option<Measure> 
     let moderate = |factor: f64| (1.0 / MAX_FACTOR..=MAX_FACTOR).contains(&factor);
     let factor = if divided { 1.0 / value.abs() } else { value.abs() };
     let factors = (measure.factors.0 * factor, measure.factors.1 * factor);
-    (moderate(factor) && moderate(factors.0) && moderate(factors.1)).then(|| Measure { factors, ..measure.clone() })
+    let signed = if divided { value.recip() } else { value };
+    (moderate(factor) && moderate(factors.0) && moderate(factors.1)).then(|| Measure {
+        factors,
+        range: noise::scaled(measure.range, signed),
+        unit_range: measure.unit_range.map(|range| noise::scaled(range, signed)),
+        ..measure.clone()
+    })
 }
 
 /// A measure's column with a literal added or subtracted.
@@ -98,8 +124,12 @@ fn shifted(measure: &Measure, column: &Expr, constant: &Expr, scope: &Scope<'_>)
     let column = bare(column)?;
     let counted = measure.functions.contains(&MeasureFunction::Count);
     let as_is = scope.label(column).is_ok_and(|label| label.origin.is_some());
-    let moderate = number(constant)?.abs() <= MAX_OFFSET;
-    (counted && as_is && moderate).then(|| Measure { combined: true, ..measure.clone() })
+    let offset = number(constant)?;
+    let moderate = offset.abs() <= MAX_OFFSET;
+    // Which side of a difference it stands on is left open: the range holds both.
+    let range = op_range(measure.range, Operator::Plus, (-offset.abs(), offset.abs()));
+    let range = (range.0.min(-range.1), range.1.max(-range.0));
+    (counted && as_is && moderate).then(|| Measure { combined: true, range, unit_range: None, ..measure.clone() })
 }
 
 /// The column under casts that the planner may have put around it; one that loses something has left no measure.

@@ -25,7 +25,8 @@ use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::Alias;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 
-use super::label::Label;
+use super::label::{Label, Measure};
+use crate::noise;
 use crate::refusal::{Code, Refusal, Rule, Span};
 pub(super) use arithmetic::saturated;
 use call::scalar_function;
@@ -126,6 +127,11 @@ pub(crate) fn expression(expr: &Expr, scope: &Scope<'_>) -> Result<(Expr, Label)
             refuse_key(&inner, &label, scope)?;
             // The least integer stays what it is: the engine wraps.
             let measure = label.measure.clone().filter(|measure| !measure.zero_else);
+            let measure = measure.map(|measure| Measure {
+                range: noise::scaled(measure.range, -1.0),
+                unit_range: measure.unit_range.map(|range| noise::scaled(range, -1.0)),
+                ..measure
+            });
             let label = Label { measure, origin: None, ..label };
             Ok((Expr::Negative(Box::new(inner)), label))
         }

@@ -1,0 +1,108 @@
+//! Contribution bounding, in the plan: what a unit adds to a group is clamped, and it has a part in so many groups at most.
+//!
+//! Stock operators: an aggregate per group and unit, a row number over each unit's groups in an order that a fresh secret salt
+//! decides, a condition on that number, and the aggregate per group of clamped numbers. Group columns are carried from the
+//! first aggregate on and never computed again.
+
+use datafusion::common::{Result, ScalarValue, exec_datafusion_err};
+use datafusion::functions_aggregate::expr_fn::{count, sum};
+use datafusion::functions_window::expr_fn::row_number;
+use datafusion::logical_expr::{Expr, ExprFunctionExt as _, LogicalPlan, LogicalPlanBuilder, lit, when};
+use ring::rand::{SecureRandom, SystemRandom};
+
+use super::plan::{ReleaseNoise, What};
+use crate::check::{CellKind, ReleasePoint};
+use crate::compile::{self, GROUPING_ID, PRIORITY, UNIT, UNITS, column, contributors_name, count_name, sum_name};
+
+const PLACE: &str = "__cr_place";
+
+/// Which of a unit's groups count, where it has too many: fresh for every run, known to nobody.
+///
+/// The secret numbers of a unit's rows in a group add up to a number of which nobody knows anything; times an odd salt and
+/// with another one added it decides the group's place (multiply-shift hashing; Dietzfelbinger et al. 1997). Which groups are
+/// kept depends on the unit's own rows and the salt alone, so that no other unit's rows take a part in it. It stays the same
+/// where a part of the plan is run again.
+pub(crate) struct Salt([i64; 2]);
+
+impl Salt {
+    pub(crate) fn fresh() -> Result<Self> {
+        let mut bytes = [0_u8; 16];
+        SystemRandom::new().fill(&mut bytes).map_err(|_unspecified| exec_datafusion_err!("no randomness"))?;
+        let number = u128::from_le_bytes(bytes);
+        #[expect(clippy::cast_possible_truncation, reason = "two halves")]
+        let halves = [(number as u64).cast_signed(), ((number >> 64) as u64).cast_signed()];
+        Ok(Self([halves[0] | 1, halves[1]]))
+    }
+}
+
+impl Salt {
+    /// None, for a plan that is written down and not run.
+    pub(crate) fn none() -> Self {
+        Self([1, 0])
+    }
+}
+
+/// The exact numbers of a release point, bounded: as [`compile::release_plan`], over scans that still stand for tables.
+pub(crate) fn bounded_plan(release: &ReleasePoint, noise: &ReleaseNoise, salt: &Salt) -> Result<LogicalPlan> {
+    let mut plan = LogicalPlanBuilder::from(compile::unit_plan(release, compile::Shares::Bounded)?);
+    if noise.sets.iter().any(|set| set.cut) {
+        let [times, plus] = salt.0;
+        let mut partition = vec![column(UNIT)];
+        partition.extend(release.sets.as_ref().map(|_sets| column(GROUPING_ID)));
+        let place = row_number()
+            .partition_by(partition)
+            .order_by(vec![(column(PRIORITY) * lit(times) + lit(plus)).sort(true, false)])
+            .build()?
+            .alias(PLACE);
+        plan = plan.window(vec![place])?.filter(within_place(release, noise)?)?;
+    }
+    let mut totals = vec![count(column(UNIT)).alias(UNITS)];
+    for (index, cell) in release.cells.iter().enumerate() {
+        let contributes = column(count_name(index)).gt(lit(0_i64));
+        totals.push(count(column(UNIT)).filter(contributes).build()?.alias(contributors_name(index)));
+        let rows = column(count_name(index));
+        let most = lit(i64::from(release.most_rows));
+        let rows = when(rows.clone().gt(most.clone()), most).otherwise(rows)?;
+        totals.push(sum(rows).alias(count_name(index)));
+        if matches!(cell.kind, CellKind::Sum | CellKind::Average) {
+            let limits = noise.terms.iter().find_map(|term| match term.what {
+                What::Sum { cell, low, high } if cell == index => Some((low, high)),
+                _ => None,
+            });
+            // Of two cells that are one number only the first is read.
+            if let Some((low, high)) = limits {
+                let share = column(sum_name(index));
+                let limit = |ticks: i128| -> Result<Expr> {
+                    let scale = compile::scale(cell, release)?;
+                    Ok(Expr::Literal(ScalarValue::Decimal128(Some(ticks), 38, scale), None))
+                };
+                let clamped = when(share.clone().lt(limit(low)?), limit(low)?)
+                    .when(share.clone().gt(limit(high)?), limit(high)?)
+                    .otherwise(share)?;
+                totals.push(sum(clamped).alias(sum_name(index)));
+            }
+        }
+    }
+    plan.aggregate(compile::group_columns(release), totals)?.build()
+}
+
+/// A unit's group is among those that count: of several sets, each has its own number of them.
+fn within_place(release: &ReleasePoint, noise: &ReleaseNoise) -> Result<Expr> {
+    let most = |groups: u64| lit(groups);
+    let place = || column(PLACE);
+    let Some(sets) = &release.sets else {
+        let groups = noise.sets.first().map_or(1, |set| set.most_groups);
+        return Ok(place().lt_eq(most(groups)));
+    };
+    let mut within: Option<Expr> = None;
+    for (set, of_it) in sets.iter().zip(&noise.sets) {
+        let id = compile::engine_grouping_id(release, set);
+        let here = crate::fixed::try_cast(column(GROUPING_ID), arrow::datatypes::DataType::UInt64).eq(lit(id));
+        let here = here.and(place().lt_eq(most(of_it.most_groups)));
+        within = Some(match within {
+            Some(within) => within.or(here),
+            None => here,
+        });
+    }
+    within.ok_or_else(|| exec_datafusion_err!("there is no grouping set"))
+}
