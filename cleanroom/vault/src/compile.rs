@@ -200,6 +200,12 @@ pub(crate) fn rows_name(index: usize) -> String {
 pub(crate) fn others_rows_name(index: usize) -> String {
     format!("__cr_o_{index}")
 }
+/// The sum of a cell's squares, in [`SQUARE_SCALE`].
+pub(crate) fn squares_name(index: usize) -> String {
+    format!("__cr_q_{index}")
+}
+/// Decimal places of a sum of squares.
+pub(crate) const SQUARE_SCALE: i8 = 9;
 fn value_name(index: usize) -> String {
     format!("__cr_v_{index}")
 }
@@ -343,6 +349,11 @@ pub(crate) fn unit_plan(release: &ReleasePoint, shares_for: Shares) -> Result<Lo
         match cell.kind {
             CellKind::Rows | CellKind::Units => {}
             CellKind::Sum | CellKind::Average => shares.push(sum(column(value_name(index))).alias(sum_name(index))),
+        }
+        if cell.spread.is_some() {
+            let value = fixed::float(column(value_name(index)));
+            let square = fixed::ticks(value.clone() * value, &DataType::Float64);
+            shares.push(sum(square).alias(squares_name(index)));
         }
         if as_evidence {
             let rows = if grouped { column(rows_name(index)) } else { behind(index, ROW)? };

@@ -131,6 +131,17 @@ pub(crate) struct Cell {
     pub(crate) unit_range: Range,
     /// Of an average under noise, what one row holds.
     pub(crate) row_range: Range,
+    /// Of an average, that it is not the average that is shown, but how far values lie from it. Under noise only.
+    pub(crate) spread: Option<Spread>,
+}
+
+/// How far values lie from their average.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spread {
+    /// As of a sample of the values: divided by one less than their number.
+    pub(crate) sample: bool,
+    /// The standard deviation, not its square.
+    pub(crate) root: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -344,6 +355,7 @@ impl Checker<'_> {
             unmatched: Vec::new(),
             unit_range: (0.0, 0.0),
             row_range: (0.0, 0.0),
+            spread: None,
         };
         let most_rows = self.most_rows(rows)?;
         // What is added up needs bounds where there is noise; elsewhere an owner may do without.
@@ -431,6 +443,17 @@ impl Checker<'_> {
                     }
                     ranged(cell(kind, total, filter), Some(measure), argument)
                 }
+            }
+            "var" | "var_pop" | "stddev" | "stddev_pop" if self.noisy && !call.params.distinct => {
+                let (total, label) = expression::expression(argument, scope)?;
+                let Some(measure) = label.measure.as_ref().filter(|measure| !measure.zero_else) else {
+                    return Err(not_a_measure(argument, scope));
+                };
+                let root = name.starts_with("stddev");
+                let function = if root { MeasureFunction::Stddev } else { MeasureFunction::Var };
+                self.measure_granted(measure, function, argument, &label, scope)?;
+                let spread = Some(Spread { sample: !name.ends_with("_pop"), root });
+                ranged(Cell { spread, ..cell(CellKind::Average, total, filter) }, Some(measure), argument)
             }
             _ => Err(not_allowed(name)),
         }?;

@@ -35,7 +35,7 @@ use datafusion::common::Column;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan};
 
-pub(crate) use aggregate::{Cell, CellKind, FloorKind, ReleasePoint};
+pub(crate) use aggregate::{Cell, CellKind, FloorKind, ReleasePoint, Spread};
 pub(crate) use audience::AudienceRule;
 pub(crate) use difference::GuardRule;
 use family::families;
@@ -50,6 +50,7 @@ use crate::noise::{self, QueryNoise, Spending};
 use crate::refusal::{Code, Refusal};
 use crate::source::{CheckedScan, PolicyTable};
 use expression::Scope;
+pub(crate) use label::Range;
 use label::{Instance, Kind, Label, Measure, Origin};
 
 /// Most places of one protected table in a statement.

@@ -58,6 +58,7 @@ fn release(rows: &[Row], ids: &[(&str, bool)], repeated: bool) -> ReleasePoint {
         unmatched: Vec::new(),
         unit_range: (0.0, 0.0),
         row_range: (0.0, 0.0),
+        spread: None,
     };
     let cells =
         vec![cell(CellKind::Rows, lit(1_i64)), cell(CellKind::Sum, column("m")), cell(CellKind::Units, column("u"))];

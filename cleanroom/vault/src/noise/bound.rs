@@ -11,8 +11,10 @@ use datafusion::logical_expr::{Expr, ExprFunctionExt as _, LogicalPlan, LogicalP
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::plan::{ReleaseNoise, What};
-use crate::check::{CellKind, ReleasePoint};
-use crate::compile::{self, GROUPING_ID, PRIORITY, UNIT, UNITS, column, contributors_name, count_name, sum_name};
+use crate::check::ReleasePoint;
+use crate::compile::{
+    self, GROUPING_ID, PRIORITY, UNIT, UNITS, column, contributors_name, count_name, squares_name, sum_name,
+};
 
 const PLACE: &str = "__cr_place";
 
@@ -64,26 +66,33 @@ pub(crate) fn bounded_plan(release: &ReleasePoint, noise: &ReleaseNoise, salt: &
         let most = lit(i64::from(release.most_rows));
         let rows = when(rows.clone().gt(most.clone()), most).otherwise(rows)?;
         totals.push(sum(rows).alias(count_name(index)));
-        if matches!(cell.kind, CellKind::Sum | CellKind::Average) {
-            let limits = noise.terms.iter().find_map(|term| match term.what {
-                What::Sum { cell, low, high } if cell == index => Some((low, high)),
-                _ => None,
-            });
-            // Of two cells that are one number only the first is read.
-            if let Some((low, high)) = limits {
-                let share = column(sum_name(index));
-                let limit = |ticks: i128| -> Result<Expr> {
-                    let scale = compile::scale(cell, release)?;
-                    Ok(Expr::Literal(ScalarValue::Decimal128(Some(ticks), 38, scale), None))
-                };
-                let clamped = when(share.clone().lt(limit(low)?), limit(low)?)
-                    .when(share.clone().gt(limit(high)?), limit(high)?)
-                    .otherwise(share)?;
-                totals.push(sum(clamped).alias(sum_name(index)));
-            }
+        // Of two cells that are one number only the first is read.
+        for term in &noise.terms {
+            let (name, scale, limits) = match term.what {
+                What::Sum { cell: of, low, high } if of == index => {
+                    (sum_name(index), compile::scale(cell, release)?, (low, high))
+                }
+                What::Squares { cell: of, low, high } if of == index => {
+                    (squares_name(index), compile::SQUARE_SCALE, (low, high))
+                }
+                What::Sum { .. }
+                | What::Squares { .. }
+                | What::Units
+                | What::Contributors { .. }
+                | What::Rows { .. } => {
+                    continue;
+                }
+            };
+            totals.push(sum(clamped(column(&name), limits, scale)?).alias(name));
         }
     }
     plan.aggregate(compile::group_columns(release), totals)?.build()
+}
+
+/// What a unit adds, moved into the limits; NULL stays NULL, and adds nothing.
+fn clamped(share: Expr, (low, high): (i128, i128), scale: i8) -> Result<Expr> {
+    let limit = |ticks: i128| Expr::Literal(ScalarValue::Decimal128(Some(ticks), 38, scale), None);
+    when(share.clone().lt(limit(low)), limit(low)).when(share.clone().gt(limit(high)), limit(high)).otherwise(share)
 }
 
 /// A unit's group is among those that count: of several sets, each has its own number of them.

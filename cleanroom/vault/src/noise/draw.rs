@@ -9,9 +9,10 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err};
 
 use super::plan::{CellTerms, ReleaseNoise, SetNoise, What};
-use crate::check::ReleasePoint;
-use crate::compile::{self, GROUPING_ID, UNITS, contributors_name, count_name, group_name, sum_name};
+use crate::check::{Range, ReleasePoint, Spread};
+use crate::compile::{self, GROUPING_ID, UNITS, contributors_name, count_name, group_name, squares_name, sum_name};
 use crate::execute::ExactAggregate;
+use crate::fixed;
 use crate::release::{self, ReleasedTable, Row, Value};
 
 /// Draws the noise of a release point.
@@ -68,7 +69,27 @@ fn value(cell: CellTerms, set: &SetNoise, drawn: &[i128]) -> Option<Value> {
             let limit = |value: i128| value.saturating_mul(i128::from(count));
             Some(((*drawn.get(sum)?).clamp(limit(low), limit(high)), count))
         }
+        CellTerms::Spread { sum, count, squares, scale, range, spread } => {
+            let of = |term: usize, scale: i8| drawn.get(term).map(|ticks| fixed::to_f64(*ticks, scale));
+            Some(spread_of(of(sum, scale)?, of(count, 0)?, of(squares, compile::SQUARE_SCALE)?, range, spread, scale))
+        }
     }
+}
+
+/// A variance or standard deviation, as a quotient of ticks.
+fn spread_of(sum: f64, count: f64, squares: f64, (low, high): Range, spread: Spread, scale: i8) -> Value {
+    // More digits than those of the values, which are squared.
+    const PLACES: i64 = 1_000_000;
+    let least = if spread.sample { 2.0 } else { 1.0 };
+    let count = count.max(least);
+    let mean = (sum / count).clamp(low, high);
+    // No values between two limits lie further apart than half of them at each (Popoviciu 1935).
+    let variance = (squares / count - mean * mean).clamp(0.0, (high - low) * (high - low) / 4.0);
+    let variance = if spread.sample { variance * count / (count - 1.0) } else { variance };
+    let shown = if spread.root { variance.sqrt() } else { variance };
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "the cast stops at the ends")]
+    let ticks = (shown * 10_f64.powi(i32::from(scale)) * PLACES as f64).round() as i128;
+    (ticks, PLACES)
 }
 
 /// Rounded to a power of ten that is at most a hundredth of the noise, which tells nothing of the number that it does not
@@ -100,6 +121,7 @@ impl Exact {
             What::Contributors { cell } => Self::Whole(release::whole(batch, &contributors_name(cell))?),
             What::Rows { cell } => Self::Whole(release::whole(batch, &count_name(cell))?),
             What::Sum { cell, .. } => Self::Ticks(release::decimal(batch, &sum_name(cell))?),
+            What::Squares { cell, .. } => Self::Ticks(release::decimal(batch, &squares_name(cell))?),
         })
     }
 

@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use super::Spending;
 use super::lineage::{self, Source};
 use super::mechanism::{Noise, Sensitivity, Share};
-use crate::check::{Cell, CellKind, Presence, ReleasePoint};
+use crate::check::{Cell, CellKind, Presence, Range, ReleasePoint, Spread};
 use crate::compile;
 use crate::facts::TableFacts;
 use crate::refusal::{Code, Refusal, Rule};
@@ -84,10 +84,12 @@ pub(crate) enum What {
     Rows { cell: usize },
     /// The sum of a cell, what one unit adds moved into the limits, in ticks.
     Sum { cell: usize, low: i128, high: i128 },
+    /// The sum of the squares of a cell, likewise, in ticks of [`compile::SQUARE_SCALE`].
+    Squares { cell: usize, low: i128, high: i128 },
 }
 
 /// The terms of a cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum CellTerms {
     One(usize),
     /// A quotient of two, moved into what one row can hold, in ticks.
@@ -96,6 +98,15 @@ pub(crate) enum CellTerms {
         count: usize,
         low: i128,
         high: i128,
+    },
+    /// The variance of the values, `E[x^2] - E[x]^2`, or its root; at most what values of the range can have.
+    Spread {
+        sum: usize,
+        count: usize,
+        squares: usize,
+        scale: i8,
+        range: Range,
+        spread: Spread,
     },
 }
 
@@ -323,7 +334,18 @@ fn release_noise(
             CellKind::Average => {
                 let (low, high) = ticks(cell.row_range, cell, release)?;
                 let sum = draw(sum(place, cell, release)?, weight);
-                CellTerms::Average { sum, count: draw(What::Rows { cell: place }, weight), low, high }
+                let count = draw(What::Rows { cell: place }, weight);
+                match cell.spread {
+                    None => CellTerms::Average { sum, count, low, high },
+                    Some(spread) => CellTerms::Spread {
+                        sum,
+                        count,
+                        squares: draw(squares(place, cell, release)?, weight),
+                        scale: scale(cell, release)?,
+                        range: cell.row_range,
+                        spread,
+                    },
+                }
             }
         });
     }
@@ -371,7 +393,12 @@ fn same(one: What, other: What, release: &ReleasePoint) -> bool {
         (What::Sum { cell: one, low, high }, What::Sum { cell: other, low: other_low, high: other_high }) => {
             (low, high) == (other_low, other_high) && same_rows(one, other)
         }
-        (What::Units | What::Contributors { .. } | What::Rows { .. } | What::Sum { .. }, _) => false,
+        (What::Squares { cell: one, low, high }, What::Squares { cell: other, low: other_low, high: other_high }) => {
+            (low, high) == (other_low, other_high) && same_rows(one, other)
+        }
+        (What::Units | What::Contributors { .. } | What::Rows { .. } | What::Sum { .. } | What::Squares { .. }, _) => {
+            false
+        }
     }
 }
 
@@ -380,10 +407,25 @@ fn sum(place: usize, cell: &Cell, release: &ReleasePoint) -> Result<What, Refusa
     Ok(What::Sum { cell: place, low, high })
 }
 
-/// A range in ticks of the cell, no narrower.
-fn ticks((low, high): (f64, f64), cell: &Cell, release: &ReleasePoint) -> Result<(i128, i128), Refusal> {
-    let scale = compile::scale(cell, release)
-        .map_err(|_detail| Refusal::new(Code::Internal, "a sum of the statement has no type"))?;
+fn squares(place: usize, cell: &Cell, release: &ReleasePoint) -> Result<What, Refusal> {
+    let (low, high) = cell.row_range;
+    let least = if low <= 0.0 && high >= 0.0 { 0.0 } else { (low * low).min(high * high) };
+    let range = super::total((least, (low * low).max(high * high)), release.most_rows);
+    let (low, high) = in_ticks(range, compile::SQUARE_SCALE)?;
+    Ok(What::Squares { cell: place, low, high })
+}
+
+fn scale(cell: &Cell, release: &ReleasePoint) -> Result<i8, Refusal> {
+    compile::scale(cell, release).map_err(|_detail| Refusal::new(Code::Internal, "a sum of the statement has no type"))
+}
+
+/// A range in ticks of the cell.
+fn ticks(range: Range, cell: &Cell, release: &ReleasePoint) -> Result<(i128, i128), Refusal> {
+    in_ticks(range, scale(cell, release)?)
+}
+
+/// A range in ticks, no narrower.
+fn in_ticks((low, high): Range, scale: i8) -> Result<(i128, i128), Refusal> {
     let power = 10_f64.powi(i32::from(scale));
     let (low, high) = ((low * power).floor(), (high * power).ceil());
     if !(low.abs() <= MAX_TICKS && high.abs() <= MAX_TICKS) {
@@ -402,7 +444,9 @@ fn most(what: What, release: &ReleasePoint) -> u128 {
     match what {
         What::Units | What::Contributors { .. } => 1,
         What::Rows { .. } => u128::from(release.most_rows),
-        What::Sum { cell: _, low, high } => low.unsigned_abs().max(high.unsigned_abs()),
+        What::Sum { cell: _, low, high } | What::Squares { cell: _, low, high } => {
+            low.unsigned_abs().max(high.unsigned_abs())
+        }
     }
     .max(1)
 }
@@ -489,6 +533,7 @@ impl ReleaseNoise {
             .max_by(|one, other| one.scale.total_cmp(&other.scale))?;
         let scale = match self.terms.get(term)?.what {
             What::Sum { cell, .. } => compile::scale(release.cells.get(cell)?, release).ok()?,
+            What::Squares { .. } => compile::SQUARE_SCALE,
             What::Units | What::Contributors { .. } | What::Rows { .. } => 0,
         };
         let unit = 10_f64.powi(i32::from(scale));
