@@ -22,7 +22,7 @@ use super::fingerprint::{Fingerprint, Recipe};
 use super::identities::{Identities, Unnumbered};
 use super::layout::{Chunks, Layout};
 use super::row_ids::{RowIds, with_row_ids};
-use super::snapshot::{self, Repeats, SnapshotWriter, Written};
+use super::snapshot::{self, MAX_ROWS_PER_UNIT, Repeats, SnapshotWriter, Written};
 use super::sort::{self, Feed, Sorter, Stopped};
 use super::source::{Format, SourceFile};
 use super::text;
@@ -101,7 +101,7 @@ impl Job {
         self.lock.snapshots_dir()?;
         let already = self.current.as_ref().and_then(|current| Fingerprint::parse(&current.fingerprint));
         let already = already.is_some_and(|known| known.covers(&content, &recipe));
-        let (snapshot, rows) = (written.digest.clone(), written.rows);
+        let (snapshot, rows, cut) = (written.digest.clone(), written.rows, written.cut);
         written.publish(&self.lock.snapshot_path(&snapshot))?;
         let version = NewTableVersion {
             schema: describe(&layout.stored_schema()),
@@ -110,7 +110,10 @@ impl Job {
                 .map_err(|_| IngestError::Internal { file: self.label.clone(), what: "fingerprint" })?,
             snapshot,
         };
-        let notes = layout.notes;
+        let mut notes = layout.notes;
+        if cut > 0 {
+            notes.push(format!("{cut} rows are left out: a table holds at most {MAX_ROWS_PER_UNIT} rows of one unit"));
+        }
         Ok(match &self.current {
             // A new fingerprint is registered even with the same rows, or the source would be read again every time.
             Some(known) if already && same(known, &version) => Prepared::Unchanged { lock: self.lock, rows, notes },

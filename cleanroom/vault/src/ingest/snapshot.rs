@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::BatchCoalescer;
+use arrow::array::{ArrayRef, AsArray as _, BooleanArray, RecordBatch};
 use arrow::compute::kernels::cmp::eq;
-use arrow::datatypes::SchemaRef;
+use arrow::compute::{BatchCoalescer, filter_record_batch};
+use arrow::datatypes::{SchemaRef, UInt32Type};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriter;
@@ -28,6 +28,9 @@ const ROW_GROUP: usize = 131_072;
 /// Rows written at a time.
 const BATCH: usize = 8192;
 
+/// Most rows of one unit that a table holds: whoever has more would be seen in the time and memory that an answer takes.
+pub(crate) const MAX_ROWS_PER_UNIT: u64 = 10_000;
+
 /// A snapshot that is being written. Dropped unfinished, it leaves nothing.
 pub(crate) struct SnapshotWriter {
     writer: ArrowWriter<Hashing>,
@@ -35,6 +38,11 @@ pub(crate) struct SnapshotWriter {
     batches: BatchCoalescer,
     file: NamedTempFile,
     rows: u64,
+    /// Where the unit stands.
+    unit: Option<usize>,
+    /// The unit of the last row, and how many of its rows came.
+    last: Option<(u32, u64)>,
+    cut: u64,
 }
 
 impl SnapshotWriter {
@@ -71,13 +79,40 @@ impl SnapshotWriter {
         let writer = ArrowWriter::try_new(hashing, schema.clone(), Some(properties.build()))
             .map_err(|error| failed(io::Error::other(error)))?;
         let batches = BatchCoalescer::new(schema.clone(), BATCH);
-        Ok(Self { writer, batches, file, rows: 0 })
+        Ok(Self { writer, batches, file, rows: 0, unit, last: None, cut: 0 })
+    }
+
+    /// The rows of a batch but for those that one unit has too many of: the first are kept.
+    fn within_cap(&mut self, batch: &RecordBatch) -> Result<RecordBatch, ParquetError> {
+        let units = self.unit.and_then(|unit| batch.columns().get(unit));
+        let Some(units) = units.and_then(|units| units.as_primitive_opt::<UInt32Type>()) else {
+            return Ok(batch.clone());
+        };
+        let (mut last, mut cut) = (self.last, 0);
+        let kept: BooleanArray = units
+            .iter()
+            .map(|unit| {
+                // Rows of nobody are in no answer.
+                let Some(unit) = unit else { return Some(true) };
+                let rows = match last {
+                    Some((before, rows)) if before == unit => rows + 1,
+                    Some(_) | None => 1,
+                };
+                last = Some((unit, rows));
+                let kept = rows <= MAX_ROWS_PER_UNIT;
+                cut += u64::from(!kept);
+                Some(kept)
+            })
+            .collect();
+        (self.last, self.cut) = (last, self.cut + cut);
+        if cut == 0 { Ok(batch.clone()) } else { Ok(filter_record_batch(batch, &kept)?) }
     }
 
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), IngestError> {
-        self.rows += batch.num_rows() as u64;
         let mut write = || {
-            self.batches.push_batch(batch.clone())?;
+            let batch = self.within_cap(batch)?;
+            self.rows += batch.num_rows() as u64;
+            self.batches.push_batch(batch)?;
             while let Some(batch) = self.batches.next_completed_batch() {
                 self.writer.write(&batch)?;
             }
@@ -88,7 +123,7 @@ impl SnapshotWriter {
 
     /// The rest of the file, durable. Its name is still to come.
     pub(crate) fn finish(self) -> Result<Written, IngestError> {
-        let Self { mut writer, mut batches, file, rows } = self;
+        let Self { mut writer, mut batches, file, rows, unit: _, last: _, cut } = self;
         let finish = move || {
             batches.finish_buffered_batch().map_err(io::Error::other)?;
             while let Some(batch) = batches.next_completed_batch() {
@@ -99,7 +134,7 @@ impl SnapshotWriter {
             Ok(hashing.hasher.finalize().to_hex().to_string())
         };
         let digest = finish().map_err(IngestError::storage("write", file.path()))?;
-        Ok(Written { digest, rows, file })
+        Ok(Written { digest, rows, cut, file })
     }
 }
 
@@ -108,6 +143,8 @@ pub(crate) struct Written {
     /// BLAKE3 of the file, in hexadecimal.
     pub(crate) digest: String,
     pub(crate) rows: u64,
+    /// Rows left out, of units that have too many.
+    pub(crate) cut: u64,
     file: NamedTempFile,
 }
 

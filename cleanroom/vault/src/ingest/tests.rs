@@ -422,6 +422,21 @@ async fn rows_beyond_the_memory_limit_are_sorted_on_disk_into_the_same_snapshot(
 }
 
 #[tokio::test]
+async fn one_unit_has_no_more_rows_than_a_table_holds_of_one() {
+    let bench = Bench::new().await;
+    let lines: String =
+        (0..10_050).map(|n| format!("7,{n}\n")).chain((0..3).map(|n| format!("8,{n}\n,{n}\n"))).collect();
+    let taken = bench.take(SALES, bench.file("sales.csv", format!("id,amount\n{lines}"))).await.unwrap();
+    assert_eq!(taken.rows, 10_000 + 3 + 3);
+    assert!(taken.notes.iter().any(|note| note.starts_with("50 rows are left out")), "{:?}", taken.notes);
+    let mut rows = std::collections::BTreeMap::new();
+    for unit in bench.units("shop.sales").await {
+        *rows.entry(unit).or_insert(0) += 1;
+    }
+    assert_eq!(rows.into_values().max(), Some(10_000));
+}
+
+#[tokio::test]
 async fn what_a_crash_left_is_removed_and_what_lives_stays() {
     let bench = Bench::new().await;
     let state = bench.state();
