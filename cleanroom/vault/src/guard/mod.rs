@@ -37,8 +37,12 @@
 
 mod apply;
 mod audience;
-mod cover;
 mod decide;
+mod field;
+mod merge;
+mod search;
+mod sets;
+mod span;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -115,7 +119,8 @@ pub(crate) async fn guard(
         let (kept, decided) = deep::run(move || {
             let decided = (|| {
                 let sets = known.sets(&dir, &names).map_err(apply::unreadable)?;
-                let decided = apply::apply(&held, sets, caps, &border)?;
+                known.span.sync(sets);
+                let decided = apply::apply(&held, &mut known.span, caps, &border)?;
                 let file = store::write(&dir, &decided.new).map_err(apply::unreadable)?;
                 Ok::<_, datafusion::common::DataFusionError>((decided, file))
             })();
