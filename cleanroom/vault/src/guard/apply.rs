@@ -45,12 +45,7 @@ pub(super) struct Decided {
 }
 
 /// Decides on all cells in the order of the answer: of two that come too close to each other, the first is shown.
-pub(super) fn apply(
-    held: &[Held],
-    span: &mut Span,
-    mut caps: Vec<CellCap>,
-    border: &Border,
-) -> Result<Decided> {
+pub(super) fn apply(held: &[Held], span: &mut Span, mut caps: Vec<CellCap>, border: &Border) -> Result<Decided> {
     let released = span.len();
     let mut deciding = Deciding { span, border };
     let mut tables = Vec::with_capacity(held.len());

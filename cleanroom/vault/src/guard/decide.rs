@@ -37,16 +37,13 @@ pub(super) fn judge(
     floor: u64,
     border: &Border,
 ) -> io::Result<Option<Verdict>> {
-    let terms: Vec<(&Vector, Residue)> = members
-        .iter()
-        .copied()
-        .zip(factors.iter().copied())
-        .filter(|(_vector, factor)| !factor.is_zero())
-        .collect();
+    let terms: Vec<(&Vector, Residue)> =
+        members.iter().copied().zip(factors.iter().copied()).filter(|(_vector, factor)| !factor.is_zero()).collect();
     let vectors: Vec<&Vector> = std::iter::once(new).chain(terms.iter().map(|(vector, _factor)| *vector)).collect();
     let difference = vectors.iter().map(|vector| vector.facts.difference).max().unwrap_or(0);
     let border = border.between(&vectors);
-    let by: Vec<Residue> = std::iter::once(Residue::ONE).chain(terms.iter().map(|(_vector, factor)| -*factor)).collect();
+    let by: Vec<Residue> =
+        std::iter::once(Residue::ONE).chain(terms.iter().map(|(_vector, factor)| -*factor)).collect();
     let (mut differ, mut all) = (0_u64, 0_u64);
     merge(&vectors, 0, |_key, shares| {
         all += 1;
@@ -111,7 +108,9 @@ fn exactly(new: &Vector, terms: &[(&Vector, (i128, i128))]) -> io::Result<Option
     let by = || {
         let common = common(terms)?;
         let times = std::iter::once(Some(common)).chain(
-            terms.iter().map(|(_vector, (numerator, of))| common.checked_div(*of)?.checked_mul(*numerator)?.checked_neg()),
+            terms
+                .iter()
+                .map(|(_vector, (numerator, of))| common.checked_div(*of)?.checked_mul(*numerator)?.checked_neg()),
         );
         vectors.iter().zip(times).map(|(vector, times)| vector.multiplier(scale)?.checked_mul(times?)).collect()
     };
@@ -119,7 +118,8 @@ fn exactly(new: &Vector, terms: &[(&Vector, (i128, i128))]) -> io::Result<Option
     let Some(by) = by else { return Ok(None) };
     let mut differ = Some(0_u64);
     merge(&vectors, 0, |_key, shares| {
-        let sum = shares.iter().try_fold(0_i128, |sum, (index, share)| sum.checked_add(by.get(*index)?.checked_mul(*share)?));
+        let sum =
+            shares.iter().try_fold(0_i128, |sum, (index, share)| sum.checked_add(by.get(*index)?.checked_mul(*share)?));
         differ = differ.zip(sum).map(|(differ, sum)| differ + u64::from(sum != 0));
         if differ.is_some() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;

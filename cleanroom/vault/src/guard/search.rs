@@ -20,7 +20,7 @@ const COMPARED: usize = 12;
 const COMPARED_OF_MANY: usize = 6;
 const MANY: usize = 1000;
 /// Combinations that are looked at in all units, of those that agree in most of the compared ones.
-const LOOKED_AT: usize = 16;
+const LOOKED_AT: usize = 32;
 /// Pairs compared for each three units.
 const PAIRS: usize = 4096;
 /// Products that trying all information sets of a small room may take.

@@ -152,7 +152,8 @@ impl Basis {
         border: &Border,
     ) -> io::Result<(Verdict, Vec<Look>)> {
         let members = self.members(all);
-        let limit = members.iter().map(|member| member.facts.difference).chain([new.facts.difference]).max().unwrap_or(0);
+        let limit =
+            members.iter().map(|member| member.facts.difference).chain([new.facts.difference]).max().unwrap_or(0);
         let limit = limit.saturating_mul(2);
         let mut hidden = false;
         // What follows from released numbers is an answer; that nothing is shown is one where nothing follows.

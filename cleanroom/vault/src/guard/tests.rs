@@ -258,8 +258,11 @@ fn factors_that_are_fractions() {
     let mut next = chance(3);
     let amounts: Vec<(i128, i128)> = (0..200).map(|_| (i128::from(next(1000)), i128::from(next(1000)))).collect();
     let of_both = |a: i128, b: i128, but: u32| -> Arc<Vector> {
-        let shares: Vec<(u32, i128)> =
-            (0_u32..).zip(&amounts).filter(|(unit, _)| *unit != but).map(|(unit, (x, y))| (unit, a * x + b * y)).collect();
+        let shares: Vec<(u32, i128)> = (0_u32..)
+            .zip(&amounts)
+            .filter(|(unit, _)| *unit != but)
+            .map(|(unit, (x, y))| (unit, a * x + b * y))
+            .collect();
         vector(10, &shares)
     };
     let total = |vector: &Vector| vector.facts.total * vector.facts.factor;
@@ -346,9 +349,7 @@ fn few_among_the_units_that_are_looked_at_first() {
 fn what_was_forgotten_is_as_if_it_never_was() {
     let mut next = chance(5);
     let mut some = |count: usize| -> Vec<Arc<Vector>> {
-        (0..count)
-            .map(|_| vector(5, &(0..90).map(|unit| (unit, i128::from(next(50)))).collect::<Vec<_>>()))
-            .collect()
+        (0..count).map(|_| vector(5, &(0..90).map(|unit| (unit, i128::from(next(50)))).collect::<Vec<_>>())).collect()
     };
     let (first, dropped, second) = (some(10), some(7), some(5));
     let decide = |span: &mut Span, vectors: &[Arc<Vector>]| -> Vec<Verdict> {
