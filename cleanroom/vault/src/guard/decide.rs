@@ -1,12 +1,16 @@
 //! What a number is answered with that comes near a combination of released ones.
 
+use std::collections::HashMap;
 use std::io;
 use std::ops::ControlFlow;
 
-use super::field::Residue;
+use super::field::{Residue, add};
 use super::merge::merge;
 use super::sets::sum;
 use super::vector::Vector;
+
+/// Products that it may take to see whether factors are borne out.
+const WORK: u64 = 20_000_000;
 
 /// A key of the room: without it nobody knows where the border of a combination is, nor which units are looked at first.
 pub(crate) struct Border(pub(crate) [u8; 32]);
@@ -25,8 +29,8 @@ pub(crate) enum Verdict {
 /// The verdict on a number of which at least `floor` units are asked, where it differs from the combination with these factors
 /// in fewer units than the border; `None` where it does not.
 ///
-/// What follows from released numbers is said only where its factors do not tell of few: where at least `difference` units more
-/// bear them out than there are factors, which as many units determine; or where it is one earlier number as it stands.
+/// What follows from released numbers is said only where its factors do not tell of few: see [`borne_out`]; or where it is one
+/// earlier number as it stands.
 ///
 /// # Errors
 /// Where an earlier number cannot be read; then there is no answer.
@@ -44,9 +48,8 @@ pub(super) fn judge(
     let border = border.between(&vectors);
     let by: Vec<Residue> =
         std::iter::once(Residue::ONE).chain(terms.iter().map(|(_vector, factor)| -*factor)).collect();
-    let (mut differ, mut all) = (0_u64, 0_u64);
+    let mut differ = 0_u64;
     merge(&vectors, 0, |_key, shares| {
-        all += 1;
         differ += u64::from(!sum(shares, &by).is_zero());
         if differ < border { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
@@ -68,8 +71,7 @@ pub(super) fn judge(
         }
         _ => false,
     };
-    let borne_out = all.saturating_sub(differ).saturating_sub(terms.len() as u64);
-    if !alone && borne_out < difference {
+    if !alone && !borne_out(&vectors, &by, difference)? {
         return Ok(Some(Verdict::Suppressed));
     }
     let terms: Vec<(&Vector, (i128, i128))> = terms.iter().map(|(vector, _factor)| *vector).zip(fractions).collect();
@@ -80,6 +82,67 @@ pub(super) fn judge(
         Some((ticks, of, scale)) => Verdict::Follows { ticks, of, scale },
         None => Verdict::Suppressed,
     }))
+}
+
+/// Whether factors still follow where any units, fewer than `difference`, are taken away from those that bear them out: those
+/// are enough for that many disjoint information sets, put together as units come. Else the factors would tell of few, at the
+/// worst be somebody's amount. `false` also where it would take too long to tell.
+fn borne_out(vectors: &[&Vector], by: &[Residue], difference: u64) -> io::Result<bool> {
+    let (terms, mut work) = (vectors.len().saturating_sub(1), WORK);
+    let most = usize::try_from(difference).unwrap_or(usize::MAX);
+    let (mut sets, mut full) = (Vec::new(), 0);
+    let mut classes: HashMap<Vec<(usize, Residue)>, usize> = HashMap::new();
+    merge(vectors, 0, |_key, shares| {
+        let mut class: Vec<(usize, Residue)> =
+            shares.iter().filter_map(|(index, share)| Some((index.checked_sub(1)?, Residue::of(*share)))).collect();
+        let first = class.first().map_or(Residue::ZERO, |(_index, share)| share.inverse());
+        if first.is_zero() || !sum(shares, by).is_zero() {
+            return ControlFlow::Continue(());
+        }
+        let mut column = vec![Residue::ZERO; terms];
+        for (index, share) in &mut class {
+            *share = *share * first;
+            if let Some(place) = column.get_mut(*index) {
+                *place = *share;
+            }
+        }
+        work = work.saturating_sub(terms as u64);
+        // A unit more that is like others is of no use where each set has one of them.
+        let like = classes.entry(class).or_default();
+        *like += 1;
+        if *like <= most && placed(&mut sets, most, &column, &mut work) == Some(terms) {
+            full += 1;
+        }
+        if full == most || work == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(full == most)
+}
+
+/// Units in echelon form: what each adds, and where its first number is, which is 1.
+type Echelon = Vec<(usize, Vec<Residue>)>;
+
+/// Puts a unit into the first of at most `most` sets that do not determine what it adds; how many units that set has then.
+fn placed(sets: &mut Vec<Echelon>, most: usize, column: &[Residue], work: &mut u64) -> Option<usize> {
+    if sets.len() < most && sets.last().is_none_or(|set| !set.is_empty()) {
+        sets.push(Vec::new());
+    }
+    for set in sets.iter_mut().filter(|set| set.len() < column.len()) {
+        let mut left = column.to_vec();
+        *work = work.saturating_sub(set.len() as u64 + 1);
+        for (pivot, row) in set.iter() {
+            let by = left.get(*pivot).copied().unwrap_or_default();
+            if !by.is_zero() {
+                *work = work.saturating_sub(row.len() as u64);
+                add(&mut left, -by, row);
+            }
+        }
+        if let Some((pivot, first)) = left.iter().enumerate().find(|(_pivot, number)| !number.is_zero()) {
+            let inverse = first.inverse();
+            set.push((pivot, left.iter().map(|number| *number * inverse).collect()));
+            return Some(set.len());
+        }
+    }
+    None
 }
 
 /// The factors by which the numbers themselves are multiplied, as small fractions; `None` where they are none.

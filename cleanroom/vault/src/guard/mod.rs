@@ -22,8 +22,9 @@
 //! by itself is not near nothing, since its floors are about that; but one to which hardly anybody of many adds more than zero
 //! is answered with zero.
 //!
-//! The factors of a combination come from rows. They are told, as a part of the answer, only where at least `difference` units
-//! more bear them out than there are factors; for some factors fit as many units always, and would be these units' amounts.
+//! The factors of a combination come from rows. They are told, as a part of the answer, only where they still follow when any
+//! units, fewer than `difference`, are taken away from those that bear them out; for some factors fit as many units as there
+//! are factors always, and would be these units' amounts.
 //! Where too few do, where an earlier number has fewer units than are asked for now, where the factors are not of small
 //! whole numbers, and beyond [`span::MOST`] independent numbers, the group is not shown.
 //!

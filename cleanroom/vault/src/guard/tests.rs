@@ -284,6 +284,17 @@ fn factors_that_tell_of_few_are_not_told() {
     let sums = vector(10, &(0..12).map(|unit| (unit, 1000 + i128::from(unit * unit))).collect::<Vec<_>>());
     let decided = verdict(&sums, &[&count]);
     assert!(matches!(decided, Verdict::Own | Verdict::Suppressed), "{decided:?}");
+    // Nor where many others stand in the number, of whom all follows from another one.
+    let many = set(10, 100..2000);
+    for amount in [1, 7, 1000] {
+        let mut shares: Vec<(u32, i128)> = (100..2000).map(|unit| (unit, 1)).collect();
+        shares.extend((0..12).map(|unit| (unit, amount + i128::from(unit))));
+        let decided = verdict(&vector(10, &shares), &[&many, &count]);
+        assert!(matches!(decided, Verdict::Own | Verdict::Suppressed), "{decided:?}");
+        // Those of whom all add the same are told of as a group.
+        shares.iter_mut().filter(|(unit, _)| *unit < 12).for_each(|(_, share)| *share = amount);
+        assert_eq!(verdict(&vector(10, &shares), &[&many, &count]), earlier(1900 + 12 * amount));
+    }
     // Of as many numbers as there are people the last tell of each.
     let mut next = chance(11);
     let mut span = Span::default();
