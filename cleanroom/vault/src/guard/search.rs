@@ -8,12 +8,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
+use std::ops::ControlFlow;
 
-use super::field::{Residue, add};
+use super::field::{Residue, add, dot};
 use super::merge::merge;
 use super::sets::{InformationSet, Residual};
 use super::vector::Vector;
-use std::ops::ControlFlow;
 
 /// Units in which rows are compared with what is left; fewer where there are many vectors, as that is most of the work.
 const COMPARED: usize = 12;
@@ -32,8 +32,13 @@ const SMALL_ENTRIES: u64 = 2048;
 type Found = (usize, Vec<(usize, Residue)>);
 
 /// The factors of combinations that leave little of the vector, the likeliest first. `columns` are what the units of the
-/// residual's sample add to the vectors.
-pub(super) fn candidates(set: &InformationSet, residual: &Residual, columns: &[Vec<Residue>]) -> Vec<Vec<Residue>> {
+/// residual's sample add to the vectors; of combinations that differ in `limit` of these, none is given.
+pub(super) fn candidates(
+    set: &InformationSet,
+    residual: &Residual,
+    columns: &[Vec<Residue>],
+    limit: u64,
+) -> Vec<Vec<Residue>> {
     let most = if residual.factors.len() > MANY { COMPARED_OF_MANY } else { COMPARED };
     let step = residual.sample.len().div_ceil(most).max(1);
     let left: Vec<Residue> = residual.sample.iter().step_by(step).map(|(_key, left)| *left).collect();
@@ -69,12 +74,18 @@ pub(super) fn candidates(set: &InformationSet, residual: &Residual, columns: &[V
     found
         .into_iter()
         .take(LOOKED_AT)
-        .map(|(_agree, taken)| {
-            let mut factors = residual.factors.clone();
+        .filter_map(|(_agree, taken)| {
+            let mut more = vec![Residue::ZERO; residual.factors.len()];
             for (row, by) in taken {
-                add(&mut factors, by, set.row(row));
+                add(&mut more, by, set.row(row));
             }
-            factors
+            let differ =
+                residual.sample.iter().zip(columns).filter(|((_key, left), column)| *left != dot(&more, column));
+            if differ.take(usize::try_from(limit).unwrap_or(usize::MAX)).count() as u64 >= limit {
+                return None;
+            }
+            add(&mut more, Residue::ONE, &residual.factors);
+            Some(more)
         })
         .collect()
 }

@@ -19,7 +19,7 @@ pub(super) const SAMPLE: usize = 64;
 pub(super) struct InformationSet {
     /// Where reading begins: secret, so nobody knows whom it meets first.
     start: u32,
-    /// For each vector, the unit that was taken for it; ascending, with the vector's place.
+    /// For each vector, the unit that was taken for it, by where that stands; ascending, with the vector's place.
     pivots: Vec<(u32, usize)>,
     /// For each vector's unit, the factors of the combination to which that unit adds 1 and the other ones nothing.
     inverse: Vec<Vec<Residue>>,

@@ -185,7 +185,7 @@ impl Basis {
         let mut looks = Vec::with_capacity(self.sets.len());
         for ((number, residual), set) in residuals.into_iter().enumerate().zip(&self.sets) {
             let look = self.look((number, residual), new, &members, border)?;
-            for factors in search::candidates(set, &look.residual, &look.columns) {
+            for factors in search::candidates(set, &look.residual, &look.columns, limit) {
                 if let Some(verdict) = answered(&factors)? {
                     return Ok((verdict, Vec::new()));
                 }

@@ -223,13 +223,15 @@ fn large_unions_are_found() {
     assert_eq!(verdict(&set(10, part(0).skip(3)), &others), earlier(parts[0].facts.total));
 }
 
+/// A person, an amount, and a group by each of two columns.
+type Person = (u32, i128, u64, u64);
+
 #[test]
 fn two_partitions_of_the_same_people_do_not_tell_of_one() {
     for seed in 0..20 {
         let mut next = chance(seed);
-        let people: Vec<(u32, i128, u64, u64)> =
-            (0..300).map(|unit| (unit, i128::from(next(10_000)) + 1, next(6), next(5))).collect();
-        let sum = |of: &dyn Fn(&(u32, i128, u64, u64)) -> bool| -> Arc<Vector> {
+        let people: Vec<Person> = (0..300).map(|unit| (unit, i128::from(next(10_000)) + 1, next(6), next(5))).collect();
+        let sum = |of: &dyn Fn(&Person) -> bool| -> Arc<Vector> {
             let shares: Vec<(u32, i128)> =
                 people.iter().filter(|one| of(one)).map(|(unit, share, _, _)| (*unit, *share)).collect();
             vector(10, &shares)
