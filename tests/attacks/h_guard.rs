@@ -168,6 +168,35 @@ fn parts_and_totals_over_several_queries_follow_from_each_other() {
     assert!((garden - 87_549.71).abs() > 1.0, "an answer of its own");
 }
 
+/// Alice alone lives in AK: by state she is left out, by category and by age she is not.
+#[test]
+fn complete_tables_by_different_columns_tell_of_nobody() {
+    let joined = "FROM retailer.purchases p JOIN publisher.users u ON p.email_hash = u.email_hash";
+    let twice = "FROM (SELECT * FROM retailer.purchases UNION ALL SELECT * FROM retailer.purchases) p \
+                 JOIN publisher.users u ON p.email_hash = u.email_hash";
+    let total = |room: &Room, by: &str, from: &str| -> f64 {
+        let answer = room.ask("agency", &format!("SELECT {by}, SUM(p.amount) AS s {from} GROUP BY {by}"));
+        unseen(&answer);
+        answer.rows().iter().map(|row| row[1].as_f64().unwrap()).sum()
+    };
+    let open = guarded("");
+    let told = total(&open, "p.category", joined) - total(&open, "u.state", joined);
+    assert!((told - 7919.13).abs() < 0.001, "without a guard: {told}");
+    for order in [["p.category", "u.state", "u.age_band"], ["u.state", "u.age_band", "p.category"]] {
+        let room = guarded(GUARD);
+        let totals = order.map(|by| total(&room, by, joined));
+        assert!(totals.iter().all(|other| (other - totals[0]).abs() < 0.001), "{order:?}: {totals:?}");
+        let doubled = total(&room, "u.state", twice);
+        assert!((doubled - 2.0 * totals[0]).abs() < 0.001, "{order:?}: {doubled}, {totals:?}");
+    }
+    // The other table twice over, and nothing else: a factor of 2 is no other question.
+    let room = guarded(GUARD);
+    let once = total(&room, "p.category", joined);
+    let doubled = total(&room, "u.state", twice);
+    assert!((doubled - 2.0 * once).abs() < 0.001, "{doubled} is not twice {once}");
+    assert!(room.verify().status.success());
+}
+
 #[test]
 fn a_row_more_is_not_seen_nor_is_one_less() {
     let data = shared("data/adversarial/purchases.parquet");

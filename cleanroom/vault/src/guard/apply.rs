@@ -13,7 +13,8 @@ use cleanroom_registry::CellCap;
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
 
 use super::audience;
-use super::decide::{Border, Verdict, WORK, decide};
+use super::decide::{Border, Verdict};
+use super::span::Span;
 use super::vector::{Subject, Vector};
 use crate::check::{Cell, CellKind, GuardRule, ReleasePoint};
 use crate::compile;
@@ -44,13 +45,9 @@ pub(super) struct Decided {
 }
 
 /// Decides on all cells in the order of the answer: of two that come too close to each other, the first is shown.
-pub(super) fn apply(
-    held: &[Held],
-    known: Vec<Arc<Vector>>,
-    mut caps: Vec<CellCap>,
-    border: &Border,
-) -> Result<Decided> {
-    let mut deciding = Deciding { all: known, new: Vec::new(), border, work: WORK };
+pub(super) fn apply(held: &[Held], span: &mut Span, mut caps: Vec<CellCap>, border: &Border) -> Result<Decided> {
+    let released = span.len();
+    let mut deciding = Deciding { span, border };
     let mut tables = Vec::with_capacity(held.len());
     for one in held {
         let batch = &audience::apply(one)?;
@@ -61,11 +58,11 @@ pub(super) fn apply(
         };
         let batch = capped(&one.release, batch, &mut caps)?;
         if let Some(cut) = before.get(batch.num_rows()) {
-            deciding.forget(*cut);
+            deciding.span.truncate(*cut);
         }
         tables.push(ReleasedTable::of(batch));
     }
-    Ok(Decided { tables, new: deciding.new, caps })
+    Ok(Decided { tables, new: span.since(released), caps })
 }
 
 /// The rows up to the first that would bring a table's released cells above its cap. That follows from released cells alone.
@@ -106,48 +103,27 @@ enum Shown {
     Nothing,
 }
 
-/// How much was released before some row.
-#[derive(Clone, Copy)]
-struct Mark {
-    all: usize,
-    new: usize,
-}
-
 struct Deciding<'b> {
-    /// All sets released before, in the order of their release.
-    all: Vec<Arc<Vector>>,
-    new: Vec<Arc<Vector>>,
+    span: &'b mut Span,
     border: &'b Border,
-    /// What looking for unions may still cost.
-    work: u64,
 }
 
 impl Deciding<'_> {
-    fn mark(&self) -> Mark {
-        Mark { all: self.all.len(), new: self.new.len() }
-    }
-
-    /// What was decided since is not shown, and so bounds nothing.
-    fn forget(&mut self, since: Mark) {
-        self.all.truncate(since.all);
-        self.new.truncate(since.new);
-    }
-
-    /// The rows that may be shown, and for each what was released before it.
+    /// The rows that may be shown, and for each how many numbers were released before it.
     fn table(
         &mut self,
         release: &ReleasePoint,
         rule: &GuardRule,
         evidence: &Evidence,
         batch: &RecordBatch,
-    ) -> Result<(RecordBatch, Vec<Mark>)> {
+    ) -> Result<(RecordBatch, Vec<usize>)> {
         let places = places(release, evidence, batch)?;
         let mut kept = vec![true; batch.num_rows()];
         let mut earlier: Vec<Vec<Option<(i128, i64)>>> =
             release.cells.iter().map(|_cell| vec![None; batch.num_rows()]).collect();
         let mut before = Vec::with_capacity(batch.num_rows());
         for (row, (place, kept)) in places.iter().zip(&mut kept).enumerate() {
-            let mark = self.mark();
+            let mark = self.span.len();
             let group = place.and_then(|place| evidence.groups.get(place));
             for (index, (cell, earlier)) in release.cells.iter().zip(&mut earlier).enumerate() {
                 if !batch.columns().get(groups_of(release) + index).is_some_and(|column| column.is_valid(row)) {
@@ -170,7 +146,8 @@ impl Deciding<'_> {
             if *kept {
                 before.push(mark);
             } else {
-                self.forget(mark);
+                // What is not shown bounds nothing.
+                self.span.truncate(mark);
             }
         }
         let mut columns: Vec<ArrayRef> = batch.columns().iter().take(groups_of(release)).map(Arc::clone).collect();
@@ -229,23 +206,12 @@ impl Deciding<'_> {
     ) -> Result<Number> {
         let owners = rule.owners.iter().map(ToString::to_string).collect();
         let subject = Subject { space: rule.space.as_str(), owners, difference: rule.difference };
-        let new = Vector::of(subject, shares, scale);
-        let released: Vec<&Vector> = self.all.iter().map(AsRef::as_ref).collect();
-        Ok(match decide(&new, &released, floor, (self.border, &mut self.work)).map_err(unreadable)? {
-            Verdict::Own => {
-                let own = new.facts.total.checked_mul(new.facts.factor).and_then(|own| at(own, new.facts.scale, scale));
-                let new = Arc::new(new);
-                self.all.push(Arc::clone(&new));
-                self.new.push(new);
-                own.map_or(Number::Suppressed, Number::Own)
-            }
-            Verdict::Earlier { ticks, scale: from, of } => {
-                if let Some(earlier) = of.and_then(|place| self.all.get(place)) {
-                    let told = Arc::new(earlier.told_for(&new).map_err(unreadable)?);
-                    self.all.push(Arc::clone(&told));
-                    self.new.push(told);
-                }
-                at(ticks, from, scale).map_or(Number::Suppressed, Number::Earlier)
+        let new = Arc::new(Vector::of(subject, shares, scale));
+        let own = new.facts.total.checked_mul(new.facts.factor).and_then(|own| at((own, 1), new.facts.scale, scale));
+        Ok(match self.span.decide(&new, floor, self.border).map_err(unreadable)? {
+            Verdict::Own => own.map_or(Number::Suppressed, Number::Own),
+            Verdict::Follows { ticks, of, scale: from } => {
+                at((ticks, of), from, scale).map_or(Number::Suppressed, Number::Earlier)
             }
             Verdict::Suppressed => Number::Suppressed,
         })
@@ -267,15 +233,13 @@ fn single(number: Number) -> Shown {
     }
 }
 
-/// Ticks of one scale in ticks of another; the nearest, half away from zero, where that is coarser.
-fn at(ticks: i128, from: i8, to: i8) -> Option<i128> {
+/// Ticks, divided by a number, of one scale in ticks of another: the nearest, half away from zero.
+fn at((ticks, of): (i128, i128), from: i8, to: i8) -> Option<i128> {
     let power = 10_i128.checked_pow(u32::from(from.abs_diff(to)))?;
-    if to >= from {
-        return ticks.checked_mul(power);
-    }
-    let half = power / 2;
+    let (ticks, of) = if to >= from { (ticks.checked_mul(power)?, of) } else { (ticks, of.checked_mul(power)?) };
+    let half = of.checked_div(2)?;
     let moved = if ticks < 0 { ticks.checked_sub(half)? } else { ticks.checked_add(half)? };
-    moved.checked_div(power)
+    moved.checked_div(of)
 }
 
 /// The engine's error for a set that cannot be read; it holds nothing of it.

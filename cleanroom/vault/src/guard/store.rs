@@ -10,15 +10,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::span::Span;
 use super::vector::{Facts, Vector};
 
 /// Largest part of a file that is read before its sets are.
 const HEAD: u64 = 1 << 28;
 const LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The sets of files, read once.
+/// The sets of files, read once, and what was worked out about them.
 #[derive(Default)]
 pub(super) struct Known {
+    pub(super) span: Span,
     swept: bool,
     files: HashMap<String, Vec<Arc<Vector>>>,
 }

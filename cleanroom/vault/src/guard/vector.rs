@@ -1,8 +1,9 @@
 //! What each unit adds to one released number, as it is kept and compared.
 //!
 //! A number is `factor * 10^-scale` times the sum of whole numbers without a common divisor, one for each unit that adds
-//! something. Units stand in an order that is the same in all vectors and has nothing to do with who they are, so the first
-//! few of any vector are a sample: two vectors that differ in many units are told apart by reading a few.
+//! something. Units stand in an order that is the same in all vectors and has nothing to do with who they are, so those from
+//! any place on are a sample: vectors that differ in many units are told apart by reading a few. Where to begin to read is
+//! noted when a vector is first read elsewhere than from its start.
 
 use std::fs::File;
 use std::io;
@@ -12,20 +13,31 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
-/// Bytes of a file that are read first, and kept: mostly they are enough to see that two vectors are unlike.
+/// Bytes that are read first, mostly enough to see that two vectors are unlike; and between the places that are noted.
 const FIRST: usize = 4 * 1024;
-/// Bytes read at a time after these.
+/// Most bytes read at a time after these.
 const BLOCK: usize = 256 * 1024;
 
 /// A released number and who adds what to it.
 pub(crate) struct Vector {
     pub(crate) facts: Facts,
     data: Data,
+    /// Where reading can begin, in the order of the units.
+    places: OnceLock<Vec<Place>>,
+}
+
+/// What is known between two entries.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Where the unit before stands.
+    key: u32,
+    /// Bytes and entries before.
+    bytes: u64,
+    entries: u64,
 }
 
 /// All of a vector but its entries.
-#[derive(Serialize, Deserialize, Clone)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// The identity space of the units.
     pub(crate) space: String,
@@ -45,8 +57,6 @@ pub(crate) struct Facts {
     pub(crate) total: i128,
     /// Every entry is 1.
     ones: bool,
-    /// No unit adds less than zero.
-    nonnegative: bool,
     /// BLAKE3 of the entries and the factor.
     pub(crate) digest: String,
     bytes: u64,
@@ -109,7 +119,6 @@ impl Vector {
             scale -= 1;
         }
         let ones = entries.iter().all(|(_key, share)| *share == 1);
-        let nonnegative = entries.iter().all(|(_key, share)| *share > 0);
         let bytes = encoded(&entries, ones);
         let facts = Facts {
             space: subject.space.to_owned(),
@@ -121,33 +130,17 @@ impl Vector {
             scale,
             total,
             ones,
-            nonnegative,
             digest: digest(factor, scale, ones, &bytes),
             bytes: bytes.len() as u64,
         };
-        Self { facts, data: Data::Memory(bytes.into()) }
-    }
-
-    /// The multiple of it that is told where it is answered in the place of another number.
-    pub(crate) fn told_for(&self, other: &Self) -> io::Result<Self> {
-        let entries = self.entries().collect::<io::Result<Vec<_>>>()?;
-        let mut facts = self.facts.clone();
-        let bytes = encoded(&entries, facts.ones);
-        (facts.factor, facts.scale) = (other.facts.factor, other.facts.scale);
-        facts.digest = digest(facts.factor, facts.scale, facts.ones, &bytes);
-        facts.difference = facts.difference.max(other.facts.difference);
-        for owner in &other.facts.owners {
-            if !facts.owners.contains(owner) {
-                facts.owners.push(owner.clone());
-            }
-        }
-        Ok(Self { facts, data: Data::Memory(bytes.into()) })
+        Self { facts, data: Data::Memory(bytes.into()), places: OnceLock::new() }
     }
 
     /// A vector whose entries begin at a place of a file; the place behind them.
     pub(crate) fn stored(facts: Facts, path: &Arc<PathBuf>, at: u64) -> (Self, u64) {
         let behind = at.saturating_add(facts.bytes);
-        (Self { facts, data: Data::File { path: Arc::clone(path), at, first: OnceLock::new() } }, behind)
+        let data = Data::File { path: Arc::clone(path), at, first: OnceLock::new() };
+        (Self { facts, data, places: OnceLock::new() }, behind)
     }
 
     /// The entries as they are kept; `None` where they are kept already.
@@ -164,26 +157,100 @@ impl Vector {
             && self.facts.owners.iter().any(|owner| other.facts.owners.contains(owner))
     }
 
-    /// Whether sums of parts only grow.
-    pub(crate) fn grows(&self) -> bool {
-        self.facts.nonnegative && self.facts.factor > 0
+    /// What an entry is multiplied by to be in ticks of `10^-scale`, which is no coarser than the vector's own; `None` where
+    /// that is too large.
+    pub(crate) fn multiplier(&self, scale: i8) -> Option<i128> {
+        let places = u32::try_from(i16::from(scale) - i16::from(self.facts.scale)).ok()?;
+        self.facts.factor.checked_mul(10_i128.checked_pow(places)?)
     }
 
     /// The entries from the first on.
     pub(crate) fn entries(&self) -> Entries<'_> {
-        Entries { vector: self, block: None, start: 0, at: 0, key: 0, left: self.facts.entries }
+        self.entries_behind(Place { key: 0, bytes: 0, entries: 0 })
     }
 
-    /// What an entry is multiplied by to be in ticks of `10^-scale`, which is no coarser than the vector's own.
-    pub(crate) fn multiplier(&self, scale: i8) -> i128 {
-        let places = u32::try_from(i16::from(scale) - i16::from(self.facts.scale)).unwrap_or(0);
-        self.facts.factor.wrapping_mul(10_i128.wrapping_pow(places))
+    fn entries_behind(&self, place: Place) -> Entries<'_> {
+        Entries {
+            vector: self,
+            block: None,
+            start: place.bytes,
+            at: 0,
+            size: FIRST,
+            key: place.key,
+            left: self.facts.entries.saturating_sub(place.entries),
+        }
     }
 
-    /// The bytes from `start` on: at least one, unless there are none.
-    fn block(&self, start: u64) -> io::Result<Arc<[u8]>> {
+    /// The entries of units that stand at `key` or behind it, and few before.
+    ///
+    /// # Errors
+    /// Where the vector cannot be read.
+    pub(crate) fn entries_near(&self, key: u32) -> io::Result<Entries<'_>> {
+        let places = self.places()?;
+        let behind = places.partition_point(|place| place.key < key);
+        Ok(match behind.checked_sub(1).and_then(|place| places.get(place)) {
+            Some(place) => self.entries_behind(*place),
+            None => self.entries(),
+        })
+    }
+
+    /// What the units at some places add, which ascend; zero for those that add nothing.
+    ///
+    /// # Errors
+    /// Where the vector cannot be read.
+    pub(crate) fn shares_at(&self, keys: impl Iterator<Item = u32>) -> io::Result<Vec<i128>> {
+        let places = self.places()?;
+        let part = |key: u32| places.partition_point(|place| place.key < key);
+        let mut shares = Vec::new();
+        let mut entries: Option<Entries<'_>> = None;
+        let mut next: Option<(u32, i128)> = None;
+        for key in keys {
+            let far = entries.as_ref().is_none_or(|entries| part(key) > part(entries.key) + 1);
+            if far && next.is_none_or(|(known, _share)| known < key) {
+                let mut near = self.entries_near(key)?;
+                next = near.next().transpose()?;
+                entries = Some(near);
+            }
+            while let (Some((known, _share)), Some(entries)) = (next, &mut entries)
+                && known < key
+            {
+                next = entries.next().transpose()?;
+            }
+            shares.push(next.filter(|(known, _share)| *known == key).map_or(0, |(_known, share)| share));
+        }
+        Ok(shares)
+    }
+
+    /// Where reading can begin beside the start; that is found by reading all once, where there is much to read.
+    fn places(&self) -> io::Result<&[Place]> {
+        if let Some(places) = self.places.get() {
+            return Ok(places);
+        }
+        let mut places: Vec<Place> = Vec::new();
+        if self.facts.bytes > FIRST as u64 {
+            let mut entries = self.entries();
+            let mut read = 0;
+            while let Some((key, _share)) = entries.next().transpose()? {
+                read += 1;
+                let bytes = entries.start.saturating_add(entries.at as u64);
+                if bytes.saturating_sub(places.last().map_or(0, |last| last.bytes)) >= FIRST as u64 {
+                    places.push(Place { key, bytes, entries: read });
+                }
+            }
+        }
+        Ok(self.places.get_or_init(|| places))
+    }
+
+    /// At most `most` bytes from `start` on: at least one, unless there are none.
+    fn block(&self, start: u64, most: usize) -> io::Result<Arc<[u8]>> {
         let (path, at, first) = match &self.data {
-            Data::Memory(bytes) => return Ok(Arc::clone(bytes)),
+            Data::Memory(bytes) => {
+                let rest = usize::try_from(start).ok().and_then(|start| bytes.get(start..));
+                return Ok(match start {
+                    0 => Arc::clone(bytes),
+                    _ => rest.map(|rest| rest.get(..most).unwrap_or(rest)).unwrap_or_default().into(),
+                });
+            }
             Data::File { path, at, first } => (path, at, first),
         };
         if start == 0
@@ -192,7 +259,6 @@ impl Vector {
             return Ok(Arc::clone(block));
         }
         let left = self.facts.bytes.saturating_sub(start);
-        let most = if start == 0 { FIRST } else { BLOCK };
         let mut block = vec![0; usize::try_from(left).unwrap_or(most).min(most)];
         File::open(path.as_path())?.read_exact_at(&mut block, at.saturating_add(start))?;
         let block: Arc<[u8]> = block.into();
@@ -210,6 +276,8 @@ pub(crate) struct Entries<'v> {
     /// Where the block starts, and what comes next in it.
     start: u64,
     at: usize,
+    /// Bytes to read next.
+    size: usize,
     key: u32,
     left: u64,
 }
@@ -222,12 +290,13 @@ impl Entries<'_> {
                     self.at += 1;
                     return Ok(*byte);
                 }
-                self.start += block.len() as u64;
+                self.start = self.start.saturating_add(block.len() as u64);
             }
             if self.start >= self.vector.facts.bytes {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            self.block = Some(self.vector.block(self.start)?);
+            self.block = Some(self.vector.block(self.start, self.size)?);
+            self.size = self.size.saturating_mul(4).min(BLOCK);
             self.at = 0;
         }
     }
@@ -269,60 +338,6 @@ impl Iterator for Entries<'_> {
         }
         Some(entry)
     }
-}
-
-/// In how many units two vectors differ, each multiplied by a number; counted up to `limit` only.
-pub(crate) fn difference(one: (&Vector, i128), other: (&Vector, i128), limit: u64) -> io::Result<u64> {
-    if one.0.facts.entries.abs_diff(other.0.facts.entries) >= limit {
-        return Ok(limit);
-    }
-    let (mut left, mut right) = (one.0.entries(), other.0.entries());
-    let (mut a, mut b) = (left.next().transpose()?, right.next().transpose()?);
-    let mut differ = 0;
-    while differ < limit {
-        let (next_left, next_right) = match (a, b) {
-            (None, None) => break,
-            (Some(_), None) => (true, false),
-            (None, Some(_)) => (false, true),
-            (Some((a, _)), Some((b, _))) => (a <= b, b <= a),
-        };
-        let same = match (a, b) {
-            (Some((_, a)), Some((_, b))) if next_left && next_right => a.wrapping_mul(one.1) == b.wrapping_mul(other.1),
-            _ => false,
-        };
-        differ += u64::from(!same);
-        if next_left {
-            a = left.next().transpose()?;
-        }
-        if next_right {
-            b = right.next().transpose()?;
-        }
-    }
-    Ok(differ)
-}
-
-/// The sum of vectors, each multiplied by a number, over units that stand up to `bound`, in their order; zeros are left out.
-pub(crate) fn combined(terms: &[(&Vector, i128)], bound: u32) -> io::Result<Vec<(u32, i128)>> {
-    let mut all: Vec<(u32, i128)> = Vec::new();
-    for (vector, multiplier) in terms {
-        for entry in vector.entries() {
-            let (key, share) = entry?;
-            if key > bound {
-                break;
-            }
-            all.push((key, share.wrapping_mul(*multiplier)));
-        }
-    }
-    all.sort_unstable_by_key(|(key, _share)| *key);
-    all.dedup_by(|next, first| {
-        let same = next.0 == first.0;
-        if same {
-            first.1 = first.1.wrapping_add(next.1);
-        }
-        same
-    });
-    all.retain(|(_key, share)| *share != 0);
-    Ok(all)
 }
 
 fn digest(factor: i128, scale: i8, ones: bool, bytes: &[u8]) -> String {
