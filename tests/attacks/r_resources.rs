@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{room, unseen};
+use crate::fixture::{Opened, block_on, fixed_rows};
 
 #[test]
 fn what_would_exhaust_the_process_is_refused_and_the_next_is_answered() {
@@ -50,4 +51,54 @@ fn what_would_exhaust_the_process_is_refused_and_the_next_is_answered() {
         room.ask("publisher", "SELECT category, COUNT(DISTINCT email_hash) FROM retailer.purchases GROUP BY category");
     unseen(&answer);
     assert_eq!(answer.labels().len(), 7);
+}
+
+/// R03: however long the texts of a table are, no statement makes an array that the engine cannot hold.
+#[test]
+fn texts_do_not_grow_beyond_what_a_batch_holds() {
+    block_on(async {
+        let room = Opened::new(&fixed_rows()).await;
+        let doubled = |from: &str, times: usize| {
+            let steps = (1..=times).map(|step| {
+                let before = step - 1;
+                format!(", t{step} AS (SELECT card, c || c AS c FROM t{before})")
+            });
+            format!("WITH t0 AS ({from}){}", steps.collect::<String>())
+        };
+        let rows = "SELECT card, kind AS c FROM shop.sales";
+        let released = "SELECT 1 AS card, kind AS c, COUNT(*) AS n FROM shop.sales GROUP BY kind";
+        let parts = |count: usize| vec!["kind"; count].join(", ");
+        let grouped = |text: &str| format!("SELECT {text} AS c, COUNT(*) AS n FROM shop.sales GROUP BY 1");
+        for (sql, outcome) in [
+            (format!("{} SELECT c, COUNT(*) AS n FROM t4 GROUP BY c", doubled(rows, 4)), "released"),
+            (format!("{} SELECT c, COUNT(*) AS n FROM t5 GROUP BY c", doubled(rows, 5)), "refused"),
+            (format!("{} SELECT c FROM t4", doubled(released, 4)), "released"),
+            (format!("{} SELECT c FROM t5", doubled(released, 5)), "refused"),
+            (grouped(&format!("concat({})", parts(15))), "released"),
+            (grouped(&format!("concat({})", parts(16))), "refused"),
+            (grouped(&format!("concat_ws('{}', {})", "-".repeat(256), parts(8))), "released"),
+            (grouped(&format!("upper(concat({}))", parts(5))), "released"),
+            (grouped(&format!("upper(upper(concat({})))", parts(5))), "refused"),
+            (grouped(&format!("left(concat({}), 1000) || concat({})", parts(15), parts(15))), "refused"),
+            (grouped(&format!("concat({}, left(kind, 1))", parts(15))), "released"),
+        ] {
+            let told = room.ask(&sql, false).await;
+            assert_eq!(told.outcome(), outcome, "{sql}: {}", told.document);
+        }
+        let three = format!(
+            "SELECT {0} AS a, lower({0}) AS b, reverse({0}) AS c, COUNT(*) AS n FROM shop.sales GROUP BY 1, 2, 3",
+            format!("concat({})", parts(5))
+        );
+        assert_eq!(room.ask(&three, false).await.outcome(), "released");
+        assert_eq!(room.ask(&three.replace("reverse(", "initcap("), false).await.code(), "CR1004");
+
+        // The table with such texts in it.
+        let (policy, long) = (room.policy("shop.sales").await, "x".repeat(1 << 20));
+        let rows = (0..40).map(|card| format!("c{card},{long},n,2024-01-01,1,1,s\n"));
+        let csv: String = ["card,kind,region,at,amount,qty,secret\n".to_owned()].into_iter().chain(rows).collect();
+        let taken = room.take(&policy, "csv", csv.as_bytes()).await.unwrap();
+        assert_eq!(taken.notes, ["40 texts of column `kind` became NULL: longer than 4096 bytes"]);
+        let told = room.ask(&grouped(&format!("concat({})", parts(15))), false).await;
+        assert_eq!(told.rows, [["".to_owned(), "40".to_owned()]], "{}", told.document);
+    });
 }

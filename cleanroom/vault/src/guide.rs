@@ -38,7 +38,7 @@ impl Code {
             ),
             Code::TooLarge => guide(
                 "The statement is too long, too deep, or grows too large once its parts are put in place.",
-                "Ask in several questions; name a table at most eight times, and join it with itself once.",
+                "Ask in several questions; name a table at most eight times, and join it with itself once. Cut long texts with `left` before putting them together.",
                 None,
             ),
             Code::UnknownName => guide(

@@ -9,7 +9,7 @@ use super::layout::Want;
 use super::source::{Format, SourceFile, Stamp};
 
 /// Grows with every change of this module's family that makes other snapshots of the same source.
-const PIPELINE: u32 = 3;
+const PIPELINE: u32 = 4;
 
 /// Source and everything else that a snapshot depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
