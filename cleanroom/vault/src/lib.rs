@@ -34,6 +34,8 @@ mod released;
 mod snapshot;
 mod source;
 mod suggest;
+#[cfg(test)]
+mod testing;
 mod vault;
 
 pub use cleanroom_registry::QueryId;
