@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use cleanroom_policy::{PartnerName, Policy, RoomName, TableName, parse_policy, parse_room};
@@ -183,14 +184,18 @@ impl Told {
 }
 
 /// Runs `work` as the program runs its commands.
-pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread()
+pub(crate) fn block_on<T: Send>(work: impl Future<Output = T> + Send) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .thread_stack_size(cleanroom_vault::WORKER_STACK)
         .build()
-        .unwrap()
-        .block_on(work)
+        .unwrap();
+    thread::scope(|scope| {
+        let main = thread::Builder::new().stack_size(cleanroom_vault::WORKER_STACK);
+        let main = main.spawn_scoped(scope, || runtime.block_on(work)).unwrap();
+        main.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 impl Opened {

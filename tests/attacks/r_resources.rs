@@ -53,6 +53,40 @@ fn what_would_exhaust_the_process_is_refused_and_the_next_is_answered() {
     assert_eq!(answer.labels().len(), 7);
 }
 
+/// R05: the longest chain of operators that is read at all is planned in a moment, and so is what is made of short ones.
+#[test]
+fn long_chains_are_refused_before_the_planner_sees_them() {
+    block_on(async {
+        let room = Opened::new(&fixed_rows()).await;
+        let chain = |link: &str, count: usize| {
+            format!("SELECT COUNT(*) AS n FROM shop.sales WHERE at{} < DATE '2024-01-01'", link.repeat(count))
+        };
+        let multiplied = |links: usize| {
+            let long = vec!["a"; links].join(" + ");
+            format!(
+                "WITH t AS (SELECT card, qty{} AS a FROM shop.sales), u AS (SELECT card, {long} AS b FROM t) \
+                 SELECT COUNT(*) AS n FROM u WHERE b > 1",
+                " + 1".repeat(20)
+            )
+        };
+        for (sql, outcome) in [
+            (chain(" + INTERVAL '1 day'", 199), "released"),
+            (chain(" + INTERVAL '1 day'", 200), "refused"),
+            (multiplied(40), "released"),
+            (multiplied(170), "refused"),
+        ] {
+            let began = Instant::now();
+            let told = room.ask(&sql, false).await;
+            assert_eq!(told.outcome(), outcome, "{}", told.document);
+            assert!(outcome == "released" || told.code() == "CR1004", "{}", told.document);
+            assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+            let began = Instant::now();
+            assert_eq!(room.ask("SELECT COUNT(*) AS n FROM shop.sales", false).await.outcome(), "released");
+            assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        }
+    });
+}
+
 /// R03: however long the texts of a table are, no statement makes an array that the engine cannot hold.
 #[test]
 fn texts_do_not_grow_beyond_what_a_batch_holds() {

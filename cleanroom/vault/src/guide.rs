@@ -229,6 +229,11 @@ impl Code {
                 "Ask again in a moment.",
                 None,
             ),
+            Code::Cancelled => guide(
+                "Whoever asked cancelled the question before its answer was told. One that ran counts as asked.",
+                "Ask again.",
+                None,
+            ),
             Code::Internal => guide(
                 "Something failed that is not about your question.",
                 "Give the operator the number of the incident.",

@@ -15,6 +15,9 @@ use crate::refusal::{Code, Refusal};
 
 /// Most terms of one expression.
 const MAX_TERMS: u64 = 5_000;
+/// Most terms below the operators of one expression, those below several counted for each: what the planner looks at to
+/// find out types.
+const MAX_WORK: u64 = 60_000;
 /// Longest text that one value may become, in bytes. A batch of 8 192 such texts takes a quarter of what the engine's
 /// arrays hold: which rows there are never decides whether a statement fails.
 const MAX_TEXT: u64 = 64 * 1024;
@@ -34,6 +37,7 @@ const CHARACTER: u64 = 4;
 #[derive(Debug, Clone, Copy)]
 struct Weight {
     terms: u64,
+    work: u64,
     /// Bytes of its longest text; 0 where it holds none.
     text: u64,
 }
@@ -41,11 +45,11 @@ struct Weight {
 impl Weight {
     /// Of a column that is stored.
     fn plain(data_type: &DataType) -> Self {
-        Self { terms: 1, text: if data_type.is_string() { LONGEST_TEXT as u64 } else { 0 } }
+        Self { terms: 1, work: 0, text: if data_type.is_string() { LONGEST_TEXT as u64 } else { 0 } }
     }
 
     fn or(self, other: Self) -> Self {
-        Self { terms: self.terms.max(other.terms), text: self.text.max(other.text) }
+        Self { terms: self.terms.max(other.terms), work: self.work.max(other.work), text: self.text.max(other.text) }
     }
 }
 
@@ -79,7 +83,7 @@ fn weights(plan: &LogicalPlan) -> Result<Vec<Weight>, Refusal> {
         LogicalPlan::Projection(_) => computed,
         LogicalPlan::TableScan(_) | LogicalPlan::EmptyRelation(_) => Vec::new(),
         LogicalPlan::Values(_) => {
-            let most = once(computed).into_iter().fold(Weight { terms: 1, text: 0 }, Weight::or);
+            let most = once(computed).into_iter().fold(Weight { terms: 1, work: 0, text: 0 }, Weight::or);
             vec![most; fields.len()]
         }
         // What is aggregated or numbered is computed once and then a plain column; a long text stays long.
@@ -90,7 +94,7 @@ fn weights(plan: &LogicalPlan) -> Result<Vec<Weight>, Refusal> {
             .enumerate()
             .map(|(position, _plain)| {
                 let here = inputs.iter().filter_map(|input| input.get(position)).copied();
-                here.reduce(Weight::or).unwrap_or(Weight { terms: 1, text: MAX_TEXT })
+                here.reduce(Weight::or).unwrap_or(Weight { terms: 1, work: 0, text: MAX_TEXT })
             })
             .collect(),
         LogicalPlan::Join(join) => match join.join_type {
@@ -111,7 +115,7 @@ fn weights(plan: &LogicalPlan) -> Result<Vec<Weight>, Refusal> {
 }
 
 fn once(computed: Vec<Weight>) -> Vec<Weight> {
-    computed.into_iter().map(|weight| Weight { terms: 1, ..weight }).collect()
+    computed.into_iter().map(|weight| Weight { terms: 1, work: 0, ..weight }).collect()
 }
 
 fn is_column(expr: &Expr) -> bool {
@@ -152,10 +156,21 @@ impl Below<'_> {
             Expr::Column(column) => self.column(column).terms,
             _ => below.saturating_add(1),
         };
-        if walked.is_err() || terms > MAX_TERMS {
+        let work = parts.iter().fold(0, |work: u64, part| work.saturating_add(part.work));
+        let work = match expr {
+            Expr::Column(column) => self.column(column).work,
+            // Whatever its parts, a condition is a truth value.
+            Expr::BinaryExpr(binary) if binary.op.is_logic_operator() => work,
+            Expr::BinaryExpr(_) | Expr::ScalarFunction(_) | Expr::Case(_) => work.saturating_add(terms),
+            _ => work,
+        };
+        if walked.is_err() || terms > MAX_TERMS || work > MAX_WORK {
             return Err(Refusal::new(
                 Code::TooLarge,
-                format!("an expression has more than {MAX_TERMS} terms once the columns it names are written out"),
+                format!(
+                    "an expression has more than {MAX_TERMS} terms once the columns it names are written out, or they stand in \
+                     too deep a chain"
+                ),
             ));
         }
         let text = self.text(expr, &parts.iter().map(|part| part.text).collect::<Vec<_>>())?;
@@ -163,13 +178,13 @@ impl Below<'_> {
             return Err(Refusal::new(Code::TooLarge, format!("a text could become longer than {MAX_TEXT} bytes"))
                 .suggest("put fewer texts together, or shorten them with left()"));
         }
-        Ok(Weight { terms, text })
+        Ok(Weight { terms, work, text })
     }
 
     fn column(&self, column: &Column) -> Weight {
         // What is not found stands in a subquery for a column outside of it; no such subquery is answered.
         let found = self.schema.maybe_index_of_column(column).and_then(|index| self.columns.get(index));
-        found.copied().unwrap_or(Weight { terms: 1, text: LONGEST_TEXT as u64 })
+        found.copied().unwrap_or(Weight { terms: 1, work: 0, text: LONGEST_TEXT as u64 })
     }
 
     /// Bytes of the longest text that the expression can give, from those of its parts. At least as many, where there is
@@ -197,7 +212,8 @@ impl Below<'_> {
                     together.saturating_add(gaps).saturating_add(WRITTEN)
                 }
                 "upper" | "lower" | "initcap" => longest.saturating_mul(OTHER_CASE),
-                "lpad" | "rpad" => characters(call.args.get(1)).unwrap_or(u64::MAX),
+                // More than these take is for their own rule to refuse.
+                "lpad" | "rpad" => characters(call.args.get(1)).unwrap_or(MAX_TEXT).min(MAX_TEXT),
                 "left" | "right" => longest.min(characters(call.args.get(1)).unwrap_or(u64::MAX)),
                 "substr" => longest.min(characters(call.args.get(2)).unwrap_or(u64::MAX)),
                 "to_char" => FORMATTED,
