@@ -198,21 +198,24 @@ pub(crate) fn block_on<T: Send>(work: impl Future<Output = T> + Send) -> T {
     })
 }
 
+fn opened_vault(registry: &Registry, folder: &TempDir, memory_limit: usize) -> Vault {
+    Vault::open(VaultOptions {
+        registry: registry.clone(),
+        data_dir: folder.path().join("data"),
+        memory_limit,
+        query_timeout: Duration::from_secs(60),
+        max_concurrent: 1,
+        release_quantum: Duration::ZERO,
+    })
+    .unwrap()
+}
+
 impl Opened {
     pub(crate) async fn new(rows: &Rows) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = folder.path().join("data");
-        let registry =
-            Registry::open(OpenOptions { data_dir: data_dir.clone(), log_host: "localhost".to_owned() }).await.unwrap();
-        let vault = Vault::open(VaultOptions {
-            registry: registry.clone(),
-            data_dir,
-            memory_limit: 256 << 20,
-            query_timeout: Duration::from_secs(60),
-            max_concurrent: 1,
-            release_quantum: Duration::ZERO,
-        })
-        .unwrap();
+        let registry = Registry::open(OpenOptions { data_dir, log_host: "localhost".to_owned() }).await.unwrap();
+        let vault = opened_vault(&registry, &folder, 256 << 20);
         let room = parse_room("room.yaml", ROOM).unwrap();
         registry.put_room(&room, &Actor::operator()).await.unwrap();
         let opened = Self { vault, registry, room: room.name, folder };
@@ -237,6 +240,12 @@ impl Opened {
             opened.table(&text, &csv).await;
         }
         opened
+    }
+
+    /// With so many bytes for questions.
+    pub(crate) fn with_memory(self, memory_limit: usize) -> Self {
+        let vault = opened_vault(&self.registry, &self.folder, memory_limit);
+        Self { vault, ..self }
     }
 
     async fn table(&self, policy: &str, csv: &str) {

@@ -32,7 +32,7 @@ impl Reply {
             .unwrap_or_else(|_| panic!("no JSON with status {}: {}", self.status, String::from_utf8_lossy(&self.body)))
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 }
@@ -156,7 +156,7 @@ impl Server {
         entries.iter().filter(|entry| entry["type"] == kind).map(|entry| entry["body"].clone()).collect()
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }

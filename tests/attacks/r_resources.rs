@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{room, unseen};
-use crate::fixture::{Opened, block_on, fixed_rows};
+use crate::fixture::{Opened, Rows, block_on, fixed_rows};
 
 #[test]
 fn what_would_exhaust_the_process_is_refused_and_the_next_is_answered() {
@@ -134,5 +134,51 @@ fn texts_do_not_grow_beyond_what_a_batch_holds() {
         assert_eq!(taken.notes, ["40 texts of column `kind` became NULL: longer than 4096 bytes"]);
         let told = room.ask(&grouped(&format!("concat({})", parts(15))), false).await;
         assert_eq!(told.rows, [["".to_owned(), "40".to_owned()]], "{}", told.document);
+    });
+}
+
+/// People with four rows each of a kind that nobody else has, and as many more as is said.
+fn crowd(more: usize) -> Rows {
+    let mut rows = Rows::new();
+    let (sales, users) = (0..4000 + more, 0..60);
+    let sales = sales.flat_map(|person| {
+        (0..4).map(move |line| format!("c{person},kind {person} {line},r{},2024-01-0{},1.5,1,s", person % 97, line + 1))
+    });
+    rows.insert("shop.sales", sales.collect());
+    rows.insert("media.users", users.map(|person| format!("c{person},young,CA")).collect());
+    rows
+}
+
+/// R07, R09: as many groups as rows, in little memory. Whether it is enough is told by a code alone, and no one person more
+/// or less in groups that are not shown makes another answer of it.
+#[test]
+fn groups_without_end_end_in_an_answer_or_a_code() {
+    const GROUPS: &str = "SELECT kind, region, at, upper(kind) AS u, reverse(kind) AS r, COUNT(*) AS n, SUM(amount) AS s \
+                          FROM shop.sales GROUP BY kind, region, at, 4, 5";
+    block_on(async {
+        let mut ends = Vec::new();
+        for memory in [64 << 10, 1 << 20, 64 << 20] {
+            let mut worlds = Vec::new();
+            for more in [0, 1] {
+                let room = Opened::new(&crowd(more)).await.with_memory(memory);
+                let told = room.ask(GROUPS, false).await;
+                assert!(told.rows.is_empty(), "{:?}", told.rows.first());
+                assert!(
+                    told.outcome() == "released" || (told.outcome(), told.code()) == ("failed", "CR4202"),
+                    "{}",
+                    told.document
+                );
+                let began = Instant::now();
+                let next = room.ask("SELECT band, COUNT(*) AS n FROM media.users GROUP BY band", false).await;
+                if memory > 64 << 10 {
+                    assert_eq!(next.rows, [["young", "60"]], "{}", next.document);
+                    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+                }
+                worlds.push(told);
+            }
+            assert_eq!(worlds.first(), worlds.last(), "at {memory} bytes");
+            ends.extend(worlds.first().map(|told| told.outcome().to_owned()));
+        }
+        assert_eq!((ends.first().unwrap().as_str(), ends.last().unwrap().as_str()), ("failed", "released"));
     });
 }
