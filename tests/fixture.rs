@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use cleanroom_policy::{PartnerName, Policy, RoomName, TableName, parse_policy, parse_room};
@@ -183,31 +184,38 @@ impl Told {
 }
 
 /// Runs `work` as the program runs its commands.
-pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread()
+pub(crate) fn block_on<T: Send>(work: impl Future<Output = T> + Send) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .thread_stack_size(cleanroom_vault::WORKER_STACK)
         .build()
-        .unwrap()
-        .block_on(work)
+        .unwrap();
+    thread::scope(|scope| {
+        let main = thread::Builder::new().stack_size(cleanroom_vault::WORKER_STACK);
+        let main = main.spawn_scoped(scope, || runtime.block_on(work)).unwrap();
+        main.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn opened_vault(registry: &Registry, folder: &TempDir, memory_limit: usize) -> Vault {
+    Vault::open(VaultOptions {
+        registry: registry.clone(),
+        data_dir: folder.path().join("data"),
+        memory_limit,
+        query_timeout: Duration::from_secs(60),
+        max_concurrent: 1,
+        release_quantum: Duration::ZERO,
+    })
+    .unwrap()
 }
 
 impl Opened {
     pub(crate) async fn new(rows: &Rows) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = folder.path().join("data");
-        let registry =
-            Registry::open(OpenOptions { data_dir: data_dir.clone(), log_host: "localhost".to_owned() }).await.unwrap();
-        let vault = Vault::open(VaultOptions {
-            registry: registry.clone(),
-            data_dir,
-            memory_limit: 256 << 20,
-            query_timeout: Duration::from_secs(60),
-            max_concurrent: 1,
-            release_quantum: Duration::ZERO,
-        })
-        .unwrap();
+        let registry = Registry::open(OpenOptions { data_dir, log_host: "localhost".to_owned() }).await.unwrap();
+        let vault = opened_vault(&registry, &folder, 256 << 20);
         let room = parse_room("room.yaml", ROOM).unwrap();
         registry.put_room(&room, &Actor::operator()).await.unwrap();
         let opened = Self { vault, registry, room: room.name, folder };
@@ -232,6 +240,12 @@ impl Opened {
             opened.table(&text, &csv).await;
         }
         opened
+    }
+
+    /// With so many bytes for questions.
+    pub(crate) fn with_memory(self, memory_limit: usize) -> Self {
+        let vault = opened_vault(&self.registry, &self.folder, memory_limit);
+        Self { vault, ..self }
     }
 
     async fn table(&self, policy: &str, csv: &str) {

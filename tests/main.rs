@@ -14,5 +14,6 @@ mod policies;
 mod questions;
 mod random;
 mod server;
+mod splitmix;
 mod support;
 mod worlds;

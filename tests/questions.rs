@@ -2,6 +2,7 @@
 //! refusal offers instead.
 
 use crate::attacks::room as planted;
+use crate::fixture::{Opened, block_on, fixed_rows};
 use crate::support::{Answer, Room};
 
 const SHOP: &str = "\
@@ -196,4 +197,57 @@ fn a_hidden_column_is_refused_as_one_that_does_not_exist() {
     };
     // As long as each other, so that the place in the text is the same.
     assert_eq!(error("zip"), error("zap"));
+}
+
+/// Whole numbers above a release: what does not fit is NULL, whatever side of the range it leaves.
+#[test]
+fn whole_numbers_above_a_release_do_not_wrap_around() {
+    block_on(async {
+        let room = Opened::new(&fixed_rows()).await;
+        let most = i64::MAX;
+        let told = room
+            .ask(
+                &format!(
+                    "SELECT n * {most} AS a, n + {most} AS b, 0 - n - {most} AS c, n * 2 AS d, n - {most} AS e, n * n - 1 AS f \
+                     FROM (SELECT COUNT(*) AS n FROM shop.sales)"
+                ),
+                false,
+            )
+            .await;
+        let exact = |number: i64| number.to_string();
+        let null = || "NULL".to_owned();
+        assert_eq!(told.rows, [[null(), null(), null(), exact(240), exact(120 - most), exact(14_399)]]);
+        for column in told.document["columns"].as_array().unwrap() {
+            assert_eq!(column["type"], "Int64");
+        }
+        let kept = format!("SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind HAVING COUNT(*) * {most} IS NULL");
+        assert_eq!(room.ask(&kept, false).await.rows.len(), 4);
+    });
+}
+
+/// The planner names a cast like what it casts: a refusal that says so, and what it says instead is answered.
+#[test]
+fn aggregates_that_differ_in_a_cast_are_answered_over_columns_of_their_own() {
+    block_on(async {
+        let room = Opened::new(&fixed_rows()).await;
+        let told = room.ask("SELECT COUNT(secs) AS a, COUNT(CAST(secs AS DOUBLE)) AS b FROM shop.visits", false).await;
+        assert_eq!(told.code(), "CR1007");
+        let detail = told.document["error"]["detail"].as_str().unwrap();
+        assert!(detail.contains("a cast has that of what it casts"), "{detail}");
+        let instead = "SELECT COUNT(secs) AS a, COUNT(exact) AS b \
+                       FROM (SELECT secs, CAST(secs AS DOUBLE) AS exact FROM shop.visits)";
+        assert_eq!(room.ask(instead, false).await.rows, [["23", "23"]]);
+    });
+}
+
+/// A table in two places, of which one is summed only.
+#[test]
+fn one_place_of_a_table_may_be_summed_without_the_other() {
+    block_on(async {
+        let room = Opened::new(&fixed_rows()).await;
+        let sql =
+            "SELECT b.kind, SUM(a.amount) AS s FROM shop.sales a JOIN shop.sales b ON a.card = b.card GROUP BY b.kind";
+        let told = room.ask(sql, false).await;
+        assert_eq!((told.outcome(), told.rows.len()), ("released", 4), "{}", told.document);
+    });
 }

@@ -32,16 +32,22 @@ impl Reply {
             .unwrap_or_else(|_| panic!("no JSON with status {}: {}", self.status, String::from_utf8_lossy(&self.body)))
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 }
 
 impl Server {
     pub(crate) fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    /// With further arguments.
+    pub(crate) fn start_with(data: &Path, more: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let process = cleanroom()
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir", data.to_str().unwrap()])
+            .args(more)
             .stdout(Stdio::null())
             .stderr(fs::File::options().append(true).create(true).open(data.with_extension("log")).unwrap())
             .spawn()
@@ -127,7 +133,30 @@ impl Server {
         self.call("POST", "/v1/rooms/spring/queries", token, &[("content-type", "application/json")], body.as_bytes())
     }
 
-    fn kill(&mut self) {
+    /// Asks and does not wait; gives the question's path.
+    pub(crate) fn begin(&self, token: &str, sql: &str) -> String {
+        let body = json!({ "sql": sql }).to_string();
+        let headers = [("content-type", "application/json"), ("prefer", "wait=0")];
+        let reply = self.call("POST", "/v1/rooms/spring/queries", token, &headers, body.as_bytes());
+        assert_eq!(reply.status, 202, "{}", String::from_utf8_lossy(&reply.body));
+        reply.header("location").to_owned()
+    }
+
+    /// How a question ended, once it has.
+    pub(crate) fn ended(&self, token: &str, path: &str) -> Value {
+        let reply = self.call("GET", path, token, &[("prefer", "wait=25")], b"");
+        assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+        reply.json()
+    }
+
+    /// The bodies of a room's entries of one type, oldest first.
+    pub(crate) fn entries(&self, token: &str, kind: &str) -> Vec<Value> {
+        let log = self.call("GET", "/v1/rooms/spring/log/entries", token, &[], b"").json();
+        let entries = log["entries"].as_array().unwrap_or_else(|| panic!("{log}"));
+        entries.iter().filter(|entry| entry["type"] == kind).map(|entry| entry["body"].clone()).collect()
+    }
+
+    pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
@@ -193,6 +222,26 @@ pub(crate) fn data_dir() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     (folder, data)
+}
+
+/// A question that is cancelled ends as that in the log, whatever had become of it by then.
+#[test]
+fn a_question_that_is_cancelled_is_recorded_as_cancelled() {
+    let (_folder, data) = data_dir();
+    let server = Server::start_with(&data, &["--release-quantum-ms", "4000"]);
+    let (_retailer, agency) = server.room();
+    let path = server.begin(&agency, OVERLAP);
+    // Its rows are read by now; it may not be told yet.
+    thread::sleep(Duration::from_millis(1500));
+    let begun = Instant::now();
+    assert_eq!(server.call("DELETE", &path, &agency, &[], b"").status, 202);
+    let ended = server.ended(&agency, &path);
+    assert_eq!((&ended["outcome"], &ended["error"]["code"]), (&json!("failed"), &json!("CR4204")), "{ended}");
+    assert!(begun.elapsed() < Duration::from_secs(2), "a cancelled question waited");
+    assert_eq!(server.entries(&agency, "query.outcome"), [json!({ "status": "cancelled", "code": "CR4204" })]);
+    assert_eq!(server.call("DELETE", &path, &agency, &[], b"").status, 409);
+    // The next one is none the worse for it.
+    assert_eq!(server.ask(&agency, OVERLAP).json()["rows"], json!([[200]]));
 }
 
 pub(crate) const OVERLAP: &str = "SELECT COUNT(DISTINCT p.person) AS people FROM retailer.purchases p JOIN agency.exposures e ON p.person = e.person";

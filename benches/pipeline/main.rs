@@ -15,6 +15,8 @@ mod house;
 mod measure;
 mod plain;
 mod random;
+#[path = "../../tests/splitmix.rs"]
+mod splitmix;
 
 use std::error::Error;
 use std::fs;

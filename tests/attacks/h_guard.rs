@@ -499,3 +499,44 @@ fn a_list_of_known_members_is_no_audience() {
         ],
     );
 }
+
+/// As the guard's documentation says: what was released follows a table through its names, not to another owner.
+#[test]
+fn what_was_released_follows_a_table_to_another_name_and_not_to_another_owner() {
+    let room = guarded(GUARD);
+    let all = numbers(&room.ask("publisher", EVERYBODY));
+    assert_eq!(all, [[Some(1201.0), Some(244_129.13)]]);
+    let edit = |file: &str, changes: &[(&str, &str)]| {
+        let path = room.path().join(file);
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        for (from, to) in changes {
+            assert!(text.contains(from), "{file}: {from}");
+            text = text.replace(from, to);
+        }
+        std::fs::write(path, text).unwrap();
+    };
+
+    edit("room.yaml", &[("name: purchases\n", "name: orders\n")]);
+    edit("purchases.yaml", &[("retailer.purchases", "retailer.orders")]);
+    let renamed = |sql: &str| sql.replace("retailer.purchases", "retailer.orders");
+    assert_eq!(numbers(&room.ask("publisher", &renamed(BUT_ONE))), all);
+    assert_eq!(numbers(&room.ask("publisher", &renamed(EVERYBODY))), all);
+    assert_eq!(room.ask("publisher", EVERYBODY).code(), "CR1005");
+
+    // The same rows as another partner's: what that partner lets out is its own.
+    let source = shared("data/adversarial").join("purchases.parquet");
+    let table = format!(
+        "abilities: [contribute, query, receive]\n    tables:\n      - name: orders\n        \
+         source: {{file: {}}}\n        policy: agency.yaml\n  - name: publisher",
+        source.display()
+    );
+    edit("room.yaml", &[("abilities: [query, receive]\n  - name: publisher", &table)]);
+    let policy = std::fs::read_to_string(room.path().join("purchases.yaml")).unwrap();
+    std::fs::write(room.path().join("agency.yaml"), policy.replace("retailer.orders", "agency.orders")).unwrap();
+    let theirs = |sql: &str| sql.replace("retailer.purchases", "agency.orders");
+    assert_eq!(numbers(&room.ask("publisher", &theirs(BUT_ONE)))[0][0], Some(1200.0));
+    // From then on it holds there as well.
+    assert_eq!(numbers(&room.ask("publisher", &theirs(EVERYBODY)))[0][0], Some(1200.0));
+    assert_eq!(numbers(&room.ask("publisher", &renamed(BUT_ONE))), all);
+    assert!(room.verify().status.success());
+}

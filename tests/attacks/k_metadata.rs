@@ -1,11 +1,12 @@
 //! K: what stands around an answer, and under its visible cells.
 
 use std::collections::BTreeSet;
+use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{all_refused, room, unseen};
-use crate::server::{Reply, Server, data_dir, purchases};
+use crate::server::{OVERLAP, ROOM, Reply, Server, data_dir, purchases, purchases_policy};
 
 #[test]
 fn plans_and_costs_are_not_told() {
@@ -100,4 +101,88 @@ fn suppressed_labels_are_nowhere_in_a_result() {
         assert!(body.as_object().unwrap().keys().all(|key| known.contains(key.as_str())), "{body}");
     }
     assert_eq!(headers.len(), 1, "the headers differ: {headers:?}");
+}
+
+/// K11: what a question writes beside memory is in one folder of the server's own, and gone with the next start.
+#[test]
+fn what_a_killed_server_spilled_is_gone_with_the_next_start() {
+    let (_folder, data) = data_dir();
+    let mut server = Server::start_with(&data, &["--memory", "16MiB"]);
+    let (_retailer, agency) = server.room();
+    let wide = "SELECT p.department, COUNT(*) AS n FROM retailer.purchases p JOIN agency.exposures e \
+                ON p.person = e.person GROUP BY p.department";
+    for _ in 0..3 {
+        server.begin(&agency, wide);
+    }
+    server.kill();
+    // As the engine would have left it.
+    let folders = |data: &std::path::Path| -> Vec<std::path::PathBuf> {
+        let entries = fs::read_dir(data.join("tmp")).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.is_dir()).collect()
+    };
+    let spill = folders(&data);
+    assert_eq!(spill.len(), 1, "the folder of a killed server: {spill:?}");
+    fs::create_dir(spill[0].join("datafusion-x")).unwrap();
+    fs::write(spill[0].join("datafusion-x/rows.arrow"), "p7@example.org,4111-7").unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        for folder in [&data.join("tmp"), &spill[0]] {
+            assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o077, 0, "{}", folder.display());
+        }
+    }
+    let server = Server::start(&data);
+    assert!(!spill[0].exists(), "rows were left behind");
+    let mut left = folders(&data);
+    while let Some(folder) = left.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            assert!(path.is_dir() || path.ends_with("lock"), "{}", path.display());
+            left.extend(path.is_dir().then_some(path));
+        }
+    }
+    assert_eq!(server.ask(&agency, OVERLAP).json()["rows"], json!([[200]]));
+}
+
+/// K13: whether somebody else has asked before is seen in nothing.
+#[test]
+fn the_question_of_another_partner_leaves_no_trace() {
+    let (_folder, data) = data_dir();
+    let server = Server::start(&data);
+    let (retailer, agency) = server.room();
+    let put = |path: &str, token: &str, text: &str| {
+        let reply = server.call("PUT", path, token, &[("content-type", "application/yaml")], text.as_bytes());
+        assert!(reply.status < 300, "{}", String::from_utf8_lossy(&reply.body));
+    };
+    put(
+        "/v1/rooms/spring",
+        &server.admin(),
+        &ROOM.replace("abilities: [contribute]", "abilities: [contribute, query, receive]"),
+    );
+    let open = purchases_policy().replace("version: 1", "version: 2").replace("[agency]", "[agency, retailer]");
+    put("/v1/rooms/spring/tables/retailer.purchases/policy", &retailer, &open);
+    let told = |token: &str, sql: &str| {
+        let reply = server.ask(token, sql);
+        assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+        assert_eq!(reply.header("cache-control"), "no-store");
+        // What says when, and what is another each time.
+        let free = ["date", "content-length", "x-request-id", "location"];
+        let kept = reply.headers.iter().filter(|(name, _)| !free.contains(&name.as_str())).cloned();
+        let headers: BTreeSet<(String, String)> = kept.collect();
+        for name in ["age", "etag", "last-modified", "x-cache"] {
+            assert_eq!(reply.header(name), "", "{name}");
+        }
+        let mut body = reply.json();
+        let object = body.as_object_mut().unwrap();
+        assert!(object.remove("query_id").is_some() && object.remove("receipt").is_some());
+        (headers, body)
+    };
+    let asked = "SELECT department, SUM(amount) AS s FROM retailer.purchases GROUP BY department";
+    let fresh = asked.replace("SUM(amount)", "SUM(amount) + 0");
+    let first = told(&agency, asked);
+    let (repeated, other) = (told(&retailer, asked), told(&retailer, &fresh));
+    assert_eq!(first, repeated);
+    assert_eq!(repeated.0, other.0);
+    let mine = server.call("GET", "/v1/rooms/spring/queries", &retailer, &[], b"").json();
+    assert_eq!(mine["queries"].as_array().unwrap().len(), 2, "{mine}");
 }

@@ -80,7 +80,7 @@ fn large_and_deep_statements_are_refused_and_the_next_is_answered() {
         assert_eq!(answer.code(), "CR1004", "{}", answer.json);
     }
     // As long as is allowed: it is planned, checked and executed without touching the end of a stack.
-    let long = format!("SELECT SUM(amount){} AS x FROM retailer.purchases", "+1".repeat(590));
+    let long = format!("SELECT SUM(amount){} AS x FROM retailer.purchases", "+1".repeat(199));
     let answer = room.ask("publisher", &long);
     assert_eq!(answer.outcome(), "released", "{}", answer.json);
     let ors = format!("SELECT COUNT(*) FROM retailer.purchases WHERE {}", vec!["category='garden'"; 250].join(" OR "));

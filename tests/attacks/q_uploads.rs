@@ -1,7 +1,10 @@
 //! Q: keys and uploads.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -95,4 +98,76 @@ fn a_bad_upload_changes_nothing_and_is_not_quoted() {
     let many: String = (300..330).map(|person| format!("p{person}@example.org,c1\n")).collect();
     assert_eq!(put(&agency, csv, format!("{spellings}{many}").as_bytes()).status, 200);
     assert_eq!(server.ask(&agency, OVERLAP).json()["rows"], json!([[30]]));
+}
+
+/// Q13: requests that lie about their size, never end or never begin; another partner is answered meanwhile.
+#[test]
+fn requests_without_an_end_are_ended_and_others_are_answered() {
+    let (_folder, data) = data_dir();
+    let server = Server::start(&data);
+    let (_retailer, agency) = server.room();
+    let address = server.address().strip_prefix("http://").unwrap().to_owned();
+    let connect = || {
+        let stream = TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream
+    };
+    let begun = |text: &str| {
+        let mut stream = connect();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream
+    };
+    let upload = format!(
+        "PUT /v1/rooms/spring/tables/agency.exposures/data HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {agency}\r\n\
+         content-type: text/csv\r\n"
+    );
+    let started = Instant::now();
+    // Heads and bodies that do not end, and connections that say nothing.
+    let heads: Vec<TcpStream> = (0..20).map(|_| begun("GET /v1/rooms HTTP/1.1\r\nhost: x\r\nx-slow: ")).collect();
+    let bodies: Vec<TcpStream> =
+        (0..20).map(|_| begun(&format!("{upload}content-length: 1000000\r\n\r\nperson,campaign\n"))).collect();
+    let silent: Vec<TcpStream> = (0..200).map(|_| connect()).collect();
+    let asked = Instant::now();
+    assert_eq!(server.ask(&agency, OVERLAP).json()["rows"], json!([[200]]));
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+
+    // More headers than anybody sends: refused, or the connection is closed on them.
+    let mut many = connect();
+    let headers: String = (0..100_000).map(|number| format!("x-{number}: y\r\n")).collect();
+    let _closed_early = many.write_all(format!("GET /v1/rooms HTTP/1.1\r\nhost: x\r\n{headers}\r\n").as_bytes());
+    let mut reply = String::new();
+    let _reset = many.read_to_string(&mut reply);
+    assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 431") || reply.starts_with("HTTP/1.1 400"), "{reply}");
+
+    // A question in chunks without end.
+    let question = format!(
+        "POST /v1/rooms/spring/queries HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {agency}\r\n\
+         content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    );
+    let mut endless = begun(&question);
+    let chunk = format!("10000\r\n{}\r\n", "[".repeat(0x10000));
+    let sent = (0..4096).take_while(|_| endless.write_all(chunk.as_bytes()).is_ok()).count();
+    assert!(sent < 4096, "256 MiB of a question were taken");
+    let mut reply = String::new();
+    let _reset = endless.read_to_string(&mut reply);
+    assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 413") || reply.starts_with("HTTP/1.1 400"), "{reply}");
+
+    // A body that is shorter than it says, and one that is packed: nothing is registered.
+    drop(begun(&format!("{upload}content-length: 1000\r\n\r\nperson,campaign\np1@example.org,c1\n")));
+    let packed = [0x1f, 0x8b, 0x08, 0, 0, 0, 0, 0, 0, 3];
+    let headers = [("content-type", "text/csv"), ("content-encoding", "gzip")];
+    let path = "/v1/rooms/spring/tables/agency.exposures/data";
+    let reply = server.call("PUT", path, &agency, &headers, &packed);
+    assert!((400..500).contains(&reply.status), "{}", reply.status);
+
+    // Whoever has not finished a head by then is gone.
+    for mut head in heads {
+        let mut reply = String::new();
+        let _reset = head.read_to_string(&mut reply);
+        assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 408"), "{reply}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    drop((bodies, silent));
+    assert_eq!(server.ask(&agency, OVERLAP).json()["rows"], json!([[200]]));
+    assert_eq!(fs::read_dir(data.join("uploads")).unwrap().count(), 0, "half a body was kept");
 }

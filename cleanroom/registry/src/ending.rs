@@ -1,7 +1,7 @@
 //! The end of a question, however it comes.
 
 use cleanroom_log::{Algorithm, Digest, OutcomeStatus, QueryOutcome};
-use cleanroom_policy::RoomName;
+use cleanroom_policy::{RoomName, TableName};
 use serde_json::{Value, json};
 use sqlx::Row;
 
@@ -10,6 +10,7 @@ use crate::error::{RegistryError, Result, partner};
 use crate::history::query_id as read_query_id;
 use crate::numbers::stored;
 use crate::outcome::{Outcome, Status};
+use crate::queries::{must_be_active, must_be_member};
 use crate::query_id::QueryId;
 use crate::random::{random, sha256};
 use crate::registry::Registry;
@@ -43,7 +44,7 @@ impl<'a> Ending<'a> {
 impl Registry {
     /// Ends an intent of this process that was left without an outcome.
     pub(crate) async fn abandon(&self, room: &RoomName, query_id: &QueryId) -> Result<()> {
-        if let Some(sequence) = self.end(room, query_id, self.inner.run.id(), stopped()).await? {
+        if let Some(sequence) = self.end(room, query_id, self.inner.run.id(), stopped(), &[]).await? {
             self.publish(room, sequence).await?;
         }
         Ok(())
@@ -63,7 +64,7 @@ impl Registry {
             }
             let room = RoomName::new(&room).map_err(|error| RegistryError::damaged("a room's name", error))?;
             let query_id = read_query_id(&query_id)?;
-            if let Some(sequence) = self.end(&room, &query_id, &run, stopped()).await? {
+            if let Some(sequence) = self.end(&room, &query_id, &run, stopped(), &[]).await? {
                 tracing::warn!(%room, query = %query_id, "a process ended before this query did; it is recorded as failed");
                 self.publish(&room, sequence).await?;
             }
@@ -71,13 +72,15 @@ impl Registry {
         Ok(())
     }
 
-    /// Stores the ending of an open intent of `run` and its log entry; `None` where there is no such open intent.
+    /// Stores the ending of an open intent of `run` and its log entry; `None` where there is no such open intent. It ends in
+    /// an answer only while `policies` are in force and the analyst may ask.
     pub(crate) async fn end(
         &self,
         room: &RoomName,
         query_id: &QueryId,
         run: &str,
         ending: Ending<'_>,
+        policies: &[(TableName, String)],
     ) -> Result<Option<u64>> {
         let status = match (ending.status, ending.result) {
             (Status::Released, Some(_)) => OutcomeStatus::Released,
@@ -100,6 +103,12 @@ impl Registry {
         let Some(analyst) = analyst else {
             return Ok(None);
         };
+        if status == OutcomeStatus::Released {
+            must_be_member(&mut write, room, &partner(&analyst)?).await?;
+            for (table, digest) in policies {
+                must_be_active(&mut write, room, table, digest).await?;
+            }
+        }
         let nonce = ending.result.map(|_| random::<32>()).transpose()?;
         let commitment =
             nonce.zip(ending.result).map(|(nonce, result)| Digest::new(Algorithm::Sha256, sha256(&[&nonce, result])));

@@ -120,6 +120,8 @@ pub struct Pending {
     pub(crate) registry: Registry,
     pub(crate) room: RoomName,
     pub(crate) query_id: QueryId,
+    /// The digest of each policy that let it pass.
+    pub(crate) policies: Vec<(TableName, String)>,
     pub(crate) ended: bool,
 }
 

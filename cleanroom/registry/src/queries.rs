@@ -84,7 +84,8 @@ impl Registry {
                 .await?;
         }
         // Armed before the commit: whatever ends this future from here on ends the intent too.
-        let pending = Pending { registry: self.clone(), room: room.clone(), query_id: query_id.clone(), ended: false };
+        let pending =
+            Pending { registry: self.clone(), room: room.clone(), query_id: query_id.clone(), policies, ended: false };
         // A crash after this leaves an intent that the next start ends as failed.
         write.commit().await?;
         Ok((Reservation::new(query_id), pending))
@@ -94,17 +95,42 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::Misplaced`] for an outcome that does not end an intent: it is released, failed or cancelled;
+    /// [`RegistryError::PolicyChanged`] and [`RegistryError::NotAMember`] for an answer that would be given no more;
     /// [`RegistryError::AlreadyRecorded`]; where the database or the log fails. Nothing may be answered then.
     pub async fn record<T: Outcome>(&self, mut pending: Pending, outcome: T) -> Result<Recorded<T>> {
-        let ending = Ending::of(&outcome);
+        let receipt = self.end_pending(&mut pending, &outcome).await?;
+        Ok(Recorded::new(outcome, receipt))
+    }
+
+    /// As [`Registry::record`]; where a policy changed, or the analyst may no longer ask, since the intent was made,
+    /// `revoked` is recorded in the stead of the answer. Looking at what is in force and recording are one step.
+    ///
+    /// # Errors
+    /// Those of [`Registry::record`].
+    pub async fn record_unless_revoked<T: Outcome, U: Outcome>(
+        &self,
+        mut pending: Pending,
+        answer: T,
+        revoked: impl FnOnce() -> U,
+    ) -> Result<std::result::Result<Recorded<T>, Recorded<U>>> {
+        match self.end_pending(&mut pending, &answer).await {
+            Ok(receipt) => Ok(Ok(Recorded::new(answer, receipt))),
+            Err(RegistryError::PolicyChanged(_) | RegistryError::NotAMember { .. }) => {
+                self.record(pending, revoked()).await.map(Err)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn end_pending<T: Outcome>(&self, pending: &mut Pending, outcome: &T) -> Result<ReceiptRef> {
         let (room, query_id) = (pending.room.clone(), pending.query_id.clone());
         let sequence = self
-            .end(&room, &query_id, self.inner.run.id(), ending)
+            .end(&room, &query_id, self.inner.run.id(), Ending::of(outcome), &pending.policies)
             .await?
             .ok_or_else(|| RegistryError::AlreadyRecorded(query_id.clone()))?;
         pending.ended = true;
         self.publish(&room, sequence).await?;
-        Ok(Recorded::new(outcome, ReceiptRef { room, query_id, sequence }))
+        Ok(ReceiptRef { room, query_id, sequence })
     }
 
     /// Records a question that ends without an intent: refused, only priced, or failed before anything was read.
@@ -204,7 +230,7 @@ fn reference(template: &TemplateUse) -> Result<TemplateReference> {
 
 /// A question is executed under the policies that are active at its intent, or not at all.
 /// Membership is looked at in the transaction of the intent: it may have changed since the question was checked.
-async fn must_be_member(write: &mut Write<'_>, room: &RoomName, analyst: &PartnerName) -> Result<()> {
+pub(crate) async fn must_be_member(write: &mut Write<'_>, room: &RoomName, analyst: &PartnerName) -> Result<()> {
     let document: Option<String> = sqlx::query_scalar("SELECT document FROM rooms WHERE room = $1")
         .bind(room.as_str())
         .fetch_optional(write.connection())
@@ -215,7 +241,12 @@ async fn must_be_member(write: &mut Write<'_>, room: &RoomName, analyst: &Partne
     if may_ask { Ok(()) } else { Err(RegistryError::NotAMember { room: room.clone(), partner: analyst.clone() }) }
 }
 
-async fn must_be_active(write: &mut Write<'_>, room: &RoomName, table: &TableName, digest: &str) -> Result<()> {
+pub(crate) async fn must_be_active(
+    write: &mut Write<'_>,
+    room: &RoomName,
+    table: &TableName,
+    digest: &str,
+) -> Result<()> {
     let active: Option<String> = sqlx::query_scalar(
         "SELECT digest FROM policies WHERE room = $1 AND table_name = $2 ORDER BY version DESC LIMIT 1",
     )

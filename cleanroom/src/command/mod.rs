@@ -15,6 +15,7 @@ mod tokenize;
 use std::ffi::OsString;
 use std::future::Future;
 use std::process::ExitCode;
+use std::thread;
 
 use clap::{Parser, Subcommand};
 
@@ -66,6 +67,19 @@ enum Command {
 /// Runs the program with the given arguments, the first of which is its own name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
+    // A command works on its questions itself, beside the runtime's workers, and so needs a stack as deep as theirs.
+    let main = thread::Builder::new().stack_size(cleanroom_vault::WORKER_STACK).spawn(move || run(args));
+    match main.map(thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        Err(error) => {
+            Fault::failure(format!("cannot start a thread: {error}"), "").print(Format::Table);
+            Exit::Failure.into()
+        }
+    }
+}
+
+fn run(args: Vec<OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &args),

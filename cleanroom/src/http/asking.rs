@@ -54,11 +54,12 @@ pub(super) fn start(app: &App, request: Request) -> Begun {
         Start::TooMany => return Begun::TooMany,
     };
     let (send, answer) = oneshot::channel();
+    let (cancel, cancelled) = oneshot::channel();
     let shared = app.clone();
     let room = request.room.clone();
     let task = tokio::spawn(async move {
         let id = request.query_id.clone();
-        let answer = decide(&shared, request).await;
+        let answer = decide(&shared, request, cancelled).await;
         match &answer {
             Ok(answer) => {
                 let outcome = answer.outcome();
@@ -72,12 +73,18 @@ pub(super) fn start(app: &App, request: Request) -> Begun {
         let _ = send.send(answer);
         ticket.end();
     });
-    app.running().cancellable(&id, task.abort_handle());
+    app.running().cancellable(&id, cancel, task.abort_handle());
     Begun::Answering(answer)
 }
 
-async fn decide(app: &App, request: Request) -> Result<Answer, Problem> {
-    let decision = app.vault().answer(request).await?;
+async fn decide(app: &App, request: Request, cancelled: oneshot::Receiver<()>) -> Result<Answer, Problem> {
+    let cancelled = async {
+        // No longer listed, it can no longer be cancelled.
+        if cancelled.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let decision = app.vault().answer_unless(request, cancelled).await?;
     Ok(Answer::decided(decision, app.registry()).await?)
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cleanroom_policy::{PartnerName, RoomName};
 use cleanroom_registry::QueryId;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
 /// Most questions of one partner that wait or run at once.
@@ -22,6 +22,7 @@ struct Entry {
     analyst: PartnerName,
     done: watch::Receiver<()>,
     task: Option<AbortHandle>,
+    cancel: Option<oneshot::Sender<()>>,
 }
 
 /// Keeps a question listed until it is dropped, which also wakes whoever waits for it.
@@ -51,14 +52,15 @@ impl Running {
             return Start::TooMany;
         }
         let (done, waiting) = watch::channel(());
-        let entry = Entry { room: room.clone(), analyst: analyst.clone(), done: waiting, task: None };
+        let entry = Entry { room: room.clone(), analyst: analyst.clone(), done: waiting, task: None, cancel: None };
         queries.insert(id.clone(), entry);
         Start::Started(Ticket { done })
     }
 
-    /// Makes a question one that can be cancelled.
-    pub(super) fn cancellable(&self, id: &QueryId, task: AbortHandle) {
+    /// Makes a question one that can be cancelled, and stopped with the server.
+    pub(super) fn cancellable(&self, id: &QueryId, cancel: oneshot::Sender<()>, task: AbortHandle) {
         if let Some(entry) = self.lock().get_mut(id) {
+            entry.cancel = Some(cancel);
             entry.task = Some(task);
         }
     }
@@ -79,10 +81,11 @@ impl Running {
             .is_some_and(|entry| entry.room == *room && entry.analyst == *analyst && entry.done.has_changed().is_ok())
     }
 
-    /// Stops a question. Whatever was reserved for it is recorded as failed.
+    /// Cancels a question, unless its decision is made. It records that itself.
     pub(super) fn cancel(&self, id: &QueryId) {
-        if let Some(task) = self.lock().get(id).and_then(|entry| entry.task.clone()) {
-            task.abort();
+        if let Some(cancel) = self.lock().get_mut(id).and_then(|entry| entry.cancel.take()) {
+            // Nobody listens where it has just ended.
+            let _ = cancel.send(());
         }
     }
 
@@ -99,7 +102,7 @@ impl Running {
         }
     }
 
-    /// Stops all.
+    /// Stops all. Whatever was reserved for them is recorded as failed.
     pub(super) fn cancel_all(&self) {
         for entry in self.lock().values() {
             if let Some(task) = &entry.task {

@@ -1,5 +1,6 @@
 //! The way of a question: parse, check, reserve, compile, execute, release, post-process, record.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use cleanroom_policy::{Ability, PartnerName, TableName};
@@ -8,6 +9,7 @@ use datafusion::common::{DataFusionError, Result as EngineResult};
 use datafusion::logical_expr::LogicalPlan;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::check::{self, CheckedQuery, ReleasePoint};
 use crate::compile::{self, PrivatePlan};
@@ -27,14 +29,23 @@ use crate::released::{Cost, Decision, OutputColumn, Priced, Released};
 use crate::suggest;
 use crate::vault::{Inner, Request, Unavailable};
 
-pub(crate) async fn answer(vault: &Inner, request: Request) -> Result<Decision, Unavailable> {
+/// The decision on a question that was asked at `asked_at`, unless `cancelled` comes first.
+pub(crate) async fn answer(
+    vault: &Inner,
+    request: Request,
+    asked_at: Instant,
+    cancelled: impl Future<Output = ()>,
+) -> Result<Decision, Unavailable> {
+    let mut cancelled = std::pin::pin!(cancelled);
     let options = &vault.options;
     let Some(room) = RoomFacts::load(&options.registry, &options.data_dir, &request.room).await? else {
         return Err(Unavailable::new("there is no such room"));
     };
     let room = Arc::new(room);
     let asked = Asked::of(&request, &options.registry).await?;
-    let checked = match decide(vault, &request, &asked, &room).await? {
+    let not_begun = || Refusal::new(Code::Cancelled, "the question was cancelled before anything was read");
+    let decided = unless(cancelled.as_mut(), decide(vault, &request, &asked, &room)).await;
+    let checked = match decided.transpose()?.unwrap_or_else(|| Err(not_begun())) {
         Ok(checked) => checked,
         Err(refusal) => return refuse(vault, &request, &asked, refusal).await,
     };
@@ -43,8 +54,12 @@ pub(crate) async fn answer(vault: &Inner, request: Request) -> Result<Decision, 
         let recorded = options.registry.record_refusal(attempt(&request, &asked), priced).await?;
         return Ok(Decision::Priced(recorded));
     }
-    let Ok(_turn) = vault.turns.acquire().await else {
-        return refuse(vault, &request, &asked, Refusal::new(Code::Busy, "the server is shutting down")).await;
+    let turn = match unless(cancelled.as_mut(), vault.turns.acquire()).await {
+        Some(Ok(turn)) => turn,
+        Some(Err(_closed)) => {
+            return refuse(vault, &request, &asked, Refusal::new(Code::Busy, "the server is shutting down")).await;
+        }
+        None => return refuse(vault, &request, &asked, not_begun()).await,
     };
     if let Some(refusal) = used_up(vault, &request, &checked).await? {
         return refuse(vault, &request, &asked, refusal).await;
@@ -79,8 +94,25 @@ pub(crate) async fn answer(vault: &Inner, request: Request) -> Result<Decision, 
         }
         Err(error) => return Err(error.into()),
     };
-    let outcome = tokio::time::timeout(options.query_timeout, run(vault, &request, checked, reservation)).await;
+    let running = tokio::time::timeout(options.query_timeout, run(vault, &request, checked, reservation));
+    let ran = unless(cancelled.as_mut(), running).await;
+    drop(turn);
+    // It can be cancelled until it may be told: neither when it is recorded nor whether a cancelling came too late says
+    // when the rows had been read.
+    let outcome = match ran {
+        Some(outcome) => unless(cancelled, vault.quantum(asked_at)).await.map(|()| outcome),
+        None => None,
+    };
     finish(vault, pending, outcome).await
+}
+
+/// What comes of `work`, unless it is cancelled.
+async fn unless<T>(cancelled: Pin<&mut impl Future<Output = ()>>, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = cancelled => None,
+        done = work => Some(done),
+    }
 }
 
 /// Whether all cells of a table's data are released that its policy lets out. It is looked at before anything is read, and
@@ -121,21 +153,27 @@ async fn decide(
     };
     let (sql, template, facts) = (asked.sql.clone(), asked.template.clone(), Arc::clone(room));
     let (analyst, receiver, spending) = (request.analyst.clone(), request.receiver.clone(), request.spending.clone());
-    let checked = deep::run(move || {
-        let decided = |sql: &str| {
-            let query = ParsedQuery::parse(sql)?.bind(&values)?;
-            let (plan, text) = plan::plan(&facts, query)?;
-            text.located(
-                check::check(&facts, &analyst, &receiver, template.as_ref(), &plan, &spending)
-                    .and_then(|checked| check_names(&plan).map(|()| checked)),
-            )
-        };
-        decided(&sql).map_err(|refusal| match template {
-            // Whoever uses a template does not write it.
-            Some(_) => refusal,
-            None => suggest::nearest(&facts, &sql, refusal, |sql| decided(sql).is_ok()),
+    let planning = Arc::clone(&vault.planning);
+    let checked = async move {
+        let place = planning.acquire_owned().await;
+        deep::run(move || {
+            let _place = place;
+            let decided = |sql: &str| {
+                let query = ParsedQuery::parse(sql)?.bind(&values)?;
+                let (plan, text) = plan::plan(&facts, query)?;
+                text.located(
+                    check::check(&facts, &analyst, &receiver, template.as_ref(), &plan, &spending)
+                        .and_then(|checked| check_names(&plan).map(|()| checked)),
+                )
+            };
+            decided(&sql).map_err(|refusal| match template {
+                // Whoever uses a template does not write it.
+                Some(_) => refusal,
+                None => suggest::nearest(&facts, &sql, refusal, |sql| decided(sql).is_ok()),
+            })
         })
-    });
+        .await
+    };
     let checked = match tokio::time::timeout(vault.options.query_timeout, checked).await {
         Ok(Ok(Ok(checked))) => checked,
         Ok(Ok(Err(refusal))) => return Ok(Err(refusal)),
@@ -277,12 +315,23 @@ async fn run(
 async fn finish(
     vault: &Inner,
     pending: Pending,
-    outcome: Result<EngineResult<Released>, tokio::time::error::Elapsed>,
+    outcome: Option<Result<EngineResult<Released>, tokio::time::error::Elapsed>>,
 ) -> Result<Decision, Unavailable> {
     let registry = &vault.options.registry;
     let code = match outcome {
-        Ok(Ok(released)) => return Ok(Decision::Released(registry.record(pending, released).await?)),
-        Ok(Err(error)) => {
+        Some(Ok(Ok(released))) => {
+            // Who revokes has revoked, also what runs.
+            let revoked = || Failure::new(Code::Busy, String::new());
+            return Ok(match registry.record_unless_revoked(pending, released, revoked).await? {
+                Ok(recorded) => Decision::Released(recorded),
+                Err(recorded) => Decision::Failed(recorded),
+            });
+        }
+        None => {
+            let recorded = registry.record(pending, Failure::new(Code::Cancelled, String::new())).await?;
+            return Ok(Decision::Failed(recorded));
+        }
+        Some(Ok(Err(error))) => {
             let code = match error.find_root() {
                 DataFusionError::ResourcesExhausted(_) => Code::SizeLimit,
                 _ => Code::Internal,
@@ -290,7 +339,7 @@ async fn finish(
             report(&pending.query_id().to_string(), "execution", &error);
             code
         }
-        Err(_elapsed) => Code::TimeLimit,
+        Some(Err(_elapsed)) => Code::TimeLimit,
     };
     let incident = incident()?;
     tracing::warn!(query = %pending.query_id(), %incident, code = code.as_str(), "query failed");

@@ -169,6 +169,9 @@ pub(crate) const UNIT: &str = "__cr_u";
 pub(crate) fn floor_name(floor: usize) -> String {
     format!("__cr_f_{floor}")
 }
+pub(crate) fn is_floor_name(name: &str) -> bool {
+    name.strip_prefix("__cr_f_").is_some_and(|floor| floor.parse::<usize>().is_ok())
+}
 pub(crate) fn contributors_name(index: usize) -> String {
     format!("__cr_c_{index}")
 }

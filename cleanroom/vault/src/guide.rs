@@ -38,7 +38,7 @@ impl Code {
             ),
             Code::TooLarge => guide(
                 "The statement is too long, too deep, or grows too large once its parts are put in place.",
-                "Ask in several questions; name a table at most eight times, and join it with itself once.",
+                "Ask in several questions; name a table at most eight times, and join it with itself once. Cut long texts with `left` before putting them together.",
                 None,
             ),
             Code::UnknownName => guide(
@@ -242,6 +242,11 @@ impl Code {
             Code::Busy => guide(
                 "The server has as many questions as it can take, or a policy changed meanwhile.",
                 "Ask again in a moment.",
+                None,
+            ),
+            Code::Cancelled => guide(
+                "Whoever asked cancelled the question before its answer was told. One that ran counts as asked.",
+                "Ask again.",
                 None,
             ),
             Code::Internal => guide(

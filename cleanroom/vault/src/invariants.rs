@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use arrow::datatypes::DataType;
 use cleanroom_policy::{Bounds, Use};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::common::{Result, ScalarValue, TableReference, internal_err};
 use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::expr::{AggregateFunctionParams, Alias};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 
-use crate::compile::UNIT;
+use crate::compile::{UNIT, UNITS, is_floor_name};
 use crate::facts::TableFacts;
 use crate::snapshot::{self, SnapshotScan};
 
@@ -43,6 +44,7 @@ impl Invariants {
         let columns = plan.schema().fields().iter().map(|field| field.name().clone()).collect();
         let this = Self { scans, columns };
         this.hold(state, plan)?;
+        as_written(state, plan)?;
         Ok(this)
     }
 
@@ -87,8 +89,14 @@ impl Invariants {
                 return internal_err!("a row filter went missing");
             }
             let literals = literals(above.all.iter());
-            let named: BTreeSet<&str> =
-                above.all.iter().flat_map(Expr::column_refs).map(|column| column.name.as_str()).collect();
+            // Another place of the same table has columns of the same names.
+            let named: BTreeSet<&str> = above
+                .all
+                .iter()
+                .flat_map(Expr::column_refs)
+                .filter(|column| column.relation.as_ref().is_none_or(|table| above.names.contains(table)))
+                .map(|column| column.name.as_str())
+                .collect();
             for (column, low, high) in &rules.clamped {
                 // Read and used by nothing, it says nothing.
                 if !named.contains(column.as_str()) {
@@ -101,6 +109,51 @@ impl Invariants {
         }
         Ok(())
     }
+}
+
+/// What can be looked for word by word as long as nothing was moved: each row filter stands over its scan, and each count of
+/// units counts those.
+fn as_written(state: &SessionState, plan: &LogicalPlan) -> Result<()> {
+    let mut wanted = Vec::new();
+    let mut conditions = Vec::new();
+    collect(plan, &mut |node| {
+        match node {
+            LogicalPlan::TableScan(scan) => {
+                if let Some(facts) = SnapshotScan::of(scan) {
+                    wanted.extend(snapshot::row_filter(state, &facts, &scan.table_name)?);
+                }
+            }
+            LogicalPlan::Filter(filter) => conditions.push(&filter.predicate),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    // As often as it is wanted: one filter of a table in two places is none of the other place.
+    for filter in &wanted {
+        let of = |found: usize, other: &Expr| found + usize::from(other == filter);
+        if conditions.iter().copied().fold(0, of) < wanted.iter().fold(0, of) {
+            return internal_err!("a row filter went missing");
+        }
+    }
+    if let LogicalPlan::Aggregate(totals) = plan {
+        for expr in &totals.aggr_expr {
+            let Expr::Alias(Alias { name, expr, .. }) = expr else { continue };
+            let counted = if name == UNITS { UNIT } else { name };
+            if (name == UNITS || is_floor_name(name)) && !counts(expr, counted) {
+                return internal_err!("a floor does not count its units");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether an aggregate counts, or as evidence marks, the rows in which a column has a value; all of them.
+fn counts(aggregate: &Expr, column: &str) -> bool {
+    let Expr::AggregateFunction(call) = aggregate else { return false };
+    let AggregateFunctionParams { args, distinct: _, filter, order_by: _, null_treatment: _ } = &call.params;
+    matches!(call.func.name(), "count" | "max" | "count_distinct")
+        && filter.is_none()
+        && matches!(args.as_slice(), [Expr::Column(counted)] if counted.name == column)
 }
 
 /// What stands above the release points reads released and reference tables alone.
@@ -190,6 +243,8 @@ fn literals<'e>(exprs: impl Iterator<Item = &'e Expr>) -> BTreeSet<String> {
 struct Above {
     conditions: Vec<Expr>,
     all: Vec<Expr>,
+    /// Under which the scan's rows go there.
+    names: BTreeSet<TableReference>,
 }
 
 /// Expressions of the nodes between the root and a scan.
@@ -203,13 +258,16 @@ fn expressions_above(plan: &LogicalPlan, scan: &TableScan) -> Result<Above> {
             let exprs = plan.expressions();
             match plan {
                 LogicalPlan::Filter(_) | LogicalPlan::Join(_) => above.conditions.extend(exprs.iter().cloned()),
+                LogicalPlan::SubqueryAlias(alias) => {
+                    above.names.insert(alias.alias.clone());
+                }
                 _ => {}
             }
             above.all.extend(exprs);
         }
         found
     }
-    let mut above = Above::default();
+    let mut above = Above { names: BTreeSet::from([scan.table_name.clone()]), ..Above::default() };
     if !walk(plan, scan, &mut above) {
         return internal_err!("a scan is not in its plan");
     }
@@ -237,5 +295,206 @@ fn counts_units(plan: &LogicalPlan, units: &BTreeSet<String>) -> Result<()> {
         Ok(())
     } else {
         internal_err!("an exact aggregate does not count units")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+    use std::sync::Arc;
+
+    use datafusion::common::tree_node::Transformed;
+    use datafusion::functions_aggregate::expr_fn::{count, max};
+    use datafusion::logical_expr::{Aggregate, LogicalPlanBuilder, lit};
+
+    use super::*;
+    use crate::compile::{RowsPlan, floor_name};
+    use crate::testing::{FIVE_TABLES, TestRoom};
+
+    /// A sum over a table with a row filter and bounds, with a condition on the column of neither.
+    const SUM: &str = "SELECT kind, SUM(amount) AS s, COUNT(DISTINCT card) AS n FROM shop.sales GROUP BY kind";
+
+    /// Rows of a table that stands in some of them only, which has a floor of its own.
+    const OPTIONAL: &str = "SELECT e.card IS NULL AS unseen, COUNT(DISTINCT s.card) AS n \
+                            FROM shop.sales s LEFT JOIN agency.seen e ON s.card = e.card GROUP BY e.card IS NULL";
+
+    async fn rows_plan(room: &TestRoom, sql: &str) -> RowsPlan {
+        let releases = room.compiled(sql).await.into_parts().releases;
+        releases.into_iter().next().unwrap().plan.unwrap()
+    }
+
+    /// The plan with something else in the place of some nodes; at least one.
+    fn damaged(plan: &LogicalPlan, damage: impl Fn(&LogicalPlan) -> Option<LogicalPlan>) -> LogicalPlan {
+        let damaged = plan
+            .clone()
+            .transform_up(|node| Ok(damage(&node).map_or_else(|| Transformed::no(node), Transformed::yes)))
+            .unwrap();
+        assert!(damaged.transformed, "nothing to damage");
+        damaged.data
+    }
+
+    /// Found in the compiled plan as in the optimized one.
+    fn found(room: &TestRoom, good: &RowsPlan, bad: &LogicalPlan, what: &str) {
+        for found in [Invariants::of(&room.state, bad).map(drop), good.invariants.still_hold(&room.state, bad)] {
+            let error = found.unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
+    }
+
+    fn filters_by(node: &LogicalPlan, column: &str) -> Option<LogicalPlan> {
+        match node {
+            LogicalPlan::Filter(filter) if filter.predicate.column_refs().iter().any(|found| found.name == column) => {
+                Some(filter.input.as_ref().clone())
+            }
+            _ => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn whole_plans_hold_before_and_after_the_optimizer() {
+        let room = TestRoom::new().await;
+        for sql in [
+            SUM,
+            FIVE_TABLES,
+            OPTIONAL,
+            "SELECT a.kind, SUM(b.amount) AS s FROM shop.sales a JOIN shop.sales b ON a.card = b.card GROUP BY a.kind",
+            "SELECT t.n, COUNT(*) AS m FROM (SELECT card, COUNT(*) AS n FROM shop.sales GROUP BY card) t GROUP BY t.n",
+            "SELECT COUNT(*) AS n FROM shop.sales WHERE 1 = 0",
+        ] {
+            let RowsPlan { plan, invariants } = rows_plan(&room, sql).await;
+            let optimized = room.state.optimize(&plan).unwrap();
+            invariants.still_hold(&room.state, &optimized).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_row_filter_that_went_missing_is_found() {
+        let room = TestRoom::new().await;
+        let good = rows_plan(&room, SUM).await;
+        found(&room, &good, &damaged(&good.plan, |node| filters_by(node, "till")), "a row filter went missing");
+        // Rows of nobody.
+        let nobody = damaged(&good.plan, |node| match node {
+            LogicalPlan::Filter(filter) if matches!(filter.predicate, Expr::IsNotNull(_)) => {
+                Some(filter.input.as_ref().clone())
+            }
+            _ => None,
+        });
+        found(&room, &good, &nobody, "a row filter went missing");
+        let optimized = room.state.optimize(&good.plan).unwrap();
+        good.invariants.still_hold(&room.state, &optimized).unwrap();
+        let pushed = damaged(&optimized, |node| match node {
+            LogicalPlan::Filter(_) => filters_by(node, "till"),
+            LogicalPlan::TableScan(scan) if !scan.filters.is_empty() => {
+                Some(LogicalPlan::TableScan(TableScan { filters: Vec::new(), ..scan.clone() }))
+            }
+            _ => None,
+        });
+        assert!(good.invariants.still_hold(&room.state, &pushed).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_row_filter_is_wanted_in_each_place_and_as_it_is_written() {
+        let room = TestRoom::new().await;
+        let twice = "SELECT COUNT(*) AS n FROM shop.sales a JOIN shop.sales b ON a.card = b.card";
+        let good = rows_plan(&room, twice).await;
+        for place in ["a", "b"] {
+            let bad = damaged(&good.plan, |node| match node {
+                LogicalPlan::Filter(filter)
+                    if filter.predicate.column_refs().iter().any(|found| {
+                        found.name == "till" && found.relation.as_ref().is_some_and(|table| table.table() == place)
+                    }) =>
+                {
+                    Some(filter.input.as_ref().clone())
+                }
+                LogicalPlan::SubqueryAlias(alias) if alias.alias.table() == place => {
+                    let kept = alias.input.as_ref().clone();
+                    let kept = kept
+                        .transform_up(|node| {
+                            Ok(filters_by(&node, "till").map_or_else(|| Transformed::no(node), Transformed::yes))
+                        })
+                        .unwrap();
+                    kept.transformed.then(|| {
+                        LogicalPlanBuilder::from(kept.data).alias(alias.alias.clone()).unwrap().build().unwrap()
+                    })
+                }
+                _ => None,
+            });
+            assert!(Invariants::of(&room.state, &bad).is_err(), "{place}");
+        }
+        let single = rows_plan(&room, SUM).await;
+        let other = damaged(&single.plan, |node| {
+            let input = filters_by(node, "till")?;
+            let LogicalPlan::Filter(filter) = node else { return None };
+            let always = filter.predicate.clone().or(lit(true));
+            LogicalPlanBuilder::from(input).filter(always).unwrap().build().ok()
+        });
+        assert!(Invariants::of(&room.state, &other).is_err());
+    }
+
+    #[tokio::test]
+    async fn limits_that_went_missing_are_found() {
+        let room = TestRoom::new().await;
+        let good = rows_plan(&room, SUM).await;
+        let bad = damaged(&good.plan, |node| {
+            let LogicalPlan::Projection(projection) = node else { return None };
+            let exprs = projection.expr.iter().map(|expr| {
+                let open = expr.clone().transform_up(|expr| match expr {
+                    Expr::Case(case) if case.when_then_expr.len() == 2 => {
+                        Ok(Transformed::yes(*case.else_expr.unwrap()))
+                    }
+                    other => Ok(Transformed::no(other)),
+                });
+                open.unwrap()
+            });
+            let exprs: Vec<Transformed<Expr>> = exprs.collect();
+            exprs.iter().any(|expr| expr.transformed).then(|| {
+                let exprs: Vec<Expr> = exprs.into_iter().map(|expr| expr.data).collect();
+                LogicalPlanBuilder::from(projection.input.as_ref().clone()).project(exprs).unwrap().build().unwrap()
+            })
+        });
+        found(&room, &good, &bad, "the limits of a measure went missing");
+    }
+
+    #[tokio::test]
+    async fn rows_counted_in_the_stead_of_units_are_found() {
+        let room = TestRoom::new().await;
+        let good = rows_plan(&room, SUM).await;
+        let bad = damaged(&good.plan, |node| match node {
+            LogicalPlan::Aggregate(per_unit) if per_unit.group_expr.iter().any(|expr| expr.to_string() == UNIT) => {
+                let groups = per_unit.group_expr.iter().filter(|expr| expr.to_string() != UNIT).cloned().collect();
+                let mut shares = per_unit.aggr_expr.clone();
+                shares.push(max(Expr::Column(UNIT.into())).alias(UNIT));
+                Aggregate::try_new(Arc::clone(&per_unit.input), groups, shares).ok().map(LogicalPlan::Aggregate)
+            }
+            _ => None,
+        });
+        found(&room, &good, &bad, "does not count units");
+    }
+
+    #[tokio::test]
+    async fn a_floor_that_went_missing_or_counts_something_else_is_found() {
+        let room = TestRoom::new().await;
+        let good = rows_plan(&room, OPTIONAL).await;
+        let root = |change: &dyn Fn(Vec<Expr>) -> Vec<Expr>| {
+            let LogicalPlan::Aggregate(totals) = &good.plan else { return None };
+            let changed = change(totals.aggr_expr.clone());
+            let changed = Aggregate::try_new(Arc::clone(&totals.input), totals.group_expr.clone(), changed);
+            changed.ok().map(LogicalPlan::Aggregate)
+        };
+        let floor = floor_name(0);
+        let named = |expr: &Expr, name: &str| matches!(expr, Expr::Alias(alias) if alias.name == name);
+        let gone = root(&|totals| totals.into_iter().filter(|expr| !named(expr, &floor)).collect()).unwrap();
+        let error = good.invariants.still_hold(&room.state, &gone).unwrap_err().to_string();
+        assert!(error.contains("the columns of an exact aggregate changed"), "{error}");
+        for name in [floor.as_str(), UNITS] {
+            let other = root(&|totals| {
+                let instead = count(lit(1)).alias(name);
+                totals.into_iter().map(|expr| if named(&expr, name) { instead.clone() } else { expr }).collect()
+            });
+            let other = other.unwrap();
+            let error = Invariants::of(&room.state, &other).map(drop).expect_err(&other.display_indent().to_string());
+            assert!(error.to_string().contains("a floor does not count its units"), "{error}");
+        }
     }
 }

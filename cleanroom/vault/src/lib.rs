@@ -35,6 +35,8 @@ mod released;
 mod snapshot;
 mod source;
 mod suggest;
+#[cfg(test)]
+mod testing;
 mod vault;
 
 pub use cleanroom_registry::QueryId;

@@ -202,7 +202,7 @@ impl Decode {
             writer.write(&batch).map_err(|error| storage()(std::io::Error::other(error)))?;
         }
         writer.close().map_err(|error| storage()(std::io::Error::other(error)))?;
-        Ok(Decoded { schema, notes: rows.layout().notes.clone(), identities: numbers.texts })
+        Ok(Decoded { schema, notes: rows.notes(), identities: numbers.texts })
     }
 }
 

@@ -25,6 +25,8 @@ const MAX_BYTES: usize = 64 * 1024;
 const MAX_TOKENS: usize = 6_000;
 /// Most operators; each may become one level of a recursive structure.
 const MAX_OPERATORS: usize = 600;
+/// Most operators that compute: the planner asks for the type of each again and again, once for each that stands above it.
+const MAX_COMPUTING: usize = 200;
 /// Deepest nesting of brackets.
 const MAX_DEPTH: usize = 40;
 /// Most tables named, with every use of a CTE counted as all that it names.
@@ -100,7 +102,7 @@ impl QueryText {
         if self.tokens.len() > MAX_TOKENS {
             return too_large("tokens", MAX_TOKENS);
         }
-        let (mut depth, mut deepest, mut operators) = (0_usize, 0_usize, 0_usize);
+        let (mut depth, mut deepest, mut operators, mut computing) = (0_usize, 0_usize, 0_usize, 0_usize);
         for token in &self.tokens {
             match &token.token {
                 Token::LParen | Token::LBracket | Token::LBrace => {
@@ -129,7 +131,13 @@ impl QueryText {
                         operators += 1;
                     }
                 }
-                _ => operators += 1,
+                Token::Eq | Token::DoubleEq | Token::Neq | Token::Lt | Token::Gt | Token::LtEq | Token::GtEq => {
+                    operators += 1;
+                }
+                _ => {
+                    operators += 1;
+                    computing += 1;
+                }
             }
         }
         if deepest > MAX_DEPTH {
@@ -137,6 +145,9 @@ impl QueryText {
         }
         if operators > MAX_OPERATORS {
             return too_large("operators", MAX_OPERATORS);
+        }
+        if computing > MAX_COMPUTING {
+            return too_large("operators that compute", MAX_COMPUTING);
         }
         Ok(())
     }

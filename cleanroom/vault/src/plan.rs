@@ -123,6 +123,9 @@ fn refused(error: DataFusionError) -> Refusal {
 }
 
 pub(crate) fn duplicate() -> Refusal {
-    Refusal::new(Code::DuplicateOutput, "two output columns have the same name")
-        .suggest("give each a name of its own with AS; of several subqueries in GROUP BY or FILTER, name each as a column of a subquery first")
+    Refusal::new(Code::DuplicateOutput, "two columns or aggregates have the same name; a cast has that of what it casts")
+        .suggest(
+            "give each a name of its own with AS; what is aggregated after a cast, and each of several subqueries in GROUP BY \
+             or FILTER, name as a column of a subquery first",
+        )
 }

@@ -77,6 +77,7 @@ codes! {
     TimeLimit = "CR4201", "time limit reached";
     SizeLimit = "CR4202", "memory or size limit reached";
     Busy = "CR4203", "too many queries at once";
+    Cancelled = "CR4204", "cancelled";
     Internal = "CR5001", "internal failure";
 }
 
@@ -87,7 +88,7 @@ impl Code {
             Code::NotAMember | Code::NotAnAnalyst | Code::NotAReceiver => 5,
             // To a script such a limit is a budget that is used up.
             Code::DailyLimit | Code::CellLimit | Code::Exhausted => 4,
-            Code::TimeLimit | Code::SizeLimit | Code::Busy | Code::Internal => 1,
+            Code::TimeLimit | Code::SizeLimit | Code::Busy | Code::Cancelled | Code::Internal => 1,
             _ => 3,
         }
     }
@@ -106,6 +107,7 @@ impl Code {
             Code::NotAMember | Code::NotAnAnalyst | Code::NotAReceiver => 403,
             Code::DailyLimit => 429,
             Code::Busy => 503,
+            Code::Cancelled => 409,
             Code::TimeLimit | Code::SizeLimit => 422,
             Code::Internal => 500,
             _ => 422,
@@ -291,17 +293,21 @@ impl Failure {
 
     /// The `error` object of the contract.
     pub fn to_json(&self) -> Value {
-        json!({
-            "code": self.code.as_str(),
-            "title": self.code.title(),
-            "detail": format!("the query did not finish; the operator finds the reason under incident {}", self.incident),
-        })
+        let detail = match self.code {
+            Code::Cancelled => "the query was cancelled while it ran".to_owned(),
+            Code::Busy => "a policy changed while the query ran; ask again".to_owned(),
+            _ => format!("the query did not finish; the operator finds the reason under incident {}", self.incident),
+        };
+        json!({ "code": self.code.as_str(), "title": self.code.title(), "detail": detail })
     }
 }
 
 impl Outcome for Failure {
     fn status(&self) -> Status {
-        Status::Failed
+        match self.code {
+            Code::Cancelled => Status::Cancelled,
+            _ => Status::Failed,
+        }
     }
 
     fn document(&self) -> Value {

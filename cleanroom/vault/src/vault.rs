@@ -11,6 +11,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use serde::Serialize;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::answer;
 use crate::execute;
@@ -164,9 +165,23 @@ pub(crate) struct Inner {
     pub(crate) options: VaultOptions,
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) turns: Semaphore,
+    /// Statements planned and checked at once. A thread that does so cannot be stopped, and holds its place until it ends,
+    /// also where nobody waits for it any more.
+    pub(crate) planning: Arc<Semaphore>,
     pub(crate) guards: Guards,
     /// Removed with the vault.
     _spill: Workspace,
+}
+
+impl Inner {
+    /// Waits for the next moment at which a decision on what was asked then may be told.
+    pub(crate) async fn quantum(&self, asked: Instant) {
+        let quantum = self.options.release_quantum;
+        if let Some(quanta) = asked.elapsed().as_nanos().checked_div(quantum.as_nanos()) {
+            let quanta = u32::try_from(quanta).unwrap_or(u32::MAX).saturating_add(1);
+            tokio::time::sleep_until(asked + quantum.saturating_mul(quanta)).await;
+        }
+    }
 }
 
 impl Vault {
@@ -185,7 +200,11 @@ impl Vault {
         let spill = ingest::temporary_dir(&options.data_dir).and_then(|tmp| Workspace::create(&tmp)).map_err(io)?;
         let runtime = execute::runtime(options.memory_limit, spill.path()).map_err(|_detail| VaultError::Engine)?;
         let turns = Semaphore::new(options.max_concurrent.max(1));
-        Ok(Self { inner: Arc::new(Inner { options, runtime, turns, guards: Guards::default(), _spill: spill }) })
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let planning = Arc::new(Semaphore::new(cores.saturating_mul(2)));
+        Ok(Self {
+            inner: Arc::new(Inner { options, runtime, turns, planning, guards: Guards::default(), _spill: spill }),
+        })
     }
 
     /// Takes a table's rows in. See [`IngestRequest`].
@@ -202,12 +221,24 @@ impl Vault {
     /// # Errors
     /// Where the decision cannot be recorded: then there is none.
     pub async fn answer(&self, request: Request) -> Result<Decision, Unavailable> {
-        let asked = tokio::time::Instant::now();
-        let decision = answer::answer(&self.inner, request).await;
-        let quantum = self.inner.options.release_quantum;
-        if let Some(quanta) = asked.elapsed().as_nanos().checked_div(quantum.as_nanos()) {
-            let quanta = u32::try_from(quanta).unwrap_or(u32::MAX).saturating_add(1);
-            tokio::time::sleep_until(asked + quantum.saturating_mul(quanta)).await;
+        self.answer_unless(request, std::future::pending()).await
+    }
+
+    /// The same, unless `cancelled` comes to its end before the decision is told: then that is the decision.
+    ///
+    /// # Errors
+    /// Where the decision cannot be recorded: then there is none.
+    pub async fn answer_unless(
+        &self,
+        request: Request,
+        cancelled: impl Future<Output = ()>,
+    ) -> Result<Decision, Unavailable> {
+        let asked = Instant::now();
+        let decision = answer::answer(&self.inner, request, asked, cancelled).await;
+        match &decision {
+            // Of what ran, the record waited already.
+            Ok(Decision::Released(_) | Decision::Failed(_)) => {}
+            Ok(Decision::Refused(_) | Decision::Priced(_)) | Err(_) => self.inner.quantum(asked).await,
         }
         decision
     }

@@ -128,6 +128,31 @@ async fn a_query_is_executed_under_the_active_policy_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn an_answer_is_recorded_under_the_policy_that_let_it_pass_or_not_at_all() {
+    let house = House::furnished().await;
+    let registry = &house.registry;
+    let reserve = async || {
+        let id = QueryId::generate().unwrap();
+        let (_, pending) = registry.reserve(intent(&id)).await.unwrap();
+        (id, pending)
+    };
+    let (in_force, pending) = reserve().await;
+    let kept = registry.record_unless_revoked(pending, released(), failed).await.unwrap();
+    assert!(kept.is_ok());
+    let ((revoked, first), (dropped, second), (stopped, third)) = (reserve().await, reserve().await, reserve().await);
+    registry.put_policy(&room_name(), &policy(2, 30), &policy_text(2, 30), &Actor::operator()).await.unwrap();
+    assert!(registry.record_unless_revoked(first, released(), failed).await.unwrap().is_err());
+    assert!(matches!(registry.record(second, released()).await, Err(RegistryError::PolicyChanged(_))));
+    // What is no answer is recorded whatever is in force.
+    registry.record(third, Ended { status: Status::Cancelled, ..failed() }).await.unwrap();
+    let mut statuses = Vec::new();
+    for id in [&in_force, &revoked, &dropped, &stopped] {
+        statuses.push(ended(&house, id).await);
+    }
+    assert_eq!(statuses, [Status::Released, Status::Failed, Status::Failed, Status::Cancelled]);
+}
+
+#[tokio::test]
 async fn a_query_id_is_used_once() {
     let house = House::furnished().await;
     let id = QueryId::generate().unwrap();

@@ -1,5 +1,6 @@
 //! Everything above the release points: any SQL, as long as its functions are listed and its subqueries are released too.
 
+use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::functions::core::expr_fn::nullif;
@@ -25,12 +26,12 @@ impl Checker<'_> {
                 .into_iter()
                 .zip(plan.schema().iter())
                 .map(|(expr, (qualifier, field))| {
-                    Ok(under_name(null_on_zero(expr, projection.input.schema())?, qualifier, field.name()))
+                    Ok(under_name(computed(expr, projection.input.schema())?, qualifier, field.name()))
                 })
                 .collect::<Result<Vec<_>, Refusal>>()?,
             LogicalPlan::Filter(filter) => exprs
                 .into_iter()
-                .map(|expr| null_on_zero(expr, filter.input.schema()))
+                .map(|expr| computed(expr, filter.input.schema()))
                 .collect::<Result<Vec<_>, Refusal>>()?,
             LogicalPlan::Join(_) => exprs.into_iter().map(fitting).collect::<Result<Vec<_>, Refusal>>()?,
             LogicalPlan::Window(_)
@@ -202,8 +203,9 @@ fn fitting(expr: Expr) -> Result<Expr, Refusal> {
     .map_err(internal)
 }
 
-/// A ratio whose divisor is zero is NULL, as below the release.
-fn null_on_zero(expr: Expr, schema: &datafusion::common::DFSchema) -> Result<Expr, Refusal> {
+/// A ratio whose divisor is zero is NULL, as below the release; so is a whole number that does not fit its type, where the
+/// engine would wrap around.
+fn computed(expr: Expr, schema: &datafusion::common::DFSchema) -> Result<Expr, Refusal> {
     fitting(expr)?
         .transform_up(|expr| match expr {
             Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Divide | Operator::Modulo), right })
@@ -213,8 +215,27 @@ fn null_on_zero(expr: Expr, schema: &datafusion::common::DFSchema) -> Result<Exp
                 let right = Box::new(nullif(*right, Expr::Literal(zero, None)));
                 Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right })))
             }
+            Expr::BinaryExpr(BinaryExpr { op: Operator::Plus | Operator::Minus | Operator::Multiply, .. }) => {
+                wide(expr, schema)
+            }
             other => Ok(Transformed::no(other)),
         })
         .map(|transformed| transformed.data)
         .map_err(internal)
+}
+
+/// A sum, difference or product of whole numbers, computed where it fits, and NULL where it does not fit its own type.
+fn wide(expr: Expr, schema: &datafusion::common::DFSchema) -> datafusion::common::Result<Transformed<Expr>> {
+    /// Products of two of these fit; both hold all 64 bits.
+    const WIDE: DataType = DataType::Decimal128(20, 0);
+    let narrow = expr.get_type(schema)?;
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else {
+        return Ok(Transformed::no(expr));
+    };
+    if !(left.get_type(schema)?.is_integer() && right.get_type(schema)?.is_integer()) {
+        return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
+    }
+    let [left, right] = [left, right].map(|side| Box::new(Expr::TryCast(TryCast::new(side, WIDE))));
+    let exact = Box::new(Expr::BinaryExpr(BinaryExpr { left, op, right }));
+    Ok(Transformed::yes(Expr::TryCast(TryCast::new(exact, narrow))))
 }

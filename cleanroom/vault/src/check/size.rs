@@ -4,25 +4,54 @@
 //! that each name the one before twice become a million terms, or a text a million times as long. Both are counted here,
 //! column by column, before the engine sees the plan.
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, Operator};
 
+use super::functions;
+use crate::ingest::LONGEST_TEXT;
 use crate::refusal::{Code, Refusal};
 
 /// Most terms of one expression.
 const MAX_TERMS: u64 = 5_000;
-/// Most texts that are put together in one value.
-const MAX_TEXTS: u64 = 64;
+/// Most terms below the operators of one expression, those below several counted for each: what the planner looks at to
+/// find out types.
+const MAX_WORK: u64 = 60_000;
+/// Longest text that one value may become, in bytes. A batch of 8 192 such texts takes a quarter of what the engine's
+/// arrays hold: which rows there are never decides whether a statement fails.
+const MAX_TEXT: u64 = 64 * 1024;
+/// Most bytes of all texts that one row of a node's result holds anew.
+const MAX_ROW: u64 = 128 * 1024;
+
+/// Longest text of a value that was none: numbers, times and intervals.
+const WRITTEN: u64 = 512;
+/// Longest text of a time in a format of 64 bytes.
+const FORMATTED: u64 = 2 * 1024;
+/// Bytes that a letter takes at most for each byte that its other case takes.
+const OTHER_CASE: u64 = 3;
+/// Bytes of a character.
+const CHARACTER: u64 = 4;
 
 /// What a column amounts to when it is written out.
 #[derive(Debug, Clone, Copy)]
 struct Weight {
     terms: u64,
-    texts: u64,
+    work: u64,
+    /// Bytes of its longest text; 0 where it holds none.
+    text: u64,
 }
 
-const PLAIN: Weight = Weight { terms: 1, texts: 1 };
+impl Weight {
+    /// Of a column that is stored.
+    fn plain(data_type: &DataType) -> Self {
+        Self { terms: 1, work: 0, text: if data_type.is_string() { LONGEST_TEXT as u64 } else { 0 } }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self { terms: self.terms.max(other.terms), work: self.work.max(other.work), text: self.text.max(other.text) }
+    }
+}
 
 /// Refuses a plan that would be written out into more than the engine can hold.
 pub(super) fn check_size(plan: &LogicalPlan) -> Result<(), Refusal> {
@@ -35,21 +64,37 @@ fn weights(plan: &LogicalPlan) -> Result<Vec<Weight>, Refusal> {
     let schema = plan.inputs().iter().try_fold(DFSchema::empty(), |all, input| all.join(input.schema()));
     // Inputs whose names collide (a union's) hold no expressions of their own.
     let schema = schema.unwrap_or_else(|_collision| DFSchema::empty());
-    let computed =
-        plan.expressions().iter().map(|expr| weight(expr, &schema, &columns)).collect::<Result<Vec<_>, _>>()?;
-    let width = plan.schema().fields().len();
+    let below = Below { schema: &schema, columns: &columns };
+    let expressions = plan.expressions();
+    let computed = expressions.iter().map(|expr| below.weight(expr)).collect::<Result<Vec<_>, _>>()?;
+    if let LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) = plan {
+        let anew = expressions.iter().zip(&computed).filter(|(expr, _weight)| !is_column(expr));
+        if anew.fold(0, |bytes: u64, (_expr, weight)| bytes.saturating_add(weight.text)) > MAX_ROW {
+            return Err(Refusal::new(
+                Code::TooLarge,
+                format!("the texts that are computed for one row could take more than {MAX_ROW} bytes"),
+            )
+            .suggest("shorten texts with left(), or compute fewer of them"));
+        }
+    }
+    let fields = plan.schema().fields();
+    let stored = fields.iter().map(|field| Weight::plain(field.data_type()));
     let mut out = match plan {
         LogicalPlan::Projection(_) => computed,
-        LogicalPlan::TableScan(_) | LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => Vec::new(),
+        LogicalPlan::TableScan(_) | LogicalPlan::EmptyRelation(_) => Vec::new(),
+        LogicalPlan::Values(_) => {
+            let most = once(computed).into_iter().fold(Weight { terms: 1, work: 0, text: 0 }, Weight::or);
+            vec![most; fields.len()]
+        }
         // What is aggregated or numbered is computed once and then a plain column; a long text stays long.
         LogicalPlan::Aggregate(_) => once(computed),
         LogicalPlan::Window(_) => columns.into_iter().chain(once(computed)).collect(),
-        LogicalPlan::Union(_) => (0..width)
-            .map(|position| {
-                inputs.iter().filter_map(|input| input.get(position)).fold(PLAIN, |most, weight| Weight {
-                    terms: most.terms.max(weight.terms),
-                    texts: most.texts.max(weight.texts),
-                })
+        LogicalPlan::Union(_) => stored
+            .clone()
+            .enumerate()
+            .map(|(position, _plain)| {
+                let here = inputs.iter().filter_map(|input| input.get(position)).copied();
+                here.reduce(Weight::or).unwrap_or(Weight { terms: 1, work: 0, text: MAX_TEXT })
             })
             .collect(),
         LogicalPlan::Join(join) => match join.join_type {
@@ -58,66 +103,131 @@ fn weights(plan: &LogicalPlan) -> Result<Vec<Weight>, Refusal> {
         },
         _ => columns,
     };
-    out.truncate(width);
-    out.resize(width, PLAIN);
+    out.truncate(fields.len());
+    out.extend(stored.skip(out.len()));
+    // A number holds no text, whatever it was made of.
+    for (weight, field) in out.iter_mut().zip(fields) {
+        if !field.data_type().is_string() {
+            weight.text = 0;
+        }
+    }
     Ok(out)
 }
 
 fn once(computed: Vec<Weight>) -> Vec<Weight> {
-    computed.into_iter().map(|weight| Weight { terms: 1, ..weight }).collect()
+    computed.into_iter().map(|weight| Weight { terms: 1, work: 0, ..weight }).collect()
 }
 
-fn weight(expr: &Expr, schema: &DFSchema, columns: &[Weight]) -> Result<Weight, Refusal> {
-    let mut total = Weight { terms: 0, texts: 0 };
-    let mut longest = 1;
-    let mut refused = None;
-    let walked = expr.apply(|expr| {
-        let here = match expr {
-            Expr::Column(column) => {
-                schema.maybe_index_of_column(column).and_then(|index| columns.get(index)).copied().unwrap_or(PLAIN)
-            }
-            Expr::ScalarSubquery(subquery) => {
-                if let Err(refusal) = weights(&subquery.subquery) {
-                    refused = Some(refusal);
-                    return Ok(TreeNodeRecursion::Stop);
+fn is_column(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(_) => true,
+        Expr::Alias(alias) => is_column(&alias.expr),
+        _ => false,
+    }
+}
+
+/// What an expression can name.
+struct Below<'a> {
+    schema: &'a DFSchema,
+    columns: &'a [Weight],
+}
+
+impl Below<'_> {
+    fn weight(&self, expr: &Expr) -> Result<Weight, Refusal> {
+        let mut parts: Vec<Weight> = Vec::new();
+        let mut refused = None;
+        let walked = expr.apply_children(|child| {
+            Ok(match self.weight(child) {
+                Ok(weight) => {
+                    parts.push(weight);
+                    TreeNodeRecursion::Continue
                 }
-                PLAIN
-            }
-            Expr::Literal(ScalarValue::Utf8(Some(text)), _) => {
-                Weight { terms: 1, texts: u64::try_from(text.len() / 256).unwrap_or(u64::MAX).saturating_add(1) }
-            }
-            _ => Weight { terms: 1, texts: 0 },
+                Err(refusal) => {
+                    refused = Some(refusal);
+                    TreeNodeRecursion::Stop
+                }
+            })
+        });
+        if let Some(refusal) = refused {
+            return Err(refusal);
+        }
+        let below: u64 = parts.iter().fold(0, |terms: u64, part| terms.saturating_add(part.terms));
+        let terms = match expr {
+            Expr::Column(column) => self.column(column).terms,
+            _ => below.saturating_add(1),
         };
-        longest = longest.max(here.texts);
-        total.terms = total.terms.saturating_add(here.terms);
-        total.texts = total.texts.saturating_add(here.texts);
-        Ok(TreeNodeRecursion::Continue)
-    });
-    if let Some(refusal) = refused {
-        return Err(refusal);
+        let work = parts.iter().fold(0, |work: u64, part| work.saturating_add(part.work));
+        let work = match expr {
+            Expr::Column(column) => self.column(column).work,
+            // Whatever its parts, a condition is a truth value.
+            Expr::BinaryExpr(binary) if binary.op.is_logic_operator() => work,
+            Expr::BinaryExpr(_) | Expr::ScalarFunction(_) | Expr::Case(_) => work.saturating_add(terms),
+            _ => work,
+        };
+        if walked.is_err() || terms > MAX_TERMS || work > MAX_WORK {
+            return Err(Refusal::new(
+                Code::TooLarge,
+                format!(
+                    "an expression has more than {MAX_TERMS} terms once the columns it names are written out, or they stand in \
+                     too deep a chain"
+                ),
+            ));
+        }
+        let text = self.text(expr, &parts.iter().map(|part| part.text).collect::<Vec<_>>())?;
+        if text > MAX_TEXT {
+            return Err(Refusal::new(Code::TooLarge, format!("a text could become longer than {MAX_TEXT} bytes"))
+                .suggest("put fewer texts together, or shorten them with left()"));
+        }
+        Ok(Weight { terms, work, text })
     }
-    if walked.is_err() || total.terms > MAX_TERMS {
-        return Err(Refusal::new(
-            Code::TooLarge,
-            format!("an expression has more than {MAX_TERMS} terms once the columns it names are written out"),
-        ));
+
+    fn column(&self, column: &Column) -> Weight {
+        // What is not found stands in a subquery for a column outside of it; no such subquery is answered.
+        let found = self.schema.maybe_index_of_column(column).and_then(|index| self.columns.get(index));
+        found.copied().unwrap_or(Weight { terms: 1, work: 0, text: LONGEST_TEXT as u64 })
     }
-    // Only what puts texts together makes a longer one.
-    let joins = concatenates(expr);
-    if joins && total.texts > MAX_TEXTS {
-        return Err(Refusal::new(Code::TooLarge, format!("a text is put together from more than {MAX_TEXTS} parts")));
+
+    /// Bytes of the longest text that the expression can give, from those of its parts. At least as many, where there is
+    /// no rule of its own: a function that is listed gives no longer text than its longest argument.
+    fn text(&self, expr: &Expr, parts: &[u64]) -> Result<u64, Refusal> {
+        let longest = parts.iter().copied().max().unwrap_or_default();
+        let together = parts.iter().fold(0, |bytes: u64, part| bytes.saturating_add(*part));
+        Ok(match expr {
+            Expr::Column(column) => self.column(column).text,
+            Expr::Literal(
+                ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)),
+                _,
+            ) => text.len() as u64,
+            Expr::ScalarSubquery(subquery) => weights(&subquery.subquery)?.first().map_or(0, |weight| weight.text),
+            Expr::InSubquery(subquery) => weights(&subquery.subquery.subquery).map(|_columns| 0)?,
+            Expr::Exists(subquery) => weights(&subquery.subquery.subquery).map(|_columns| 0)?,
+            Expr::Cast(cast) if cast.field.data_type().is_string() => longest.max(WRITTEN),
+            Expr::TryCast(cast) if cast.field.data_type().is_string() => longest.max(WRITTEN),
+            Expr::BinaryExpr(binary) if binary.op == Operator::StringConcat => together,
+            Expr::ScalarFunction(call) => match call.func.name() {
+                // A number among the arguments is written out.
+                "concat" => together.saturating_add(WRITTEN),
+                "concat_ws" => {
+                    let gaps = (parts.len() as u64).saturating_mul(parts.first().copied().unwrap_or_default());
+                    together.saturating_add(gaps).saturating_add(WRITTEN)
+                }
+                "upper" | "lower" | "initcap" => longest.saturating_mul(OTHER_CASE),
+                // More than these take is for their own rule to refuse.
+                "lpad" | "rpad" => characters(call.args.get(1)).unwrap_or(MAX_TEXT).min(MAX_TEXT),
+                "left" | "right" => longest.min(characters(call.args.get(1)).unwrap_or(u64::MAX)),
+                "substr" => longest.min(characters(call.args.get(2)).unwrap_or(u64::MAX)),
+                "to_char" => FORMATTED,
+                _ => longest,
+            },
+            _ => longest,
+        })
     }
-    let texts = if joins { total.texts } else { longest };
-    Ok(Weight { terms: total.terms.max(1), texts: texts.max(1) })
 }
 
-fn concatenates(expr: &Expr) -> bool {
-    expr.exists(|expr| {
-        Ok(match expr {
-            Expr::BinaryExpr(binary) => binary.op == Operator::StringConcat,
-            Expr::ScalarFunction(call) => matches!(call.func.name(), "concat" | "concat_ws"),
-            _ => false,
-        })
-    })
-    .unwrap_or(true)
+/// Bytes of as many characters as a constant says.
+fn characters(count: Option<&Expr>) -> Option<u64> {
+    match functions::constant(count?)?.cast_to(&DataType::Int64) {
+        Ok(ScalarValue::Int64(Some(count))) => Some(u64::try_from(count).ok()?.saturating_mul(CHARACTER)),
+        _ => None,
+    }
 }

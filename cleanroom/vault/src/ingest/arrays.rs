@@ -1,20 +1,63 @@
 //! Arrow arrays of any kept type, as arrays of the few types of a snapshot. Values are checked, never trusted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Decimal128Array, PrimitiveArray, StringArray, StringBuilder, new_null_array,
+    Array, ArrayRef, AsArray, Decimal128Array, PrimitiveArray, RecordBatch, StringArray, StringBuilder, new_null_array,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Date64Type, Decimal128Type, Float64Type, Int64Type, TimeUnit,
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt64Type,
 };
+use arrow::error::ArrowError;
 
-use super::layout::{SourceColumn, TIMESTAMP};
+use super::layout::{Layout, SourceColumn, TIMESTAMP, Want};
 
-/// Longest text of one value, in bytes.
+/// Longest text of one value that a source may hold, in bytes.
 pub(crate) const MAX_TEXT: usize = 1 << 20;
+
+/// Longest text of one value that a snapshot holds, in bytes; a longer one becomes NULL. The engine works on thousands of
+/// rows at once, and holds at most 2 GiB of one column's texts.
+pub(crate) const LONGEST_TEXT: usize = 4096;
+
+/// Texts that became NULL because they were longer than [`LONGEST_TEXT`].
+#[derive(Default)]
+pub(crate) struct LongTexts {
+    /// By the column's name.
+    found: BTreeMap<String, u64>,
+}
+
+impl LongTexts {
+    /// The batch of a layout without its long texts. The units' are left as they are: they are to become numbers.
+    pub(crate) fn taken_out(&mut self, layout: &Layout, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let mut columns = batch.columns().to_vec();
+        let texts = columns
+            .iter_mut()
+            .zip(&layout.columns)
+            .filter(|(array, column)| column.want != Want::Identity && array.data_type() == &DataType::Utf8);
+        for (array, column) in texts {
+            let texts = array.as_string::<i32>();
+            let long = texts.iter().flatten().filter(|text| text.len() > LONGEST_TEXT).count();
+            if long > 0 {
+                *self.found.entry(column.name.clone()).or_default() += long as u64;
+                let kept: StringArray =
+                    texts.iter().map(|text| text.filter(|text| text.len() <= LONGEST_TEXT)).collect();
+                *array = Arc::new(kept);
+            }
+        }
+        RecordBatch::try_new(batch.schema(), columns)
+    }
+
+    /// What the owner is to know.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = String> {
+        self.found.iter().map(|(column, count)| {
+            let texts = if *count == 1 { "1 text of column".to_owned() } else { format!("{count} texts of column") };
+            format!("{texts} `{column}` became NULL: longer than {LONGEST_TEXT} bytes")
+        })
+    }
+}
 
 /// 0001-01-01 to 9999-12-31, in days of the Unix era.
 const DAYS: std::ops::RangeInclusive<i64> = -719_162..=2_932_896;

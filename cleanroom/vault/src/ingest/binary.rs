@@ -25,7 +25,8 @@ use super::layout::{Chunk, Chunks, Layout, LayoutColumn, MAX_COLUMNS, Places, So
 use super::source::SourceFile;
 use super::text::{TextColumn, typed};
 
-const ROWS: usize = 8192;
+/// Rows decoded at a time: so few that texts of the longest that a source may hold stay within what one array can.
+const ROWS: usize = 1024;
 
 /// The end marker of an Arrow stream.
 const END_OF_STREAM: [u8; 8] = [0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0];

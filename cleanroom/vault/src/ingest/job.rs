@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Sender, channel};
 
+use super::arrays::LongTexts;
 use super::binary;
 use super::error::IngestError;
 use super::fingerprint::{Fingerprint, Recipe};
@@ -92,7 +93,7 @@ impl Job {
         };
         let schema = if ids.is_some() { with_row_ids(&stored) } else { stored };
         let writer = SnapshotWriter::create(workspace.path(), &schema, layout.unit())?;
-        let written = self.transfer(handle, &sorter, &layout, chunks, identities.as_mut(), (ids, writer))?;
+        let (written, long) = self.transfer(handle, &sorter, &layout, chunks, identities.as_mut(), (ids, writer))?;
         source.still_the_same()?;
         let unique = self.unique(handle, &sorter, &layout, &written)?;
 
@@ -110,7 +111,7 @@ impl Job {
                 .map_err(|_| IngestError::Internal { file: self.label.clone(), what: "fingerprint" })?,
             snapshot,
         };
-        let mut notes = layout.notes;
+        let mut notes: Vec<String> = layout.notes.into_iter().chain(long.notes()).collect();
         if cut > 0 {
             notes.push(format!("{cut} rows are left out: a table holds at most {MAX_ROWS_PER_UNIT} rows of one unit"));
         }
@@ -169,14 +170,14 @@ impl Job {
         chunks: Box<dyn Chunks>,
         identities: Option<&mut Identities>,
         output: (Option<RowIds>, SnapshotWriter),
-    ) -> Result<Written, IngestError> {
+    ) -> Result<(Written, LongTexts), IngestError> {
         let (sender, feed) = channel(QUEUE);
         thread::scope(|scope| {
             let decoding = scope.spawn(move || self.decode(layout, chunks, identities, &sender));
             let written = self.write(handle, sorter, layout, feed, output);
             // What went wrong with the source explains what went wrong after it.
-            decoding.join().unwrap_or_else(|_panic| Err(self.damaged()))?;
-            written
+            let long = decoding.join().unwrap_or_else(|_panic| Err(self.damaged()))?;
+            Ok((written?, long))
         })
     }
 
@@ -187,8 +188,10 @@ impl Job {
         mut chunks: Box<dyn Chunks>,
         mut identities: Option<&mut Identities>,
         sender: &Sender<Result<RecordBatch, Stopped>>,
-    ) -> Result<(), IngestError> {
+    ) -> Result<LongTexts, IngestError> {
         let schema = feed_schema(layout);
+        let misfit = |_| IngestError::Internal { file: self.label.clone(), what: "columns do not fit the layout" };
+        let mut long = LongTexts::default();
         let mut done = 0;
         let mut step = || {
             if self.stop.load(Ordering::Relaxed) {
@@ -197,7 +200,7 @@ impl Job {
             let Some(chunk) = chunks.next()? else {
                 return Ok(None);
             };
-            let mut columns: Vec<ArrayRef> = chunk.batch.columns().to_vec();
+            let mut columns: Vec<ArrayRef> = long.taken_out(layout, &chunk.batch).map_err(misfit)?.columns().to_vec();
             let rows = chunk.batch.num_rows() as u64;
             if let (Some(unit), Some(identities)) = (layout.unit(), identities.as_deref_mut())
                 && let Some(column) = columns.get_mut(unit)
@@ -215,17 +218,15 @@ impl Job {
                 columns.push(Arc::new(Int64Array::from_iter_values((done..done + rows).map(u64::cast_signed))));
             }
             done += rows;
-            RecordBatch::try_new(Arc::clone(&schema), columns)
-                .map(Some)
-                .map_err(|_| IngestError::Internal { file: self.label.clone(), what: "columns do not fit the layout" })
+            RecordBatch::try_new(Arc::clone(&schema), columns).map(Some).map_err(misfit)
         };
         loop {
             match step() {
-                Ok(None) => return Ok(()),
+                Ok(None) => break,
                 // Nobody listens any more where writing failed; that failure is the one to tell.
                 Ok(Some(batch)) => {
                     if sender.blocking_send(Ok(batch)).is_err() {
-                        return Ok(());
+                        break;
                     }
                 }
                 Err(error) => {
@@ -234,6 +235,7 @@ impl Job {
                 }
             }
         }
+        Ok(long)
     }
 
     fn write(

@@ -32,6 +32,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use self::job::{Job, Prepared};
 use self::workspace::RoomLock;
 
+pub(crate) use self::arrays::LONGEST_TEXT;
 pub use self::error::{IngestError, Place};
 pub(crate) use self::own::own_rows;
 pub(crate) use self::row_ids::{ROW_ID, row_id_field, with_row_ids};

@@ -7,6 +7,7 @@ use std::thread;
 use arrow::array::RecordBatch;
 use cleanroom_policy::Policy;
 
+use super::arrays::LongTexts;
 use super::error::IngestError;
 use super::layout::{Chunks, Layout, Places};
 use super::source::{Format, SourceFile};
@@ -17,6 +18,7 @@ pub(crate) struct OwnRows {
     source: SourceFile,
     layout: Layout,
     chunks: Box<dyn Chunks>,
+    long: LongTexts,
 }
 
 /// Opens a file as ingestion would under `policy`.
@@ -45,7 +47,7 @@ pub(crate) fn own_rows(
             "write the file again, and check that it was copied whole",
         ))
     })?;
-    Ok(OwnRows { source, layout, chunks })
+    Ok(OwnRows { source, layout, chunks, long: LongTexts::default() })
 }
 
 impl OwnRows {
@@ -54,10 +56,21 @@ impl OwnRows {
         &self.layout
     }
 
+    /// Sentences for the owner about what was read so far.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        self.layout.notes.iter().cloned().chain(self.long.notes()).collect()
+    }
+
     /// The next rows and where they stand; `None` at the end of a file that stayed the same.
     pub(crate) fn next(&mut self) -> Result<Option<(RecordBatch, Places)>, IngestError> {
         match self.chunks.next()? {
-            Some(chunk) => Ok(Some((chunk.batch, chunk.places))),
+            Some(chunk) => {
+                let batch = self.long.taken_out(&self.layout, &chunk.batch).map_err(|_| IngestError::Internal {
+                    file: self.source.label.clone(),
+                    what: "columns do not fit the layout",
+                })?;
+                Ok(Some((batch, chunk.places)))
+            }
             None => self.source.still_the_same().map(|()| None),
         }
     }

@@ -16,7 +16,9 @@ use cleanroom_policy::{Policy, RoomName, TableName, parse_policy, parse_room};
 use cleanroom_registry::{Actor, OpenOptions, Registry, TableVersion};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::{FileMetaData, ParquetMetaDataBuilder, ParquetMetaDataWriter};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use tempfile::TempDir;
 
@@ -177,6 +179,51 @@ fn sales_parquet() -> Vec<u8> {
         ("id", Arc::new(StringArray::from(vec![Some("105"), Some("7"), None, Some("105")])) as ArrayRef),
         ("amount", Arc::new(Float64Array::from(vec![1.0, 2.0, 3.0, 4.0])) as ArrayRef),
     ]))
+}
+
+#[tokio::test]
+async fn texts_too_long_for_a_batch_become_null_and_their_owner_is_told() {
+    let bench = Bench::new().await;
+    let policy = "
+apiVersion: cleanroom/v1
+kind: Policy
+table: shop.sales
+version: 1
+unit: {column: id, space: household}
+columns:
+  id: {use: [join, count]}
+  note: {use: [dimension, filter]}
+release: {min_units: 5}
+access: {analysts: [agency]}
+";
+    // Together more than 2 GiB, which no array of text holds.
+    let long = "x".repeat(1 << 20);
+    let rows = batch([
+        ("id", Arc::new(Int64Array::from_iter_values(0..1050)) as ArrayRef),
+        ("note", Arc::new(StringArray::from(vec![long.as_str(); 1050])) as ArrayRef),
+    ]);
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), Some(properties)).unwrap();
+    writer.write(&rows).unwrap();
+    writer.write(&rows).unwrap();
+    let path = bench.file("sales.parquet", writer.into_inner().unwrap());
+    let taken = bench.take(policy, path).await.unwrap();
+    assert_eq!(
+        (taken.rows, taken.notes),
+        (2100, vec!["2100 texts of column `note` became NULL: longer than 4096 bytes".to_owned()])
+    );
+    assert_eq!(bench.rows("shop.sales").await["note"].null_count(), 2100);
+
+    let csv = format!("id,note\n1,{}\n2,{}\n3,\n", "x".repeat(4096), "\u{e9}".repeat(2049));
+    let taken = bench.take(policy, bench.file("sales.csv", csv)).await.unwrap();
+    assert_eq!(taken.notes, ["1 text of column `note` became NULL: longer than 4096 bytes"]);
+    let rows = bench.rows("shop.sales").await;
+    let lengths: Vec<Option<usize>> = rows["note"].as_string::<i32>().iter().map(|text| text.map(str::len)).collect();
+    assert_eq!(lengths.iter().flatten().collect::<Vec<_>>(), [&4096], "{lengths:?}");
 }
 
 #[tokio::test]

@@ -104,7 +104,11 @@ impl Workspace {
     pub(crate) fn create(tmp: &Path) -> io::Result<Self> {
         let gate = lock_file(&tmp.join(".lock"))?;
         gate.lock_shared()?;
-        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(tmp)?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(PREFIX);
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        let dir = builder.tempdir_in(tmp)?;
         let lock = lock_file(&dir.path().join("lock"))?;
         lock.lock()?;
         Ok(Self { dir, _lock: lock })
