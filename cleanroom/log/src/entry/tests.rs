@@ -47,6 +47,7 @@ pub(crate) fn one_of_each() -> Vec<Event> {
             policies: vec![PolicyReference { table: table.clone(), digest }],
             tables: vec![TableReference { table, version: 2 }],
             charge: vec![],
+            replay: None,
             template: Some(template.clone()),
             params: Some(digest),
         }

@@ -142,6 +142,7 @@ fn intent(policy: &str, version: u64) -> QueryIntent {
         policies: vec![PolicyReference { table: TABLE.to_owned(), digest: digest(policy) }],
         tables: vec![TableReference { table: TABLE.to_owned(), version }],
         charge: vec![],
+        replay: None,
         template: None,
         params: None,
     }
