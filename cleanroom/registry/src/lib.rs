@@ -33,7 +33,7 @@ pub use actor::{Actor, Door, Role};
 pub use cells::{CellCap, CellClaim};
 pub use error::RegistryError;
 pub use history::{IdempotencyState, QueryRecord};
-pub use ledger::{Limit, Price, Remaining, Replay, ReplayKey};
+pub use ledger::{Amounts, AnalystSpend, Limit, Price, Remaining, Replay, ReplayKey, TableBudget};
 pub use logs::LogEntry;
 pub use outcome::{Attempt, Intent, Outcome, Pending, ReceiptRef, Recorded, Reservation, Status};
 pub use policies::PolicyRecord;

@@ -22,7 +22,7 @@ pub(crate) struct Charged {
     pub(crate) share: Arc<Share>,
 }
 
-/// The budgets of one table that count for one analyst, with what was spent of each.
+/// The budgets of one table that count for one analyst or for everybody, with what was spent of each.
 pub(crate) struct Standing {
     pub(crate) limits: Vec<(Limit, Allowance, Loss)>,
     pub(crate) period: Period,
@@ -32,6 +32,11 @@ impl Standing {
     /// The first budget that does not admit a loss.
     fn refuses(&self, loss: Loss) -> Option<Limit> {
         self.limits.iter().find(|(_, allowance, spent)| !allowance.admits(*spent, loss)).map(|(limit, _, _)| *limit)
+    }
+
+    /// One budget, and what was spent of it.
+    pub(crate) fn of(&self, limit: Limit) -> Option<(Allowance, Loss)> {
+        self.limits.iter().find(|(one, _, _)| *one == limit).map(|(_, allowance, spent)| (*allowance, *spent))
     }
 
     /// The least epsilon that is left in any after another loss.
@@ -119,7 +124,7 @@ impl Registry {
         let mut remaining = Vec::new();
         for Charged { table, share, .. } in charged {
             let spent = spent_of_table(connection, table).await?;
-            let standing = self.standing(connection, table, share, &spent, analyst, at).await?;
+            let standing = self.standing(connection, table, share, &spent, Some(analyst), at).await?;
             if let Some(which) = standing.refuses(loss) {
                 return Err(RegistryError::Exhausted { table: table.clone(), owner: table.owner().clone(), which });
             }
@@ -128,14 +133,14 @@ impl Registry {
         Ok(remaining)
     }
 
-    /// The budgets of a table, each with what was spent of it.
+    /// The budgets of a table that count for one analyst, or for everybody, each with what was spent of it.
     pub(crate) async fn standing(
         &self,
         connection: &mut SqliteConnection,
         table: &TableName,
         share: &Share,
         spent: &Spent,
-        analyst: &PartnerName,
+        analyst: Option<&PartnerName>,
         at: i64,
     ) -> Result<Standing> {
         let period = Period::of(share.budget.refresh, day_of(at))?;
@@ -145,7 +150,7 @@ impl Registry {
         }
         let account = self.account(connection, table.owner(), &share.space).await?;
         limits.push((Limit::Account, account, spent_of_account(connection, table.owner(), &share.space).await?));
-        if let Some(cap) = share.analyst() {
+        if let Some((cap, analyst)) = share.analyst().zip(analyst) {
             let own = spent.sum(|day| day.analyst == analyst.as_str() && period.holds(day.day));
             limits.push((Limit::Analyst, cap, own));
         }

@@ -43,6 +43,11 @@ impl Period {
         self.first.is_none_or(|first| day >= first)
     }
 
+    /// Whether the next one has not begun by a day.
+    pub(crate) fn holds_until(&self, day: i64) -> bool {
+        self.next.is_none_or(|next| day < next)
+    }
+
     /// The moment at which the next one begins.
     pub(crate) fn end(&self) -> Result<Option<OffsetDateTime>> {
         self.next.map(start_of).transpose()
