@@ -1,7 +1,7 @@
 //! Questions: intent before anything is read, outcome before anything is seen.
 
 use cleanroom_log::{
-    Charge, Digest, Event, PolicyReference, PricedOutcome, QueryIntent, QueryPriced, QueryRefused, ResultDelivered,
+    Digest, Event, PolicyReference, PricedOutcome, QueryIntent, QueryPriced, QueryRefused, ResultDelivered,
     TableReference, TemplateReference,
 };
 use cleanroom_policy::{Ability, PartnerName, RoomName, TableName};
@@ -11,7 +11,7 @@ use crate::actor::Actor;
 use crate::ending::{Ending, INTERNAL, finish};
 use crate::error::{RegistryError, Result};
 use crate::history::count_today;
-use crate::ledger::{Price, ledger_time, paid_by, write_charges};
+use crate::ledger::{Price, paid_for};
 use crate::numbers::{stored, unsigned};
 use crate::outcome::{Attempt, Intent, Outcome, Pending, ReceiptRef, Recorded, Reservation, Status};
 use crate::policies::sha256_digest;
@@ -71,25 +71,8 @@ impl Registry {
                 return Err(RegistryError::DailyLimit { table: table.clone(), limit: *limit });
             }
         }
-        let (charged, replay) = match price {
-            Price::Nothing => (Vec::new(), None),
-            Price::Charge { tables, .. } => (self.charged(write.connection(), tables, &policies).await?, None),
-            Price::Replay(key) => {
-                let paid = paid_by(write.connection(), &room, key, &analyst).await?;
-                (Vec::new(), Some(paid.ok_or(RegistryError::NotPaid)?))
-            }
-        };
-        if replay.is_none() {
-            self.nothing_uncharged(write.connection(), &analyst, &policies, &charged).await?;
-        }
-        let mut remaining = Vec::new();
-        if let Price::Charge { loss, .. } = price {
-            let clock = write.now();
-            let at = ledger_time(write.connection(), &room, clock).await?;
-            write.happens_at(at);
-            remaining = self.admitted(write.connection(), &analyst, &charged, *loss, at).await?;
-        }
-        let event = QueryIntent {
+        let admitted = self.admit(&mut write, (&room, &analyst), &policies, price).await?;
+        let mut event = QueryIntent {
             sql: Digest::sha256_of(sql.as_bytes()),
             plan: Digest::sha256_of(plan.as_bytes()),
             policies: policies
@@ -100,23 +83,14 @@ impl Registry {
                 .iter()
                 .map(|(table, version)| TableReference { table: table.to_string(), version: *version })
                 .collect(),
-            charge: match price {
-                Price::Charge { loss, .. } => charged
-                    .iter()
-                    .map(|one| Charge {
-                        table: one.table.to_string(),
-                        space: one.share.space.to_string(),
-                        rho: loss.rho.units().to_string(),
-                        delta: loss.delta.units().to_string(),
-                        epsilon: loss.epsilon.map(|epsilon| epsilon.units().to_string()),
-                    })
-                    .collect(),
-                Price::Nothing | Price::Replay(_) => Vec::new(),
-            },
-            replay,
+            charge: admitted.logged(),
+            replay: None,
             template: template.as_ref().map(reference).transpose()?,
             params: params.as_ref().map(|params| Digest::sha256_of(params.as_bytes())),
         };
+        if let Price::Replay(key) = price {
+            event.replay = Some(paid_for(write.connection(), &room, key, &analyst, &event).await?);
+        }
         let actor = self.asked_by(&analyst);
         let mut blobs = vec![sql.as_bytes(), plan.as_bytes()];
         blobs.extend(params.as_ref().map(String::as_bytes));
@@ -132,15 +106,12 @@ impl Registry {
                 .execute(write.connection())
                 .await?;
         }
-        if let Price::Charge { loss, .. } = price {
-            let at = write.now();
-            write_charges(write.connection(), (&room, &query_id, &asked.analyst), &charged, *loss, at).await?;
-        }
+        admitted.write(&mut write, &asked).await?;
         // Armed before the commit: whatever ends this future from here on ends the intent too.
         let pending = Pending { registry: self.clone(), room: room.clone(), query_id: query_id.clone(), ended: false };
         // A crash after this leaves an intent that the next start ends as failed.
         write.commit().await?;
-        Ok((Reservation::new(query_id, remaining), pending))
+        Ok((Reservation::new(query_id, admitted.remaining), pending))
     }
 
     /// Makes the outcome of an intent durable, with the result's bytes, and signs the log over it.

@@ -4,7 +4,7 @@
 //! less. The account of an owner is not looked at, as it depends on other rooms' policies; whatever it is charged, a table of
 //! the owner is charged too.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use cleanroom_budget::{Allowance, Delta, Loss, PureEpsilon, Rho};
 use serde_json::Value;
@@ -30,8 +30,7 @@ type Spent = BTreeMap<(Date, String), Loss>;
 /// A question that was charged, as a later one that shows its release again must match it.
 struct Paid {
     analyst: String,
-    policies: Value,
-    tables: Value,
+    reads: BTreeSet<String>,
 }
 
 /// The budgets of a log, entry by entry.
@@ -72,11 +71,7 @@ impl Budgets {
             self.charge(&table, &text(charge, "space"), analyst, entry.time.date(), loss, wrong);
         }
         if let Some(request) = entry.text(&["request"]).filter(|_| !charges.is_empty()) {
-            let paid = Paid {
-                analyst: analyst.to_owned(),
-                policies: Value::from(entry.list(&["body", "policies"])),
-                tables: Value::from(entry.list(&["body", "tables"])),
-            };
+            let paid = Paid { analyst: analyst.to_owned(), reads: reads(entry) };
             self.paid.entry(request.to_owned()).or_insert(paid);
         }
     }
@@ -97,11 +92,7 @@ impl Budgets {
         if !entry.list(&["body", "charge"]).is_empty() {
             wrong(Code::Charge, "it shows a release again and is charged for it");
         }
-        let paid = self.paid.get(request).is_some_and(|paid| {
-            paid.analyst == analyst
-                && paid.policies == Value::from(entry.list(&["body", "policies"]))
-                && paid.tables == Value::from(entry.list(&["body", "tables"]))
-        });
+        let paid = self.paid.get(request).is_some_and(|paid| paid.analyst == analyst && paid.reads == reads(entry));
         if !paid {
             wrong(Code::Uncharged, "it shows a release again that nobody paid for, or of other data or policies");
         }
@@ -172,6 +163,11 @@ impl Share {
         };
         day.checked_sub(Duration::days(i64::from(back)))
     }
+}
+
+/// The data that a question reads, and its policies, in no order.
+fn reads(entry: &Entry) -> BTreeSet<String> {
+    ["policies", "tables"].iter().flat_map(|list| entry.list(&["body", list])).map(Value::to_string).collect()
 }
 
 /// Amounts have their form, or the entry would not have been read.

@@ -3,23 +3,26 @@
 use std::sync::Arc;
 
 use cleanroom_budget::{Allowance, Loss};
+use cleanroom_log::Charge;
 use cleanroom_policy::{PartnerName, RoomName, SpaceName, TableName};
 use sqlx::SqliteConnection;
 
 use crate::error::{RegistryError, Result};
 use crate::ledger::period::{Period, day_of};
-use crate::ledger::price::{Limit, Price, Remaining, ReplayKey};
+use crate::ledger::price::{Limit, Price, Remaining};
+use crate::ledger::replays::paid_by;
 use crate::ledger::shares::Share;
 use crate::ledger::spent::{Spent, add, spent_of_account, spent_of_table};
 use crate::numbers::stored;
-use crate::query_id::QueryId;
+use crate::outcome::Attempt;
 use crate::registry::Registry;
+use crate::write::Write;
 
 /// A table that is charged, and what its active policy lets be spent.
-pub(crate) struct Charged {
-    pub(crate) table: TableName,
-    pub(crate) policy: String,
-    pub(crate) share: Arc<Share>,
+struct Charged {
+    table: TableName,
+    policy: String,
+    share: Arc<Share>,
 }
 
 /// The budgets of one table that count for one analyst or for everybody, with what was spent of each.
@@ -74,8 +77,34 @@ impl Registry {
         }
     }
 
+    /// Decides, in the transaction of an intent, whether its price is one of this question and its budgets admit it.
+    pub(crate) async fn admit(
+        &self,
+        write: &mut Write<'_>,
+        (room, analyst): (&RoomName, &PartnerName),
+        policies: &[(TableName, String)],
+        price: &Price,
+    ) -> Result<Admitted> {
+        let mut admitted = Admitted { charged: Vec::new(), loss: Loss::NONE, remaining: Vec::new() };
+        match price {
+            // Whether it was paid for is asked where the rest of the intent is known.
+            Price::Replay(_) => {}
+            Price::Nothing => self.nothing_uncharged(write.connection(), analyst, policies, &[]).await?,
+            Price::Charge { loss, tables } => {
+                let charged = self.charged(write.connection(), tables, policies).await?;
+                self.nothing_uncharged(write.connection(), analyst, policies, &charged).await?;
+                let clock = write.now();
+                let at = ledger_time(write.connection(), room, clock).await?;
+                write.happens_at(at);
+                let remaining = self.admitted(write.connection(), analyst, &charged, *loss, at).await?;
+                admitted = Admitted { charged, loss: *loss, remaining };
+            }
+        }
+        Ok(admitted)
+    }
+
     /// The tables that are charged, with their shares: each once, with units and noise, by a policy that decided the question.
-    pub(crate) async fn charged(
+    async fn charged(
         &self,
         connection: &mut SqliteConnection,
         tables: &[TableName],
@@ -96,7 +125,7 @@ impl Registry {
 
     /// A question over a table with noise is charged or was paid for. Whoever asks of a table of its own learns nothing of
     /// others from it.
-    pub(crate) async fn nothing_uncharged(
+    async fn nothing_uncharged(
         &self,
         connection: &mut SqliteConnection,
         analyst: &PartnerName,
@@ -113,7 +142,7 @@ impl Registry {
     }
 
     /// What is left after a loss, or the first budget that does not admit it.
-    pub(crate) async fn admitted(
+    async fn admitted(
         &self,
         connection: &mut SqliteConnection,
         analyst: &PartnerName,
@@ -158,34 +187,50 @@ impl Registry {
     }
 }
 
-/// Writes the charges of a question: to each table, and to each owner's account of the space once.
-pub(crate) async fn write_charges(
-    connection: &mut SqliteConnection,
-    asked: (&RoomName, &QueryId, &PartnerName),
-    charged: &[Charged],
+/// What a question is charged that was admitted.
+pub(crate) struct Admitted {
+    charged: Vec<Charged>,
     loss: Loss,
-    at: i64,
-) -> Result<()> {
-    let mut accounts: Vec<(&PartnerName, &SpaceName)> = Vec::new();
-    for Charged { table, policy, share } in charged {
-        let account = (table.owner(), &share.space);
-        write_charge(connection, asked, account, &table.to_string(), policy, loss, at).await?;
-        if !accounts.contains(&account) {
-            accounts.push(account);
+    /// What is left of the tables that are charged.
+    pub(crate) remaining: Vec<Remaining>,
+}
+
+impl Admitted {
+    /// As the log says it.
+    pub(crate) fn logged(&self) -> Vec<Charge> {
+        let charge = |one: &Charged| Charge {
+            table: one.table.to_string(),
+            space: one.share.space.to_string(),
+            rho: self.loss.rho.units().to_string(),
+            delta: self.loss.delta.units().to_string(),
+            epsilon: self.loss.epsilon.map(|epsilon| epsilon.units().to_string()),
+        };
+        self.charged.iter().map(charge).collect()
+    }
+
+    /// Writes the charges of a question: to each table, and to each owner's account of the space once.
+    pub(crate) async fn write(&self, write: &mut Write<'_>, asked: &Attempt) -> Result<()> {
+        let at = write.now();
+        let mut accounts: Vec<(&PartnerName, &SpaceName)> = Vec::new();
+        for Charged { table, policy, share } in &self.charged {
+            let account = (table.owner(), &share.space);
+            write_charge(write.connection(), asked, account, (&table.to_string(), policy), self.loss, at).await?;
+            if !accounts.contains(&account) {
+                accounts.push(account);
+            }
         }
+        for account in accounts {
+            write_charge(write.connection(), asked, account, ("", ""), self.loss, at).await?;
+        }
+        Ok(())
     }
-    for account in accounts {
-        write_charge(connection, asked, account, "", "", loss, at).await?;
-    }
-    Ok(())
 }
 
 async fn write_charge(
     connection: &mut SqliteConnection,
-    (room, query_id, analyst): (&RoomName, &QueryId, &PartnerName),
+    asked: &Attempt,
     (owner, space): (&PartnerName, &SpaceName),
-    table: &str,
-    policy: &str,
+    (table, policy): (&str, &str),
     loss: Loss,
     at: i64,
 ) -> Result<()> {
@@ -196,9 +241,9 @@ async fn write_charge(
     .bind(owner.as_str())
     .bind(space.as_str())
     .bind(table)
-    .bind(room.as_str())
-    .bind(query_id.as_str())
-    .bind(analyst.as_str())
+    .bind(asked.room.as_str())
+    .bind(asked.query_id.as_str())
+    .bind(asked.analyst.as_str())
     .bind(at)
     .bind(stored(loss.rho.units())?)
     .bind(stored(loss.delta.units())?)
@@ -206,7 +251,7 @@ async fn write_charge(
     .bind(policy)
     .execute(&mut *connection)
     .await?;
-    add(connection, (owner, table, space, analyst), day_of(at), loss).await
+    add(connection, (owner, table, space, &asked.analyst), day_of(at), loss).await
 }
 
 /// The time by which budgets are held: that of the clock, but never before the last charge or the last entry of the room's
@@ -221,19 +266,4 @@ pub(crate) async fn ledger_time(connection: &mut SqliteConnection, room: &RoomNa
             .fetch_optional(connection)
             .await?;
     Ok(clock.max(charged.unwrap_or(clock)).max(logged.unwrap_or(clock)))
-}
-
-/// The question by which an analyst paid for a release.
-pub(crate) async fn paid_by(
-    connection: &mut SqliteConnection,
-    room: &RoomName,
-    key: &ReplayKey,
-    analyst: &PartnerName,
-) -> Result<Option<String>> {
-    Ok(sqlx::query_scalar("SELECT query_id FROM paid_releases WHERE room = $1 AND key = $2 AND analyst = $3")
-        .bind(room.as_str())
-        .bind(key.as_str())
-        .bind(analyst.as_str())
-        .fetch_optional(connection)
-        .await?)
 }

@@ -13,8 +13,8 @@ mod shares;
 mod spent;
 mod view;
 
-pub(crate) use charge::{ledger_time, paid_by, write_charges};
 pub use price::{Limit, Price, Remaining, ReplayKey};
 pub use replays::Replay;
+pub(crate) use replays::paid_for;
 pub(crate) use shares::Share;
 pub use view::{Amounts, AnalystSpend, TableBudget};

@@ -1,12 +1,14 @@
 //! Releases under noise that are shown again: the same question over the same data and policies has one answer, so that
 //! asking twice averages nothing.
 
+use std::collections::BTreeSet;
+
+use cleanroom_log::{Entry, Event, QueryIntent};
 use cleanroom_policy::{PartnerName, RoomName};
 use sqlx::{Row, SqliteConnection};
 
 use crate::error::{RegistryError, Result};
 use crate::history::query_id as read_query_id;
-use crate::ledger::charge::paid_by;
 use crate::ledger::price::ReplayKey;
 use crate::query_id::QueryId;
 use crate::random::sha256;
@@ -103,6 +105,52 @@ impl Registry {
         write.commit().await?;
         Ok(first)
     }
+}
+
+/// The question by which an analyst paid for a release.
+pub(crate) async fn paid_by(
+    connection: &mut SqliteConnection,
+    room: &RoomName,
+    key: &ReplayKey,
+    analyst: &PartnerName,
+) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar("SELECT query_id FROM paid_releases WHERE room = $1 AND key = $2 AND analyst = $3")
+        .bind(room.as_str())
+        .bind(key.as_str())
+        .bind(analyst.as_str())
+        .fetch_optional(connection)
+        .await?)
+}
+
+/// As [`paid_by`], for an intent to show the release again: the question that paid read the very data under the very policies.
+pub(crate) async fn paid_for(
+    connection: &mut SqliteConnection,
+    room: &RoomName,
+    key: &ReplayKey,
+    analyst: &PartnerName,
+    again: &QueryIntent,
+) -> Result<String> {
+    let paid = paid_by(connection, room, key, analyst).await?.ok_or(RegistryError::NotPaid)?;
+    let entry: String = sqlx::query_scalar(
+        "SELECT e.entry FROM queries q JOIN log_entries e ON e.room = q.room AND e.sequence = q.intent_sequence \
+         WHERE q.room = $1 AND q.query_id = $2",
+    )
+    .bind(room.as_str())
+    .bind(&paid)
+    .fetch_one(connection)
+    .await?;
+    let entry = Entry::parse(entry.as_bytes()).map_err(|error| RegistryError::damaged("a log entry", error))?;
+    let Event::QueryIntent(first) = entry.event else {
+        return Err(RegistryError::damaged("a query", "its intent is another entry"));
+    };
+    if read_by(&first) == read_by(again) { Ok(paid) } else { Err(RegistryError::NotPaid) }
+}
+
+/// What a question reads and by which policies, in no order.
+fn read_by(intent: &QueryIntent) -> (BTreeSet<(&str, String)>, BTreeSet<(&str, u64)>) {
+    let policies = intent.policies.iter().map(|policy| (policy.table.as_str(), policy.digest.hex()));
+    let tables = intent.tables.iter().map(|table| (table.table.as_str(), table.version));
+    (policies.collect(), tables.collect())
 }
 
 async fn kept(connection: &mut SqliteConnection, room: &RoomName, key: &ReplayKey) -> Result<Option<Replay>> {

@@ -74,6 +74,17 @@ async fn who_paid_sees_it_again_for_nothing_and_nobody_else() {
     bank.registry.record(replayed(&bank, "brand", key("a")).await.unwrap(), released()).await.unwrap();
     assert_eq!(bank.registry.budgets(&main, None).await.unwrap()[0].questions, Some(2));
     crate::ledger::verified(&bank.registry, "main");
+
+    // Newer data are not what was paid for, nor is another policy.
+    let mut bank = bank;
+    bank.data("main", PURCHASES).await;
+    let mut newer = bank.intent("main", "agency", &[PURCHASES]);
+    newer.tables[0].1 = 2;
+    let newer = bank.registry.reserve_at(newer, &[], &Price::Replay(key("a"))).await.map(drop);
+    assert!(matches!(newer, Err(RegistryError::NotPaid)));
+    bank.registry.record(replayed(&bank, "agency", key("a")).await.unwrap(), released()).await.unwrap();
+    bank.policy("main", PURCHASES, "epsilon: 2, delta: 0").await;
+    assert!(matches!(replayed(&bank, "agency", key("a")).await, Err(RegistryError::NotPaid)));
 }
 
 /// Two that draw at once release one thing, through whatever process they came.
