@@ -147,10 +147,10 @@ pub(crate) async fn paid_for(
 }
 
 /// What a question reads and by which policies, in no order.
-fn read_by(intent: &QueryIntent) -> (BTreeSet<(&str, String)>, BTreeSet<(&str, u64)>) {
+fn read_by(intent: &QueryIntent) -> BTreeSet<(&str, String)> {
     let policies = intent.policies.iter().map(|policy| (policy.table.as_str(), policy.digest.hex()));
-    let tables = intent.tables.iter().map(|table| (table.table.as_str(), table.version));
-    (policies.collect(), tables.collect())
+    let tables = intent.tables.iter().map(|table| (table.table.as_str(), table.version.to_string()));
+    policies.chain(tables).collect()
 }
 
 async fn kept(connection: &mut SqliteConnection, room: &RoomName, key: &ReplayKey) -> Result<Option<Replay>> {

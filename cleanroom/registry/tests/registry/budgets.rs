@@ -198,7 +198,7 @@ async fn follows_the_model(first: [usize; 3], steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 10, ..ProptestConfig::default() })]
     #[test]
     fn random_histories_follow_the_model(first in [0..5_usize, 0..5_usize, 0..5_usize], steps in steps()) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
