@@ -77,6 +77,7 @@ fn days_in_month(date: Date) -> u8 {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use cleanroom_policy::Refresh;
     use time::macros::datetime;

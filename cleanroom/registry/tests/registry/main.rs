@@ -1,5 +1,5 @@
 //! The registry as the vault and the doors use it, and what it is after a crash.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod budgets;
 mod cells;
