@@ -382,7 +382,8 @@ fn guarantee(noise: &Noise, unit: &ColumnName, space: &SpaceName) -> String {
         ),
     };
     format!(
-        "The guarantee: all answers that this table takes part in, however they are combined and whatever else is known, are together \
+        "The guarantee: all answers to others that this table takes part in while this policy is in force, however they are combined \
+         and whatever else is known, are together \
          (epsilon, delta)-differentially private with epsilon {} and delta {} over {period}, where two data sets are neighbours if \
          they differ in all rows of one unit, that is of one {} of the identity space {}, in all tables of that space, of all \
          owners; and one answer changes the odds that any such unit is in the data by a factor of at most {} (e to the power of {}), \

@@ -108,7 +108,7 @@ pub enum RegistryError {
         limit: u64,
     },
     /// A budget does not admit what the question costs.
-    #[error("{which} of `{table}` does not admit what this question costs")]
+    #[error("{which} for `{table}` does not admit what this question costs")]
     Exhausted {
         /// The first table, in the order in which they were given, of which a budget is too small.
         table: TableName,

@@ -1,7 +1,7 @@
 //! When a budget starts anew.
 
 use cleanroom_policy::Refresh;
-use time::{Date, Duration, OffsetDateTime};
+use time::{Date, OffsetDateTime};
 
 use crate::error::Result;
 use crate::numbers::time;
@@ -60,16 +60,6 @@ pub(crate) fn day_of(milliseconds: i64) -> i64 {
 
 pub(crate) fn start_of(day: i64) -> Result<OffsetDateTime> {
     time(day.saturating_mul(DAY_MILLISECONDS))
-}
-
-/// The moment so many days later, or the last there is.
-pub(crate) fn later(at: i64, days: u64) -> Result<OffsetDateTime> {
-    let days = i64::try_from(days).unwrap_or(i64::MAX);
-    Ok(time(at)?.checked_add(Duration::milliseconds(days.saturating_mul(DAY_MILLISECONDS))).unwrap_or(latest()))
-}
-
-fn latest() -> OffsetDateTime {
-    Date::MAX.midnight().assume_utc()
 }
 
 fn days_in_month(date: Date) -> u8 {

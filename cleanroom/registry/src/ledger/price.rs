@@ -76,10 +76,10 @@ impl Limit {
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Period => "the privacy budget of the period",
-            Self::Lifetime => "the privacy budget of all periods",
-            Self::Account => "its owner's privacy budget",
-            Self::Analyst => "the analyst's share of the privacy budget",
+            Self::Period => "the period's privacy budget",
+            Self::Lifetime => "the lifetime privacy budget",
+            Self::Account => "the owner's privacy budget",
+            Self::Analyst => "the analyst's privacy budget",
         })
     }
 }

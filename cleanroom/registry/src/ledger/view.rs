@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::error::{RegistryError, Result};
 use crate::ledger::charge::{Standing, ledger_time};
-use crate::ledger::period::{day_of, later};
+use crate::ledger::period::{day_of, start_of};
 use crate::ledger::price::Limit;
 use crate::ledger::shares::Share;
 use crate::ledger::spent::{Spent, spent_of_table};
@@ -46,7 +46,7 @@ pub struct TableBudget {
     pub questions: Option<u64>,
     /// Who spent in this period: everybody for the owner and the operator, else whoever looks.
     pub analysts: Vec<AnalystSpend>,
-    /// When the table admits nothing more, should every day cost what the last seven days did; `None` where nothing was
+    /// The midnight (UTC) by which the table admits nothing more, should every day cost what the last seven days did; `None` where nothing was
     /// spent in them, or not within ten years. A period that starts anew is taken into account.
     pub runs_out: Option<OffsetDateTime>,
 }
@@ -169,7 +169,7 @@ fn by_analyst(share: &Share, spent: &Spent, standing: &Standing, view: View<'_>)
     }
 }
 
-/// The first day at whose end some budget of the table does not admit what the pace has cost by then.
+/// The first day on which some budget of the table does not admit what the pace has cost by then.
 fn runs_out(spent: &Spent, standing: &Standing, at: i64) -> Result<Option<OffsetDateTime>> {
     let today = day_of(at);
     let recent: Vec<_> = spent.0.iter().filter(|day| day.day > today - PACE_DAYS).collect();
@@ -190,7 +190,7 @@ fn runs_out(spent: &Spent, standing: &Standing, at: i64) -> Result<Option<Offset
             counts && !allowance.admits(*spent, cost)
         });
         if over {
-            return later(at, ahead).map(Some);
+            return start_of(today.saturating_add_unsigned(ahead)).map(Some);
         }
     }
     Ok(None)

@@ -62,12 +62,13 @@ async fn everybody_sees_what_concerns_them() {
 async fn the_pace_of_the_last_days_says_when_it_ends() {
     let bank = Bank::with(&[(PURCHASES, "epsilon: 1, delta: 0"), (VISITS, WEEKLY)]).await;
     let runs_out = async |index: usize| bank.registry.budgets(&room("main"), None).await.unwrap()[index].runs_out;
+    let midnight = datetime!(2026-05-01 0:00 UTC);
     assert_eq!((runs_out(0).await, runs_out(1).await), (None, None));
     assert_eq!(bank.asks("agency", &[PURCHASES, VISITS], tenths(1)).await, None);
     // A tenth a day: 0.9 last for nine days, and the tenth is too much.
-    assert_eq!(runs_out(0).await, Some(START + Duration::days(10)));
+    assert_eq!(runs_out(0).await, Some(midnight + Duration::days(10)));
     // Of a week no more than seven tenths are spent; of all weeks 2.9 are left.
-    assert_eq!(runs_out(1).await, Some(START + Duration::days(30)));
+    assert_eq!(runs_out(1).await, Some(midnight + Duration::days(30)));
     bank.clock.set(START + Duration::days(8));
     assert_eq!(runs_out(0).await, None, "nobody asks any more");
 }
