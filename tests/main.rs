@@ -4,6 +4,7 @@
 mod asking;
 mod attacks;
 mod authoring;
+mod budgets;
 mod examples;
 mod fixture;
 mod golden;

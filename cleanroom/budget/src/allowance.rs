@@ -20,9 +20,11 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// Of an epsilon above 0, which may be infinite, and a delta in `[0, 1)`.
+    /// Of an epsilon above 0, which may be infinite, and a delta in `[0, 1)`. What is above, as a sum of deltas can be, is
+    /// taken for the greatest below 1, so that epsilon still binds; what is no number for 0.
     #[must_use]
     pub fn new(epsilon: f64, delta: f64) -> Self {
+        let delta = if delta.is_nan() { 0.0 } else { delta.clamp(0.0, 1.0 - f64::EPSILON) };
         Self {
             epsilon,
             delta,
@@ -152,6 +154,19 @@ mod tests {
     fn without_limit_nothing_is_refused() {
         let allowance = Allowance::new(1e20, 1e-6);
         assert!(allowance.admits(Loss::NONE, pure(1e20, 0.0)));
+    }
+
+    #[test]
+    fn a_delta_that_is_no_chance_does_not_lift_epsilon() {
+        for delta in [1.0, 2.0, 7.0, f64::INFINITY] {
+            let allowance = Allowance::new(1.0, delta);
+            assert!(!allowance.admits(Loss::NONE, concentrated(1e6)), "{delta}");
+            assert!(allowance.delta() < 1.0);
+        }
+        assert!(!Allowance::together([Allowance::new(1.0, 0.9); 4]).admits(Loss::NONE, concentrated(1e6)));
+        for delta in [-1.0, f64::NAN] {
+            assert!(!Allowance::new(1.0, delta).admits(Loss::NONE, concentrated(1e-9)), "{delta}");
+        }
     }
 
     proptest! {

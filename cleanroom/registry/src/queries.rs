@@ -11,6 +11,7 @@ use crate::actor::Actor;
 use crate::ending::{Ending, INTERNAL, finish};
 use crate::error::{RegistryError, Result};
 use crate::history::count_today;
+use crate::ledger::{Price, paid_for};
 use crate::numbers::{stored, unsigned};
 use crate::outcome::{Attempt, Intent, Outcome, Pending, ReceiptRef, Recorded, Reservation, Status};
 use crate::policies::sha256_digest;
@@ -38,6 +39,23 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::DailyLimit`], and those of [`Registry::reserve`].
     pub async fn reserve_within(&self, intent: Intent, limits: &[(TableName, u64)]) -> Result<(Reservation, Pending)> {
+        self.reserve_at(intent, limits, &Price::Nothing).await
+    }
+
+    /// As [`Registry::reserve_within`], and charges what the question costs: to every table and owner, or the question is not
+    /// admitted. Looking and charging are one step: two questions never both spend the last of a budget. What is charged
+    /// stays charged, whatever becomes of the question.
+    ///
+    /// # Errors
+    /// [`RegistryError::Exhausted`], where a budget is too small; [`RegistryError::NotPaid`], for a replay that the analyst
+    /// has not paid for; [`RegistryError::Uncharged`], [`RegistryError::NotCharged`] and [`RegistryError::NoCharge`], where
+    /// the price is not one of this question; those of [`Registry::reserve_within`]. Nothing is written then.
+    pub async fn reserve_at(
+        &self,
+        intent: Intent,
+        limits: &[(TableName, u64)],
+        price: &Price,
+    ) -> Result<(Reservation, Pending)> {
         let Intent { query_id, room, analyst, sql, template, params, plan, policies, tables } = intent;
         let mut write = self.write().await?;
         must_be_member(&mut write, &room, &analyst).await?;
@@ -53,7 +71,8 @@ impl Registry {
                 return Err(RegistryError::DailyLimit { table: table.clone(), limit: *limit });
             }
         }
-        let event = QueryIntent {
+        let admitted = self.admit(&mut write, (&room, &analyst), &policies, price).await?;
+        let mut event = QueryIntent {
             sql: Digest::sha256_of(sql.as_bytes()),
             plan: Digest::sha256_of(plan.as_bytes()),
             policies: policies
@@ -64,10 +83,14 @@ impl Registry {
                 .iter()
                 .map(|(table, version)| TableReference { table: table.to_string(), version: *version })
                 .collect(),
-            charge: Vec::new(),
+            charge: admitted.logged(),
+            replay: None,
             template: template.as_ref().map(reference).transpose()?,
             params: params.as_ref().map(|params| Digest::sha256_of(params.as_bytes())),
         };
+        if let Price::Replay(key) = price {
+            event.replay = Some(paid_for(write.connection(), &room, key, &analyst, &event).await?);
+        }
         let actor = self.asked_by(&analyst);
         let mut blobs = vec![sql.as_bytes(), plan.as_bytes()];
         blobs.extend(params.as_ref().map(String::as_bytes));
@@ -83,12 +106,13 @@ impl Registry {
                 .execute(write.connection())
                 .await?;
         }
+        admitted.write(&mut write, &asked).await?;
         // Armed before the commit: whatever ends this future from here on ends the intent too.
         let pending =
             Pending { registry: self.clone(), room: room.clone(), query_id: query_id.clone(), policies, ended: false };
         // A crash after this leaves an intent that the next start ends as failed.
         write.commit().await?;
-        Ok((Reservation::new(query_id), pending))
+        Ok((Reservation::new(query_id, admitted.remaining), pending))
     }
 
     /// Makes the outcome of an intent durable, with the result's bytes, and signs the log over it.

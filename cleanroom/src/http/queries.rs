@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
-use cleanroom_registry::{IdempotencyState, QueryId};
+use cleanroom_registry::{IdempotencyState, QueryId, Role, TableBudget};
 use cleanroom_vault::Request;
 use serde_json::{Value, json};
 
@@ -40,16 +40,23 @@ pub(super) async fn catalog(
     serde_json::to_value(catalog).map(Json).map_err(|error| Problem::internal(&error.to_string()))
 }
 
-/// What is left of the privacy budgets. Empty in this version, which answers without noise.
+/// What may be spent of the tables that have a privacy budget, what was, and what is left. An owner and an administrator see
+/// who spent what, an analyst its own spending, an auditor what was spent together.
 #[utoipa::path(get, path = "/v1/rooms/{room}/budgets", tag = "queries", params(("room" = String, Path, description = "name of the room")),
-    responses((status = 200, description = "`budgets`", body = Value)))]
+    responses((status = 200, description = "`budgets`: each with `table`, `owner`, `space`, `refresh`, `period_ends`, `epsilon`, `delta`, `spent_epsilon`, `remaining_epsilon` (the least of all that counts for the caller), `lifetime`, `account`, `per_analyst`, `analysts`, `questions`, `runs_out`", body = Value)))]
 pub(super) async fn budgets(
     State(app): State<App>,
     caller: Caller,
     Path(room): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    app.room(&caller, &room).await?;
-    Ok(Json(json!({ "budgets": [] })))
+    let room = app.room(&caller, &room).await?;
+    let viewer = match caller.role() {
+        Role::Admin => None,
+        Role::Member => Some(caller.partner().ok_or_else(Problem::not_found)?),
+    };
+    let budgets = app.registry().budgets(&room.name, viewer).await?;
+    let budgets: Vec<Value> = budgets.iter().map(TableBudget::json).collect();
+    Ok(Json(json!({ "budgets": budgets })))
 }
 
 /// Asks a question. The decision is in the signed log before it is sent.

@@ -106,4 +106,10 @@ fn noise_and_budget() {
         changes(&noisy, &monthly),
         [("noise.budget.refresh".to_owned(), Effect::Loosens), ("noise.budget.lifetime".to_owned(), Effect::Loosens)]
     );
+    let capped = |most: &str| noisy.replacen("delta: 1e-6}", &format!("delta: 1e-6, per_analyst: {most}}}"), 1);
+    let of_analyst = |effect| [("noise.budget.per_analyst".to_owned(), effect)];
+    assert_eq!(changes(&noisy, &capped("5")), of_analyst(Effect::Tightens));
+    assert_eq!(changes(&capped("5"), &capped("6")), of_analyst(Effect::Loosens));
+    assert_eq!(changes(&capped("5"), &capped("4")), of_analyst(Effect::Tightens));
+    assert_eq!(changes(&capped("5"), &noisy), of_analyst(Effect::Loosens));
 }

@@ -30,6 +30,12 @@ fn the_whole_policy_format_is_read() {
     assert_eq!(policy.release.round_to, Some(Step { mantissa: 10, scale: 0 }));
     let noise = policy.noise.as_ref().unwrap();
     assert_eq!((noise.delta, noise.budget.refresh), (1e-8, Refresh::Monthly));
+    assert_eq!(noise.budget.per_analyst, None);
+    let capped = POLICY.replacen("lifetime: 100", "lifetime: 100, per_analyst: 2.5", 1);
+    let capped = parse_policy("p.yaml", &capped).unwrap();
+    assert_eq!(capped.noise.as_ref().unwrap().budget.per_analyst, Some(2.5));
+    assert_ne!(capped.digest(), policy.digest());
+    assert_eq!(parse_policy("p.yaml", &capped.canonical_json()).unwrap().noise, capped.noise);
     assert_eq!(policy.access.queries_per_day, Some(200));
     assert_eq!(policy.access.templates, None);
 }

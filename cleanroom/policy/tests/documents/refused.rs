@@ -122,6 +122,11 @@ fn bad_noise_is_refused_with_line_and_reason() {
         ("rows_per_unit: 50", "rows_per_unit: 5000000000", 32, "too large"),
         (", lifetime: 100", "", 33, "a refreshed budget without `lifetime`"),
         ("lifetime: 100", "lifetime: 10", 33, "less than one period"),
+        ("lifetime: 100", "lifetime: 100, per_analyst: 21", 33, "`per_analyst` is more than the whole budget"),
+        ("lifetime: 100", "lifetime: 100, per_analyst: 0", 33, "above 0"),
+        ("lifetime: 100", "lifetime: 100, per_analysts: 2", 33, "per_analysts"),
+        // A Gaussian question always needs a delta, so that a budget without one would admit none.
+        ("epsilon: 20, delta: 1e-6", "epsilon: 20, delta: 0", 30, "more than the whole budget"),
         ("refresh: monthly", "refresh: never", 33, "never refreshed"),
         ("refresh: monthly", "refresh: yearly", 33, "`yearly` is not known"),
         ("mechanism: gaussian", "mechanism: uniform", 28, "`uniform` is not known"),

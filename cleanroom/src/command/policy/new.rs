@@ -339,7 +339,7 @@ impl Scaffold {
         }
         text.push_str(&format!(
             "noise:\n  mechanism: gaussian\n  epsilon: 1.0              # most for one question; smaller is noisier and safer\n  \
-             delta: 1e-8\n  groups_per_unit: 4        # of how many groups one unit is part\n  \
+             delta: 1e-9\n  groups_per_unit: 4        # of how many groups one unit is part\n  \
              rows_per_unit: {rows}        # rows of one unit that count in a group; a guess from the data\n  \
              budget: {{epsilon: 20, delta: 1e-6, refresh: never}}   # all that may ever be spent\n"
         ));
