@@ -153,6 +153,9 @@ pub struct QueryIntent {
     pub tables: Vec<TableReference>,
     /// What it costs, per budget.
     pub charge: Vec<Charge>,
+    /// The request of an earlier question of the same partner, which paid for the release that is shown again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub replay: Option<String>,
     /// The template it came through; absent for a question in SQL.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub template: Option<TemplateReference>,
@@ -181,9 +184,25 @@ pub struct TableReference {
     pub version: u64,
 }
 
-/// A charge against a budget. Budgets do not exist in this version of the format, so a list of charges is always empty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Charge {}
+/// A charge against the budget of one table. Its owner's account of the identity space is charged the same, once a question.
+///
+/// Amounts are whole units as decimal numbers in text, for they pass what a JSON number holds exactly; `2^63 - 1` stands for
+/// "without limit".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Charge {
+    /// `owner.table`.
+    pub table: String,
+    /// The identity space of its units.
+    pub space: String,
+    /// Zero-concentrated loss, in units of 1e-12.
+    pub rho: String,
+    /// The chance that no bound holds, in units of 1e-18.
+    pub delta: String,
+    /// Pure loss, in units of 1e-12; absent of noise that has no such bound.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub epsilon: Option<String>,
+}
 
 /// Body of `query.priced`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -341,6 +360,19 @@ fn table(text: &str) -> Result<(), Broken> {
     name(table, "table")
 }
 
+fn amount(text: &str, field: &'static str) -> Result<(), Broken> {
+    let fits = text.parse::<i64>().is_ok_and(|units| units >= 0 && units.to_string() == text);
+    require(fits, field, "an amount is a whole number from 0 to 2^63 - 1, in decimal digits")
+}
+
+fn charge(charge: &Charge) -> Result<(), Broken> {
+    table(&charge.table)?;
+    name(&charge.space, "space")?;
+    amount(&charge.rho, "rho")?;
+    amount(&charge.delta, "delta")?;
+    charge.epsilon.as_deref().map_or(Ok(()), |epsilon| amount(epsilon, "epsilon"))
+}
+
 fn code(text: &str) -> Result<(), Broken> {
     let digits = text.strip_prefix("CR").unwrap_or_default();
     let fits = digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -376,6 +408,13 @@ impl Event {
             Self::QueryIntent(body) => {
                 asked_through(body.template.as_ref())?;
                 body.policies.iter().try_for_each(|policy| table(&policy.table))?;
+                body.charge.iter().try_for_each(charge)?;
+                body.replay.as_deref().map_or(Ok(()), |request| identifier(request, "replay"))?;
+                require(
+                    body.replay.is_none() || body.charge.is_empty(),
+                    "replay",
+                    "what is shown again costs nothing",
+                )?;
                 body.tables
                     .iter()
                     .try_for_each(|read| table(&read.table).and_then(|()| integer(read.version, "version")))

@@ -236,6 +236,7 @@ fn budget(budget: &Budget) -> Json {
         .with("delta", number(budget.delta))
         .with("refresh", text(budget.refresh))
         .with("lifetime", budget.lifetime.map(number))
+        .with("per_analyst", budget.per_analyst.map(number))
         .end()
 }
 

@@ -374,6 +374,8 @@ impl Changes {
         // A budget that is never refreshed has no lifetime of its own: what it gives is all there is.
         let lifetime = |budget: &crate::model::Budget| budget.lifetime.unwrap_or(budget.epsilon);
         self.grows("noise.budget.lifetime", lifetime(before), lifetime(now), Effect::Loosens);
+        let (before, now) = (before.per_analyst.map(Size), now.per_analyst.map(Size));
+        self.guard("noise.budget.per_analyst", before, now, Effect::Loosens);
     }
 
     fn access(&mut self, old: &Policy, new: &Policy) {
@@ -418,7 +420,7 @@ fn often(refresh: Refresh) -> u8 {
     }
 }
 
-/// A step, compared and shown as a number.
+/// A step or an epsilon, compared and shown as a number.
 #[derive(PartialEq, PartialOrd)]
 struct Size(f64);
 

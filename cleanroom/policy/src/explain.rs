@@ -4,7 +4,7 @@ use crate::model::{
     AnalystTables, Bounds, ColumnRule, Joins, Literals, MeasureFunction, Noise, Policy, Refresh, Release, Require,
     SmallGroups, Subject, Use,
 };
-use crate::names::ColumnName;
+use crate::names::{ColumnName, SpaceName};
 use crate::prose::{and, code, number, or};
 
 /// A policy in words. The sentences follow from the checked policy alone, so two documents of one meaning read the same.
@@ -40,7 +40,7 @@ impl Policy {
                 title: "What must hold of an answer",
                 sentences: release(&self.release, column, self.noise.as_ref()),
             });
-            sections.push(Section { title: "Noise", sentences: noise(self.noise.as_ref()) });
+            sections.push(Section { title: "Noise", sentences: noise(self.noise.as_ref(), &self.subject) });
         }
         Explanation { in_short: in_short(self), sections }
     }
@@ -327,7 +327,7 @@ fn release(release: &Release, unit: &ColumnName, noise: Option<&Noise>) -> Vec<S
     sentences
 }
 
-fn noise(noise: Option<&Noise>) -> Vec<String> {
+fn noise(noise: Option<&Noise>, subject: &Subject) -> Vec<String> {
     let Some(noise) = noise else {
         return vec!["None: figures are exact, within the rules above.".to_owned()];
     };
@@ -354,8 +354,59 @@ fn noise(noise: Option<&Noise>) -> Vec<String> {
     if let Some(lifetime) = budget.lifetime {
         spend.push_str(&format!(", and epsilon {} over all periods", number(lifetime)));
     }
+    if let Some(most) = budget.per_analyst {
+        spend.push_str(&format!("; one analyst may spend epsilon {} of a period", number(most)));
+    }
     sentences.push(format!("{spend}."));
+    if let Subject::Unit { column, space } = subject {
+        sentences.push(guarantee(noise, column, space));
+    }
     sentences
+}
+
+/// What differential privacy promises, for somebody who has to quote it.
+fn guarantee(noise: &Noise, unit: &ColumnName, space: &SpaceName) -> String {
+    let budget = &noise.budget;
+    let each = match budget.refresh {
+        Refresh::Never => None,
+        Refresh::Daily => Some("a day"),
+        Refresh::Weekly => Some("a week"),
+        Refresh::Monthly => Some("a month"),
+    };
+    let period = match each.zip(budget.lifetime) {
+        None => "all time".to_owned(),
+        Some((each, lifetime)) => format!(
+            "{each} (UTC) and with epsilon {} and delta {} over all time",
+            number(lifetime),
+            shortest(budget.delta * (lifetime / budget.epsilon))
+        ),
+    };
+    format!(
+        "The guarantee: all answers that this table takes part in, however they are combined and whatever else is known, are together \
+         (epsilon, delta)-differentially private with epsilon {} and delta {} over {period}, where two data sets are neighbours if \
+         they differ in all rows of one unit, that is of one {} of the identity space {}, in all tables of that space, of all \
+         owners; and one answer changes the odds that any such unit is in the data by a factor of at most {} (e to the power of {}), \
+         but for a chance of at most {}.",
+        number(budget.epsilon),
+        shortest(budget.delta),
+        code(unit),
+        code(space),
+        factor(noise.epsilon),
+        number(noise.epsilon),
+        shortest(noise.delta),
+    )
+}
+
+/// e to the power of epsilon, rounded up to where it can be read.
+fn factor(epsilon: f64) -> String {
+    let factor = epsilon.exp();
+    if factor < 1e6 { number((factor * 100.0).ceil() / 100.0) } else { format!("{factor:.1e}") }
+}
+
+/// A small number as a document would write it, to seven digits.
+fn shortest(small: f64) -> String {
+    let rounded = format!("{small:.6e}").parse().unwrap_or(small);
+    if rounded == 0.0 { number(rounded) } else { format!("{rounded:e}") }
 }
 
 #[cfg(test)]
@@ -418,6 +469,23 @@ mod tests {
             ),
             "{noisy}"
         );
+        for part in [
+            "with epsilon 20 and delta 1e-6 over a month (UTC) and with epsilon 100 and delta 5e-6 over all time",
+            "all rows of one unit, that is of one `card` of the identity space `card`, in all tables of that space, of all owners",
+            "by a factor of at most 2.72 (e to the power of 1), but for a chance of at most 1e-8.",
+        ] {
+            assert!(noisy.contains(part), "`{part}` is missing in:\n{noisy}");
+        }
+        let capped = policy(
+            "noise: {mechanism: laplace, epsilon: 0.5, delta: 0, groups_per_unit: 4, rows_per_unit: 50, budget: {epsilon: 2, delta: 0, per_analyst: 1}}\n",
+        );
+        for part in [
+            "may be spent; one analyst may spend epsilon 1 of a period.",
+            "with epsilon 2 and delta 0 over all time, where",
+            "at most 1.65 (e to the power of 0.5), but for a chance of at most 0.",
+        ] {
+            assert!(capped.contains(part), "`{part}` is missing in:\n{capped}");
+        }
     }
 
     #[test]

@@ -2,14 +2,23 @@
 
 use std::fmt;
 
+use cleanroom_budget::{Allowance, Delta, Loss, PureEpsilon, Rho, rho_of};
+
 use crate::error::DocumentError;
-use crate::model::{Ability, AnalystTables, Bounds, Policy, Require, Room, SmallGroups, Subject, TablePattern, Use};
+use crate::model::{
+    Ability, AnalystTables, Bounds, Mechanism, Noise, Policy, Require, Room, SmallGroups, Subject, TablePattern, Use,
+};
 use crate::prose::{code, number};
 
 /// Below it a floor hardly hides anybody: who knows a few of a group knows the rest.
 const LOW_FLOOR: u64 = 10;
 /// Fewer steps between its bounds than this make a measure coarse.
 const FEW_STEPS: f64 = 20.0;
+
+/// More questions than this are not counted.
+const MANY_QUESTIONS: u64 = 100_000;
+/// More rows of one unit than this make the noise of a sum that has no bounds of its own coarse.
+const MANY_ROWS: u32 = 10;
 
 /// Something in a policy that is allowed and hardly meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,7 +217,8 @@ impl Lint<'_> {
 
     fn release(&mut self, counted: bool) {
         let release = &self.policy.release;
-        if self.policy.noise.is_some() {
+        if let Some(noise) = &self.policy.noise {
+            self.noise(noise);
             let unused = [
                 ("release.dominance", release.dominance.is_some()),
                 ("release.difference", release.difference.is_some()),
@@ -260,6 +270,61 @@ impl Lint<'_> {
                     "release.dominance",
                     "there is neither a measure nor a count of rows, so the rule never applies",
                     "remove it",
+                );
+            }
+        }
+    }
+
+    fn noise(&mut self, noise: &Noise) {
+        let budget = &noise.budget;
+        let open =
+            self.policy.columns.iter().find(|(_, rule)| rule.uses.contains(&Use::Dimension) && rule.values.is_none());
+        if noise.delta == 0.0
+            && let Some((column, _)) = open
+        {
+            self.warn(
+                "noise.delta",
+                format!(
+                    "without a delta no group is shown that is not declared, so nothing is ever grouped by `{column}`"
+                ),
+                "write a small `delta` such as 1e-8, or list the column's `values`",
+            );
+        }
+        // As many questions at the most per query, with and without the chance that a small group shows.
+        let within = Allowance::new(budget.epsilon, budget.delta);
+        let loss = match noise.mechanism {
+            Mechanism::Laplace => Loss::pure(PureEpsilon::nearest(noise.epsilon), Delta::ZERO),
+            Mechanism::Gaussian => Loss::concentrated(Rho::up(rho_of(noise.epsilon, noise.delta / 2.0)), Delta::ZERO),
+        };
+        let by_epsilon = within.times(Loss::NONE, loss, MANY_QUESTIONS);
+        let shown = Loss { delta: Delta::up(noise.delta / 2.0), ..loss };
+        let by_delta = within.times(Loss::NONE, shown, MANY_QUESTIONS);
+        if noise.delta > 0.0 && by_delta < by_epsilon {
+            self.warn(
+                "noise.budget.delta",
+                format!(
+                    "of a period's epsilon {} and more questions could be asked, but its delta is used up by {} with groups that \
+                     are not declared",
+                    number(by_epsilon as f64),
+                    number(by_delta as f64)
+                ),
+                "lower `noise.delta`, raise `budget.delta`, or list the `values` of the columns to group by",
+            );
+        }
+        if noise.rows_per_unit > MANY_ROWS {
+            let unbounded = self
+                .policy
+                .columns
+                .iter()
+                .find(|(_, rule)| matches!(rule.bounds, Some(Bounds::Range { .. })) && rule.unit_bounds.is_none());
+            if let Some((column, _)) = unbounded {
+                self.warn(
+                    &format!("columns.{column}.bounds"),
+                    format!(
+                        "one unit's total is taken to be up to {} times a row's bounds (`rows_per_unit`), and noise grows with it",
+                        noise.rows_per_unit
+                    ),
+                    "write `unit_bounds: [low, high]`, what one unit comes to in a group",
                 );
             }
         }
@@ -354,11 +419,33 @@ mod tests {
     fn under_noise_rules_on_exact_figures_never_apply() {
         let noise = "noise: {mechanism: laplace, epsilon: 1, delta: 1e-8, groups_per_unit: 4, rows_per_unit: 50, budget: {epsilon: 20, delta: 1e-6}}\n";
         let text = format!("{POLICY}{noise}");
+        let text = text.replacen("step: 0.01", "step: 0.01, unit_bounds: [0, 500]", 1);
         assert_eq!(rules(&text), ["release.dominance"]);
         assert_eq!(
             rules(&text.replacen("dominance: {top: 1, max_share: 0.5}", "difference: 10", 1)),
             ["release.difference"]
         );
+    }
+
+    #[test]
+    fn a_budget_is_looked_at_as_it_would_be_spent() {
+        let policy = POLICY.replacen(", dominance: {top: 1, max_share: 0.5}", "", 1);
+        let bounded = policy.replacen("step: 0.01", "step: 0.01, unit_bounds: [0, 500]", 1);
+        let noise = |mechanism: &str, delta: &str, rows: u32| {
+            format!(
+                "noise: {{mechanism: {mechanism}, epsilon: 1, delta: {delta}, groups_per_unit: 4, rows_per_unit: {rows}, \
+                 budget: {{epsilon: 20, delta: 1e-6}}}}\n"
+            )
+        };
+        let sound = Vec::<String>::new();
+        assert_eq!(rules(&format!("{bounded}{}", noise("laplace", "1e-8", 50))), sound);
+        assert_eq!(rules(&format!("{bounded}{}", noise("gaussian", "1e-9", 50))), sound);
+        assert_eq!(rules(&format!("{bounded}{}", noise("gaussian", "1e-7", 50))), ["noise.budget.delta"]);
+        assert_eq!(rules(&format!("{policy}{}", noise("laplace", "1e-8", 10))), sound);
+        assert_eq!(rules(&format!("{policy}{}", noise("laplace", "1e-8", 11))), ["columns.spent.bounds"]);
+        assert_eq!(rules(&format!("{bounded}{}", noise("laplace", "0", 50))), ["noise.delta"]);
+        let listed = bounded.replacen("use: [dimension]", "use: [dimension], values: [food, toys]", 1);
+        assert_eq!(rules(&format!("{listed}{}", noise("laplace", "0", 50))), sound);
     }
 
     #[test]

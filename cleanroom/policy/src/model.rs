@@ -359,6 +359,8 @@ pub struct Budget {
     pub refresh: Refresh,
     /// Epsilon over all periods; required with a refresh.
     pub lifetime: Option<f64>,
+    /// Most epsilon that one analyst may spend in a period.
+    pub per_analyst: Option<f64>,
 }
 
 /// When a budget's period starts anew.

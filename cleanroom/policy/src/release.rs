@@ -11,7 +11,7 @@ const LEAST_FLOOR: u64 = 2;
 const RELEASE_KEYS: &[&str] =
     &["min_units", "dominance", "small_groups", "difference", "audience", "max_cells", "round_to"];
 const NOISE_KEYS: &[&str] = &["mechanism", "epsilon", "delta", "groups_per_unit", "rows_per_unit", "budget"];
-const BUDGET_KEYS: &[&str] = &["epsilon", "delta", "refresh", "lifetime"];
+const BUDGET_KEYS: &[&str] = &["epsilon", "delta", "refresh", "lifetime", "per_analyst"];
 
 /// Reads `release` out of the whole document's fields. A reference table has none.
 pub(crate) fn release(report: &mut Report<'_>, document: &Fields<'_>, subject: &Subject) -> Option<Release> {
@@ -112,7 +112,19 @@ fn budget(report: &mut Report<'_>, node: &Node) -> Option<Budget> {
         Some(node) => positive(report, node, "`lifetime`").map(Some),
         None => Some(None),
     };
-    let budget = Budget { epsilon: epsilon?, delta: delta?, refresh: refresh?, lifetime: lifetime? };
+    let per_analyst = match fields.get(report, "per_analyst") {
+        Some(node) => positive(report, node, "`per_analyst`").map(Some),
+        None => Some(None),
+    };
+    let budget =
+        Budget { epsilon: epsilon?, delta: delta?, refresh: refresh?, lifetime: lifetime?, per_analyst: per_analyst? };
+    if budget.per_analyst.is_some_and(|epsilon| epsilon > budget.epsilon) {
+        report.error(
+            fields.at_key("per_analyst"),
+            "`per_analyst` is more than the whole budget",
+            "lower it, or raise `epsilon`",
+        );
+    }
     match (budget.refresh, budget.lifetime) {
         (Refresh::Never, Some(_)) => report.error(
             fields.at_key("lifetime"),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use cleanroom_log::CheckpointError;
 use cleanroom_policy::{PartnerName, RoomName, TableName, TemplateName};
 
+use crate::ledger::Limit;
 use crate::query_id::QueryId;
 
 pub(crate) type Result<T, E = RegistryError> = std::result::Result<T, E>;
@@ -106,6 +107,34 @@ pub enum RegistryError {
         /// Most queries a day.
         limit: u64,
     },
+    /// A budget does not admit what the question costs.
+    #[error("{which} of `{table}` does not admit what this question costs")]
+    Exhausted {
+        /// The first table, in the order in which they were given, of which a budget is too small.
+        table: TableName,
+        /// Whose it is.
+        owner: PartnerName,
+        /// The budget.
+        which: Limit,
+    },
+    /// A question over a table with noise was neither charged nor paid for before.
+    #[error("a question over `{table}`, which has noise, was not charged")]
+    Uncharged {
+        /// The table.
+        table: TableName,
+    },
+    /// A table cannot be charged: it is given twice, or no policy of the question gives it units and noise.
+    #[error("`{table}` cannot be charged: no policy of the question gives it a budget, or it is given twice")]
+    NotCharged {
+        /// The table.
+        table: TableName,
+    },
+    /// A question is said to be charged, and to no table.
+    #[error("the question is charged to no table")]
+    NoCharge,
+    /// A release is asked for again that the analyst has not paid for.
+    #[error("the release that is to be shown again was not paid for")]
+    NotPaid,
     /// The room has no log entry of that sequence.
     #[error("the log of room `{room}` has no entry {sequence}")]
     NoSuchEntry {
@@ -193,6 +222,7 @@ impl RegistryError {
         match self {
             Self::PolicyChanged(_) | Self::TemplateChanged(_) => "CR4203",
             Self::DailyLimit { .. } => "CR4104",
+            Self::Exhausted { .. } => "CR3001",
             Self::NotAMember { .. } => "CR4101",
             _ if self.is_request() => "CR1006",
             _ => "CR5001",
@@ -220,6 +250,7 @@ impl RegistryError {
                 | E::TemplateChanged(_)
                 | E::PolicyChanged(_)
                 | E::DailyLimit { .. }
+                | E::Exhausted { .. }
                 | E::NotAMember { .. }
         )
     }
@@ -262,6 +293,9 @@ impl RegistryError {
             E::TemplateTaken(_) => "put it under another name, or ask its author or an administrator to change it",
             E::TemplateText(_) => "put the text from which the template was parsed",
             E::DailyLimit { .. } => "ask again after midnight UTC",
+            E::Exhausted { .. } => {
+                "ask for less precision, wait until the budget's next period, or ask the owner for a larger budget; `cleanroom budget` shows what is left"
+            }
             E::NotAMember { .. } => "ask a partner that may, or give this one the ability `query` in the room",
             E::PolicyText(_) => "put the text from which the policy was parsed",
             E::RolledBack { .. } => {
@@ -271,7 +305,13 @@ impl RegistryError {
             E::LogHost(_) => "use a host name, without spaces, control characters and `+`",
             E::KeyMissing(_) => "restore the key from its backup",
             E::Damaged { .. } => "restore the data directory from a backup, or report a defect",
-            E::Random | E::Interrupted | E::Misplaced { .. } => "try again, or report a defect",
+            E::Random
+            | E::Interrupted
+            | E::Misplaced { .. }
+            | E::Uncharged { .. }
+            | E::NotCharged { .. }
+            | E::NoCharge
+            | E::NotPaid => "try again, or report a defect",
             E::Database(_) => {
                 "see that the disk has space and the data directory can be written, then try again; restore a damaged database together with its log"
             }

@@ -7,7 +7,7 @@ use sqlx::{Row, SqliteConnection};
 use time::OffsetDateTime;
 
 use crate::error::{RegistryError, Result, partner};
-use crate::numbers::{now, time, unsigned};
+use crate::numbers::{time, unsigned};
 use crate::outcome::Status;
 use crate::query_id::QueryId;
 use crate::registry::Registry;
@@ -113,7 +113,7 @@ impl Registry {
     /// Where the database fails.
     pub async fn queries_today(&self, room: &RoomName, analyst: &PartnerName, table: &TableName) -> Result<u64> {
         let mut connection = self.inner.pool.acquire().await?;
-        count_today(&mut connection, room, analyst, table, now()).await
+        count_today(&mut connection, room, analyst, table, self.now()).await
     }
 
     /// Takes an idempotency key of a partner for the query `proposed`, or tells which query it already stands for.

@@ -3,6 +3,8 @@
 //! What a question leads to is seen by nobody before it is recorded. [`Registry::reserve`] makes the intent durable,
 //! [`Registry::record`] the outcome; only here can the values be made that stand for it, [`Reservation`], [`Pending`] and
 //! [`Recorded`].
+//!
+//! Questions under noise are charged in the very transaction of their intent, or not admitted: see [`Registry::reserve_at`].
 
 mod actor;
 mod cells;
@@ -10,6 +12,7 @@ mod ending;
 mod error;
 mod files;
 mod history;
+mod ledger;
 mod logs;
 mod numbers;
 mod outcome;
@@ -30,6 +33,7 @@ pub use actor::{Actor, Door, Role};
 pub use cells::{CellCap, CellClaim};
 pub use error::RegistryError;
 pub use history::{IdempotencyState, QueryRecord};
+pub use ledger::{Amounts, AnalystSpend, Limit, Price, Remaining, Replay, ReplayKey, TableBudget};
 pub use logs::LogEntry;
 pub use outcome::{Attempt, Intent, Outcome, Pending, ReceiptRef, Recorded, Reservation, Status};
 pub use policies::PolicyRecord;

@@ -3,6 +3,7 @@
 use cleanroom_policy::{PartnerName, RoomName, TableName};
 use serde_json::Value;
 
+use crate::ledger::Remaining;
 use crate::query_id::QueryId;
 use crate::registry::Registry;
 use crate::templates::TemplateUse;
@@ -97,11 +98,17 @@ pub struct Attempt {
 #[derive(Debug)]
 pub struct Reservation {
     query_id: QueryId,
+    remaining: Vec<Remaining>,
 }
 
 impl Reservation {
-    pub(crate) fn new(query_id: QueryId) -> Self {
-        Self { query_id }
+    pub(crate) fn new(query_id: QueryId, remaining: Vec<Remaining>) -> Self {
+        Self { query_id, remaining }
+    }
+
+    /// What is left of the tables that were charged, in the order in which they were given.
+    pub fn remaining(&self) -> &[Remaining] {
+        &self.remaining
     }
 
     /// The question it was made for.

@@ -1,7 +1,7 @@
 //! Questions: intent before anything is read, outcome before anything is seen.
 
 use cleanroom_log::{
-    Digest, Event, PolicyReference, PricedOutcome, QueryIntent, QueryPriced, QueryRefused, ResultDelivered,
+    Charge, Digest, Event, PolicyReference, PricedOutcome, QueryIntent, QueryPriced, QueryRefused, ResultDelivered,
     TableReference, TemplateReference,
 };
 use cleanroom_policy::{Ability, PartnerName, RoomName, TableName};
@@ -11,6 +11,7 @@ use crate::actor::Actor;
 use crate::ending::{Ending, INTERNAL, finish};
 use crate::error::{RegistryError, Result};
 use crate::history::count_today;
+use crate::ledger::{Price, ledger_time, paid_by, write_charges};
 use crate::numbers::{stored, unsigned};
 use crate::outcome::{Attempt, Intent, Outcome, Pending, ReceiptRef, Recorded, Reservation, Status};
 use crate::policies::sha256_digest;
@@ -38,6 +39,23 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::DailyLimit`], and those of [`Registry::reserve`].
     pub async fn reserve_within(&self, intent: Intent, limits: &[(TableName, u64)]) -> Result<(Reservation, Pending)> {
+        self.reserve_at(intent, limits, &Price::Nothing).await
+    }
+
+    /// As [`Registry::reserve_within`], and charges what the question costs: to every table and owner, or the question is not
+    /// admitted. Looking and charging are one step: two questions never both spend the last of a budget. What is charged
+    /// stays charged, whatever becomes of the question.
+    ///
+    /// # Errors
+    /// [`RegistryError::Exhausted`], where a budget is too small; [`RegistryError::NotPaid`], for a replay that the analyst
+    /// has not paid for; [`RegistryError::Uncharged`], [`RegistryError::NotCharged`] and [`RegistryError::NoCharge`], where
+    /// the price is not one of this question; those of [`Registry::reserve_within`]. Nothing is written then.
+    pub async fn reserve_at(
+        &self,
+        intent: Intent,
+        limits: &[(TableName, u64)],
+        price: &Price,
+    ) -> Result<(Reservation, Pending)> {
         let Intent { query_id, room, analyst, sql, template, params, plan, policies, tables } = intent;
         let mut write = self.write().await?;
         must_be_member(&mut write, &room, &analyst).await?;
@@ -53,6 +71,24 @@ impl Registry {
                 return Err(RegistryError::DailyLimit { table: table.clone(), limit: *limit });
             }
         }
+        let (charged, replay) = match price {
+            Price::Nothing => (Vec::new(), None),
+            Price::Charge { tables, .. } => (self.charged(write.connection(), tables, &policies).await?, None),
+            Price::Replay(key) => {
+                let paid = paid_by(write.connection(), &room, key, &analyst).await?;
+                (Vec::new(), Some(paid.ok_or(RegistryError::NotPaid)?))
+            }
+        };
+        if replay.is_none() {
+            self.nothing_uncharged(write.connection(), &analyst, &policies, &charged).await?;
+        }
+        let mut remaining = Vec::new();
+        if let Price::Charge { loss, .. } = price {
+            let clock = write.now();
+            let at = ledger_time(write.connection(), &room, clock).await?;
+            write.happens_at(at);
+            remaining = self.admitted(write.connection(), &analyst, &charged, *loss, at).await?;
+        }
         let event = QueryIntent {
             sql: Digest::sha256_of(sql.as_bytes()),
             plan: Digest::sha256_of(plan.as_bytes()),
@@ -64,7 +100,20 @@ impl Registry {
                 .iter()
                 .map(|(table, version)| TableReference { table: table.to_string(), version: *version })
                 .collect(),
-            charge: Vec::new(),
+            charge: match price {
+                Price::Charge { loss, .. } => charged
+                    .iter()
+                    .map(|one| Charge {
+                        table: one.table.to_string(),
+                        space: one.share.space.to_string(),
+                        rho: loss.rho.units().to_string(),
+                        delta: loss.delta.units().to_string(),
+                        epsilon: loss.epsilon.map(|epsilon| epsilon.units().to_string()),
+                    })
+                    .collect(),
+                Price::Nothing | Price::Replay(_) => Vec::new(),
+            },
+            replay,
             template: template.as_ref().map(reference).transpose()?,
             params: params.as_ref().map(|params| Digest::sha256_of(params.as_bytes())),
         };
@@ -83,11 +132,15 @@ impl Registry {
                 .execute(write.connection())
                 .await?;
         }
+        if let Price::Charge { loss, .. } = price {
+            let at = write.now();
+            write_charges(write.connection(), (&room, &query_id, &asked.analyst), &charged, *loss, at).await?;
+        }
         // Armed before the commit: whatever ends this future from here on ends the intent too.
         let pending = Pending { registry: self.clone(), room: room.clone(), query_id: query_id.clone(), ended: false };
         // A crash after this leaves an intent that the next start ends as failed.
         write.commit().await?;
-        Ok((Reservation::new(query_id), pending))
+        Ok((Reservation::new(query_id, remaining), pending))
     }
 
     /// Makes the outcome of an intent durable, with the result's bytes, and signs the log over it.

@@ -12,10 +12,13 @@ use cleanroom_log::{LogDirectory, LogKey, LogKeyError, Origin};
 use cleanroom_policy::RoomName;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
 use crate::actor::Door;
 use crate::error::{RegistryError, Result};
+use crate::ledger::Share;
+use crate::numbers::milliseconds;
 use crate::publish::Published;
 use crate::run::{self, Run};
 
@@ -45,6 +48,8 @@ pub struct Registry {
     pub(crate) door: Door,
 }
 
+type Clock = Box<dyn Fn() -> OffsetDateTime + Send + Sync>;
+
 pub(crate) struct Inner {
     pub(crate) pool: SqlitePool,
     /// Writers of this process queue here, so that only one at a time polls the database's own lock.
@@ -52,6 +57,9 @@ pub(crate) struct Inner {
     pub(crate) options: OpenOptions,
     pub(crate) key: LogKey,
     pub(crate) run: Run,
+    clock: Clock,
+    /// What each policy lets be spent, by its digest.
+    pub(crate) shares: std::sync::Mutex<HashMap<String, Option<Arc<Share>>>>,
     pub(crate) published: std::sync::Mutex<HashMap<RoomName, Arc<Mutex<Published>>>>,
 }
 
@@ -68,8 +76,19 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::RolledBack`], where the database does not hold what was signed; [`RegistryError::Checkpoint`] and
     /// [`RegistryError::KeyMissing`], where another key signed it; [`RegistryError::LogHost`]; whatever the database and the
-    /// file system report.
+    /// file system report; [`RegistryError::Damaged`], where what was spent is not the sum of its charges.
     pub async fn open(options: OpenOptions) -> Result<Self> {
+        Self::open_by(options, OffsetDateTime::now_utc).await
+    }
+
+    /// As [`Registry::open`], by a clock other than the system's.
+    ///
+    /// # Errors
+    /// Those of [`Registry::open`].
+    pub async fn open_by(
+        options: OpenOptions,
+        clock: impl Fn() -> OffsetDateTime + Send + Sync + 'static,
+    ) -> Result<Self> {
         if Origin::for_room(&options.log_host, "room").is_err() {
             return Err(RegistryError::LogHost(options.log_host));
         }
@@ -104,13 +123,21 @@ impl Registry {
                 options,
                 key,
                 run,
+                clock: Box::new(clock),
+                shares: std::sync::Mutex::default(),
                 published: std::sync::Mutex::default(),
             }),
             door: Door::Embedded,
         };
         registry.complete_logs(&directories).await?;
+        registry.sums_are_true().await?;
         registry.fail_orphans(&living).await?;
         Ok(registry)
+    }
+
+    /// Milliseconds since 1970, by the registry's clock.
+    pub(crate) fn now(&self) -> i64 {
+        milliseconds((self.inner.clock)())
     }
 
     /// The same registry, for questions that come in through `door`; [`Door::Embedded`] unless said otherwise.

@@ -7,7 +7,7 @@ use tokio::sync::MutexGuard;
 
 use crate::actor::Actor;
 use crate::error::{RegistryError, Result};
-use crate::numbers::{now, stored, time, unsigned};
+use crate::numbers::{stored, time, unsigned};
 use crate::publish::log_error;
 use crate::query_id::QueryId;
 use crate::registry::Registry;
@@ -24,7 +24,7 @@ impl Registry {
         let turn = self.inner.turn.lock().await;
         // Immediate: a transaction that reads first and writes later could find that another wrote in between.
         let transaction = self.inner.pool.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Write { transaction, now: now(), _turn: turn })
+        Ok(Write { transaction, now: self.now(), _turn: turn })
     }
 }
 
@@ -36,6 +36,11 @@ impl Write<'_> {
     /// Milliseconds since 1970 at the start of the transaction.
     pub(crate) fn now(&self) -> i64 {
         self.now
+    }
+
+    /// From here on the transaction happens at another time.
+    pub(crate) fn happens_at(&mut self, at: i64) {
+        self.now = at;
     }
 
     /// Adds an entry to the room's log: its sequence is one more than the last, its time not before the last one's.

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::event::{
-    Member, OutcomeStatus, PolicyActive, PolicyReference, PricedOutcome, QueryIntent, QueryOutcome, QueryPriced,
-    QueryRefused, ResultDelivered, Role, RoomPut, TableReference, TableVersion, TemplatePut, TemplateReference,
-    TokenIssued, TokenRevoked,
+    Charge, Member, OutcomeStatus, PolicyActive, PolicyReference, PricedOutcome, QueryIntent, QueryOutcome,
+    QueryPriced, QueryRefused, ResultDelivered, Role, RoomPut, TableReference, TableVersion, TemplatePut,
+    TemplateReference, TokenIssued, TokenRevoked,
 };
 use crate::hash::Digest;
 
@@ -46,7 +46,14 @@ pub(crate) fn one_of_each() -> Vec<Event> {
             plan: digest,
             policies: vec![PolicyReference { table: table.clone(), digest }],
             tables: vec![TableReference { table, version: 2 }],
-            charge: vec![],
+            charge: vec![Charge {
+                table: "retailer.purchases".to_owned(),
+                space: "household".to_owned(),
+                rho: u64::MAX.checked_shr(1).unwrap().to_string(),
+                delta: "0".to_owned(),
+                epsilon: None,
+            }],
+            replay: None,
             template: Some(template.clone()),
             params: Some(digest),
         }

@@ -86,8 +86,8 @@ enum Kind {
     Objects(&'static [Field]),
     /// As [`Kind::Objects`], and not empty.
     SomeObjects(&'static [Field]),
-    /// A list of things that this version of the format does not have.
-    Nothing,
+    /// A whole number from 0 to 2^63 - 1, in text.
+    Amount,
 }
 
 struct Field {
@@ -153,7 +153,8 @@ const BODIES: &[(&str, &[Field])] = &[
             must("plan", Kind::Blob),
             must("policies", Kind::Objects(&[must("table", Kind::Table), must("digest", Kind::Digest)])),
             must("tables", Kind::Objects(&[must("table", Kind::Table), must("version", Kind::Integer)])),
-            must("charge", Kind::Nothing),
+            must("charge", Kind::Objects(CHARGE)),
+            may("replay", Kind::Identifier),
             may("template", Kind::Object(TEMPLATE)),
             may("params", Kind::Blob),
         ],
@@ -187,6 +188,13 @@ const BODIES: &[(&str, &[Field])] = &[
     ("result.delivered", &[must("query", Kind::Integer), must("to", Kind::Name), must("format", Kind::Name)]),
 ];
 const TEMPLATE: &[Field] = &[must("name", Kind::Name), must("digest", Kind::Digest)];
+const CHARGE: &[Field] = &[
+    must("table", Kind::Table),
+    must("space", Kind::Name),
+    must("rho", Kind::Amount),
+    must("delta", Kind::Amount),
+    may("epsilon", Kind::Amount),
+];
 const MEMBER: &[Field] = &[must("partner", Kind::Name), must("abilities", Kind::Names)];
 
 fn object(held: &Map<String, Value>, fields: &[Field], at: &str, blobs: &mut Vec<String>) -> Result<(), String> {
@@ -235,7 +243,7 @@ fn fits(value: &Value, kind: &Kind, blobs: &mut Vec<String>) -> bool {
         Kind::SomeObjects(fields) => {
             value.as_array().is_some_and(|values| !values.is_empty()) && fits(value, &Kind::Objects(fields), blobs)
         }
-        Kind::Nothing => list(value, |_| false),
+        Kind::Amount => text.is_some_and(is_amount),
     }
 }
 
@@ -250,6 +258,11 @@ fn is_made_of(text: &str, most: usize, fits: impl FnMut(char) -> bool) -> bool {
 fn is_name(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
     text.starts_with(|c: char| c.is_ascii_lowercase()) && is_made_of(text, 63, fits)
+}
+
+fn is_amount(text: &str) -> bool {
+    let digits = is_made_of(text, 19, |c| c.is_ascii_digit());
+    digits && (text == "0" || !text.starts_with('0')) && text.parse::<i64>().is_ok()
 }
 
 fn sha256(text: &str) -> Option<&str> {

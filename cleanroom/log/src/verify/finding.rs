@@ -110,6 +110,12 @@ codes! {
     Template => "template", true;
     /// A question about a table came through no template that its policy approves.
     TemplateNotApproved => "template-not-approved", true;
+    /// A charge that its question cannot have.
+    Charge => "charge", true;
+    /// More was charged than a policy lets be spent.
+    Overspent => "overspent", true;
+    /// A question over a table with noise was neither charged nor paid for before.
+    Uncharged => "uncharged", true;
     /// A table's version did not rise, or a question read one that does not exist.
     TableVersion => "table-version", true;
     /// Somebody asked who may not ask in this room.

@@ -1,8 +1,9 @@
 //! Offline verification: recomputes everything that a log's directory claims, from nothing but its files and a public key.
 //!
 //! It shares constants and the opening of signed notes with the rest of the crate, and nothing that writes, so that no
-//! mistake can vouch for itself.
+//! mistake can vouch for itself. Of budgets it shares the arithmetic alone.
 
+mod budget;
 mod entry;
 mod finding;
 mod merkle;

@@ -7,6 +7,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
+use super::budget::Budgets;
 use super::entry::Entry;
 use super::finding::{Code, Findings};
 use super::{VerifyError, read};
@@ -28,6 +29,7 @@ pub(super) struct Replay<'d> {
     // The templates that the active policy of a table approves, where it does not leave the question open.
     approved: HashMap<String, Vec<(String, String)>>,
     tables: HashMap<String, u64>,
+    budgets: Budgets,
     questions: HashMap<String, Question>,
     blobs: HashSet<String>,
 }
@@ -51,6 +53,7 @@ impl<'d> Replay<'d> {
             templates: HashMap::new(),
             approved: HashMap::new(),
             tables: HashMap::new(),
+            budgets: Budgets::default(),
             questions: HashMap::new(),
             blobs: HashSet::new(),
         }
@@ -82,7 +85,7 @@ impl<'d> Replay<'d> {
         self.time = self.time.max(Some(entry.time));
         self.check_blobs(index, &entry, findings)?;
         if !self.gap {
-            self.meaning(index, &entry, &mut |code, message: &str| findings.add(Some(index), code, message));
+            self.meaning(index, &entry, &mut |code, message: &str| findings.add(Some(index), code, message))?;
         }
         Ok(())
     }
@@ -108,7 +111,7 @@ impl<'d> Replay<'d> {
             if !self.blobs.insert(hex.clone()) {
                 continue;
             }
-            let name = format!("{BLOB_FOLDER}/{}/{hex}", hex.get(..2).unwrap_or_default());
+            let name = blob_name(hex);
             match read(&self.directory.join(&name))? {
                 None => findings.add(Some(index), Code::MissingFile, &format!("`{name}` is missing")),
                 Some(content) if hex::encode(digest(&SHA256, &content)) != *hex => {
@@ -120,13 +123,13 @@ impl<'d> Replay<'d> {
         Ok(())
     }
 
-    fn meaning(&mut self, index: u64, entry: &Entry, wrong: &mut impl FnMut(Code, &str)) {
+    fn meaning(&mut self, index: u64, entry: &Entry, wrong: &mut impl FnMut(Code, &str)) -> Result<(), VerifyError> {
         match entry.kind() {
             "room.put" => {
                 let members = entry.list(&["body", "members"]).iter();
                 self.members = members.map(|member| (text(member, "partner"), names(member, "abilities"))).collect();
             }
-            "policy.active" => self.policy(entry, wrong),
+            "policy.active" => self.policy(entry, wrong)?,
             "template.put" => self.template(entry, wrong),
             "table.version" => self.table(entry, wrong),
             "query.intent" => self.intent(index, entry, wrong),
@@ -135,9 +138,10 @@ impl<'d> Replay<'d> {
             "result.delivered" => self.delivery(index, entry, wrong),
             _ => {}
         }
+        Ok(())
     }
 
-    fn policy(&mut self, entry: &Entry, wrong: &mut impl FnMut(Code, &str)) {
+    fn policy(&mut self, entry: &Entry, wrong: &mut impl FnMut(Code, &str)) -> Result<(), VerifyError> {
         let body = |name| entry.text(&["body", name]);
         let version = entry.integer(&["body", "version"]).unwrap_or_default();
         let (table, digest) = (body("table").unwrap_or_default(), body("digest").unwrap_or_default());
@@ -157,6 +161,11 @@ impl<'d> Replay<'d> {
         } else {
             self.approved.insert(table.to_owned(), approved);
         }
+        // One that is missing, or not what its name says, is a finding already.
+        let hex = digest.rsplit(':').next().unwrap_or_default();
+        let content = read(&self.directory.join(blob_name(hex)))?;
+        self.budgets.policy(table, content.as_deref());
+        Ok(())
     }
 
     fn template(&mut self, entry: &Entry, wrong: &mut impl FnMut(Code, &str)) {
@@ -207,6 +216,7 @@ impl<'d> Replay<'d> {
             }
         }
         self.through(entry, wrong);
+        self.budgets.intent(entry, wrong);
         let policies = entry.list(&["body", "policies"]);
         for read in entry.list(&["body", "tables"]) {
             let table = text(read, "table");
@@ -261,7 +271,11 @@ impl<'d> Replay<'d> {
     }
 }
 
-fn text(value: &Value, name: &str) -> String {
+fn blob_name(hex: &str) -> String {
+    format!("{BLOB_FOLDER}/{}/{hex}", hex.get(..2).unwrap_or_default())
+}
+
+pub(super) fn text(value: &Value, name: &str) -> String {
     value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 

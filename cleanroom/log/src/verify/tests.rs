@@ -10,8 +10,8 @@ use crate::checkpoint::Checkpoint;
 use crate::directory::LogDirectory;
 use crate::entry::{Actor, Door, Entry, EntryTime};
 use crate::event::{
-    Event, Member, OutcomeStatus, PolicyActive, PolicyReference, PricedOutcome, QueryIntent, QueryOutcome, QueryPriced,
-    QueryRefused, ResultDelivered, RoomPut, TableReference, TableVersion, TemplatePut, TemplateReference,
+    Charge, Event, Member, OutcomeStatus, PolicyActive, PolicyReference, PricedOutcome, QueryIntent, QueryOutcome,
+    QueryPriced, QueryRefused, ResultDelivered, RoomPut, TableReference, TableVersion, TemplatePut, TemplateReference,
 };
 use crate::hash::Digest;
 use crate::key::LogKey;
@@ -142,8 +142,52 @@ fn intent(policy: &str, version: u64) -> QueryIntent {
         policies: vec![PolicyReference { table: TABLE.to_owned(), digest: digest(policy) }],
         tables: vec![TableReference { table: TABLE.to_owned(), version }],
         charge: vec![],
+        replay: None,
         template: None,
         params: None,
+    }
+}
+
+/// The canonical document of a policy with noise, or what the verifier reads of it.
+const NOISY: &[u8] = br#"{"noise":{"budget":{"delta":0.000001,"epsilon":1,"lifetime":2,"per_analyst":0.5,"refresh":"weekly"}},"unit":{"space":"household"}}"#;
+
+fn charge(tenths: u64) -> Charge {
+    Charge {
+        table: TABLE.to_owned(),
+        space: "household".to_owned(),
+        // So much that the sum of pure epsilons is what counts.
+        rho: "1000000000000".to_owned(),
+        delta: "0".to_owned(),
+        epsilon: Some((tenths * 100_000_000_000).to_string()),
+    }
+}
+
+fn noisy(charge: Vec<Charge>) -> QueryIntent {
+    let policies = vec![PolicyReference { table: TABLE.to_owned(), digest: Digest::sha256_of(NOISY) }];
+    QueryIntent { policies, charge, ..intent("policy 1", 1) }
+}
+
+/// A story in which the table has noise: 1 a week, 2 in all, half of a week's for each analyst.
+fn with_noise() -> Story {
+    let mut story = Story::begun();
+    LogDirectory::open(story.path()).unwrap().write_blob(NOISY).unwrap();
+    let abilities = vec!["query".to_owned()];
+    let members = ["agency", "brand", "retailer"]
+        .map(|partner| Member { partner: partner.to_owned(), abilities: abilities.clone() });
+    story.tell(None, RoomPut { digest: digest("room"), members: members.to_vec() });
+    story.tell(None, PolicyActive { digest: Digest::sha256_of(NOISY), ..policy(2, "policy 1", Some("policy 1")) });
+    story
+}
+
+impl Story {
+    fn ask(&mut self, partner: &str, intent: QueryIntent) -> u64 {
+        let sequence = self.lines.len() as u64;
+        let request = format!("q{sequence}");
+        let mut entry = self.entry(sequence, Some(&request), intent.into());
+        entry.actor.partner = Some(partner.to_owned());
+        self.lines.push(entry.to_line().unwrap());
+        self.tell(Some(&request), failed());
+        sequence
     }
 }
 
@@ -629,4 +673,94 @@ fn an_approval_of_nothing_is_no_entry() {
         PolicyActive { templates: Some(vec![]), ..policy(2, "policy 2", Some("policy 1")) }.into(),
     );
     assert!(entry.to_line().is_err());
+}
+
+#[test]
+fn charges_stay_within_what_the_policy_lets_be_spent() {
+    let mut story = with_noise();
+    story.ask("agency", noisy(vec![charge(4)]));
+    let capped = story.ask("agency", noisy(vec![charge(2)]));
+    story.ask("brand", noisy(vec![charge(4)]));
+    let period = story.ask("brand", noisy(vec![charge(1)]));
+    // What was overspent counts, too: 1.1 by now.
+    story.clock += time::Duration::days(7);
+    story.ask("agency", noisy(vec![charge(5)]));
+    story.ask("brand", noisy(vec![charge(4)]));
+    story.clock += time::Duration::days(7);
+    let lifetime = story.ask("agency", noisy(vec![charge(1)]));
+    let expected = [capped, period, lifetime].map(|index| (Some(index), Code::Overspent));
+    assert_eq!(story.told(), expected);
+}
+
+#[test]
+fn what_has_noise_is_charged_unless_it_is_the_askers_own() {
+    let mut story = with_noise();
+    let free = story.ask("agency", noisy(vec![]));
+    story.ask("retailer", noisy(vec![]));
+    assert_eq!(story.told(), [(Some(free), Code::Uncharged)]);
+}
+
+#[test]
+fn a_charge_belongs_to_its_question() {
+    let mut story = with_noise();
+    let other = |table: &str, space: &str| Charge { table: table.to_owned(), space: space.to_owned(), ..charge(1) };
+    let twice = story.ask("agency", noisy(vec![charge(1), charge(1)]));
+    let unread = story.ask("agency", noisy(vec![charge(1), other("retailer.returns", "household")]));
+    let space = story.ask("agency", noisy(vec![other(TABLE, "card")]));
+    let unequal = story.ask("brand", noisy(vec![charge(1), Charge { rho: "2".to_owned(), ..charge(1) }]));
+    story.tell(None, policy(3, "policy 1", None).with_previous(NOISY));
+    let without = story.ask("brand", QueryIntent { charge: vec![charge(1)], ..intent("policy 1", 1) });
+    let expected = [twice, unread, unread, space, unequal, unequal, without].map(|index| (Some(index), Code::Charge));
+    assert_eq!(story.told(), expected);
+}
+
+#[test]
+fn what_is_shown_again_was_paid_for_by_who_asks() {
+    let mut story = with_noise();
+    let paid = story.ask("agency", noisy(vec![charge(1)]));
+    let again = |request: u64| QueryIntent { replay: Some(format!("q{request}")), ..noisy(vec![]) };
+    story.ask("agency", again(paid));
+    let another = story.ask("brand", again(paid));
+    let unpaid = story.ask("brand", again(another));
+    story.tell(
+        None,
+        TableVersion { table: TABLE.to_owned(), version: 2, schema: digest("schema"), content: digest("y") },
+    );
+    let tables = vec![TableReference { table: TABLE.to_owned(), version: 2 }];
+    let newer = story.ask("agency", QueryIntent { tables, ..again(paid) });
+    let expected = [another, unpaid, newer].map(|index| (Some(index), Code::Uncharged));
+    assert_eq!(story.told(), expected);
+}
+
+#[test]
+fn amounts_have_one_spelling() {
+    for (amount, fits) in [
+        ("0", true),
+        ("9223372036854775807", true),
+        ("9223372036854775808", false),
+        ("99999999999999999999", false),
+        ("007", false),
+        ("+7", false),
+        ("-7", false),
+        ("", false),
+        ("1.5", false),
+    ] {
+        let mut story = with_noise();
+        let intent = noisy(vec![Charge { rho: amount.to_owned(), ..charge(1) }]);
+        let entry = story.entry(5, Some("q5"), intent.into());
+        assert_eq!(entry.to_line().is_ok(), fits, "{amount}");
+        let honest = story.entry(5, Some("q5"), noisy(vec![charge(1)]).into()).to_line().unwrap();
+        let line =
+            String::from_utf8(honest).unwrap().replacen(r#""rho":"1000000000000""#, &format!(r#""rho":"{amount}""#), 1);
+        assert_eq!(entry::Entry::read(line.as_bytes()).is_ok(), fits, "{amount}");
+    }
+    let mut story = with_noise();
+    let both = QueryIntent { replay: Some("q1".to_owned()), ..noisy(vec![charge(1)]) };
+    assert!(story.entry(5, Some("q5"), both.into()).to_line().is_err(), "what is shown again costs nothing");
+}
+
+impl PolicyActive {
+    fn with_previous(self, content: &[u8]) -> Self {
+        Self { previous: Some(Digest::sha256_of(content)), ..self }
+    }
 }

@@ -1,12 +1,15 @@
 //! The registry as the vault and the doors use it, and what it is after a crash.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+mod budgets;
 mod cells;
 mod concurrency;
 mod documents;
 mod house;
 mod killed;
+mod ledger;
 mod questions;
 mod recovery;
+mod replays;
 mod templates;
 mod tokens;
