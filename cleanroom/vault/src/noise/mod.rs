@@ -14,13 +14,17 @@
 //! **What it costs** follows from the statement, the policies and what the analyst asks for: never from rows.
 
 mod bound;
+mod canonical;
 mod draw;
+mod kept;
 mod lineage;
 mod mechanism;
 mod plan;
 
 pub(crate) use bound::{Salt, bounded_plan};
-pub(crate) use draw::draw;
+pub(crate) use canonical::Canonical;
+pub(crate) use draw::{draw, released};
+pub(crate) use kept::{read, written};
 pub use plan::ColumnNoise;
 pub(crate) use plan::{QueryNoise, plan};
 

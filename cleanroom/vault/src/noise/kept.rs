@@ -1,0 +1,142 @@
+//! Noisy numbers as bytes that are kept, to be shown again under another statement of the same question.
+//!
+//! One Arrow IPC stream of one batch for each release point, each with its length in 8 bytes (little-endian) before it, all in
+//! canonical order: group columns `g0`, `g1`, ..., the grouping set `s`, and the noisy numbers `t0`, `t1`, ... as 16 bytes
+//! (little-endian, two's complement). Groups that do not show are not in it, nor is anything exact.
+
+use std::sync::Arc;
+
+use arrow::array::{Array as _, ArrayRef, AsArray as _, FixedSizeBinaryArray, RecordBatch, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
+
+use super::canonical::{Canonical, Order};
+use super::draw::{Drawn, DrawnGroup};
+use super::plan::ReleaseNoise;
+use crate::check::ReleasePoint;
+
+const WIDTH: i32 = 16;
+
+fn damaged() -> DataFusionError {
+    exec_datafusion_err!("a kept release cannot be read")
+}
+
+/// The numbers of all release points of a question, which are given in its own order.
+///
+/// # Errors
+/// Where there are more groups than a batch takes.
+pub(crate) fn written(canonical: &Canonical, drawn: &[Drawn]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for order in &canonical.orders {
+        let of_point = drawn.get(order.release).ok_or_else(damaged)?;
+        let batch = batch(order, of_point)?;
+        let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema())?;
+        writer.write(&batch)?;
+        writer.finish()?;
+        let stream = writer.into_inner()?;
+        bytes.extend((stream.len() as u64).to_le_bytes());
+        bytes.extend(stream);
+    }
+    Ok(bytes)
+}
+
+fn batch(order: &Order, drawn: &Drawn) -> Result<RecordBatch> {
+    let place = |place: usize| u32::try_from(place).map_err(|_many| exec_datafusion_err!("too many groups"));
+    let keys: UInt32Array = drawn.groups.iter().map(|group| place(group.key).map(Some)).collect::<Result<_>>()?;
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    for group in &order.groups {
+        columns.push(take(drawn.keys.get(*group).ok_or_else(damaged)?, &keys, None)?);
+    }
+    let sets = drawn.groups.iter().map(|group| {
+        let canonical = order.sets.iter().position(|set| *set == group.set).ok_or_else(damaged)?;
+        place(canonical).map(Some)
+    });
+    columns.push(Arc::new(sets.collect::<Result<UInt32Array>>()?));
+    for term in &order.terms {
+        let numbers = drawn
+            .groups
+            .iter()
+            .map(|group| group.terms.get(*term).map(|number| number.to_le_bytes()).ok_or_else(damaged))
+            .collect::<Result<Vec<_>>>()?;
+        let numbers = numbers.iter().map(|bytes| Some(bytes.as_slice()));
+        columns.push(Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(numbers, WIDTH)?));
+    }
+    let types: Vec<DataType> = columns.iter().map(|column| column.data_type().clone()).collect();
+    Ok(RecordBatch::try_new(schema(order, &types), columns)?)
+}
+
+fn schema(order: &Order, types: &[DataType]) -> SchemaRef {
+    let groups = (0..order.groups.len()).map(|group| format!("g{group}"));
+    let names = groups.chain(["s".to_owned()]).chain((0..order.terms.len()).map(|term| format!("t{term}")));
+    let fields = names.zip(types).map(|(name, data_type)| Field::new(name, data_type.clone(), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The numbers of all release points in the order of this statement.
+///
+/// # Errors
+/// Where the bytes are not those of [`written`] for the same question.
+pub(crate) fn read(
+    canonical: &Canonical,
+    bytes: &[u8],
+    releases: &[ReleasePoint],
+    noises: &[ReleaseNoise],
+) -> Result<Vec<Drawn>> {
+    let mut rest = bytes;
+    let mut drawn: Vec<Option<Drawn>> = releases.iter().map(|_release| None).collect();
+    for order in &canonical.orders {
+        let (length, after) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_long| damaged())?;
+        let (stream, after) = after.split_at_checked(length).ok_or_else(damaged)?;
+        rest = after;
+        let release = releases.get(order.release).ok_or_else(damaged)?;
+        let noise = noises.get(order.release).ok_or_else(damaged)?;
+        let place = drawn.get_mut(order.release).ok_or_else(damaged)?;
+        *place = Some(point(order, stream, release, noise)?);
+    }
+    if !rest.is_empty() {
+        return Err(damaged());
+    }
+    drawn.into_iter().map(|drawn| drawn.ok_or_else(damaged)).collect()
+}
+
+fn point(order: &Order, stream: &[u8], release: &ReleasePoint, noise: &ReleaseNoise) -> Result<Drawn> {
+    let groups = release.groups.len();
+    if order.groups.len() != groups || order.sets.len() != noise.sets.len() || order.terms.len() != noise.terms.len() {
+        return Err(damaged());
+    }
+    let of_groups = order.groups.iter().map(|group| release.schema.field(*group).data_type().clone());
+    let of_terms = order.terms.iter().map(|_term| DataType::FixedSizeBinary(WIDTH));
+    let types: Vec<DataType> = of_groups.chain([DataType::UInt32]).chain(of_terms).collect();
+    let mut reader = StreamReader::try_new(stream, None).map_err(|_detail| damaged())?;
+    if reader.schema() != schema(order, &types) {
+        return Err(damaged());
+    }
+    let batch = reader.next().and_then(std::result::Result::ok).ok_or_else(damaged)?;
+    if reader.next().is_some() || batch.columns().iter().skip(groups).any(|column| column.null_count() > 0) {
+        return Err(damaged());
+    }
+    let mut keys: Vec<Option<ArrayRef>> = vec![None; groups];
+    for (column, group) in batch.columns().iter().zip(&order.groups) {
+        *keys.get_mut(*group).ok_or_else(damaged)? = Some(Arc::clone(column));
+    }
+    let keys = keys.into_iter().map(|key| key.ok_or_else(damaged)).collect::<Result<Vec<_>>>()?;
+    let sets =
+        batch.columns().get(groups).and_then(|sets| sets.as_primitive_opt::<UInt32Type>()).ok_or_else(damaged)?;
+    let mut of_rows = Vec::with_capacity(batch.num_rows());
+    for (row, set) in sets.values().iter().enumerate() {
+        let set = order.sets.get(*set as usize).ok_or_else(damaged)?;
+        of_rows.push(DrawnGroup { key: row, set: *set, terms: vec![0; order.terms.len()] });
+    }
+    for (column, term) in batch.columns().iter().skip(groups + 1).zip(&order.terms) {
+        let numbers = column.as_fixed_size_binary_opt().ok_or_else(damaged)?;
+        for (row, bytes) in of_rows.iter_mut().zip(numbers.iter()) {
+            let number = bytes.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok()).ok_or_else(damaged)?;
+            *row.terms.get_mut(*term).ok_or_else(damaged)? = i128::from_le_bytes(number);
+        }
+    }
+    Ok(Drawn { keys, groups: of_rows })
+}
