@@ -13,6 +13,7 @@ mod mutated;
 mod policies;
 mod questions;
 mod random;
+mod replays;
 mod server;
 mod support;
 mod worlds;

@@ -283,7 +283,7 @@ async fn run(
     let released = guard::guard(vault, &request.room, &request.query_id, held).await?;
     // One partition above the release: the order of an answer follows from released values alone.
     let state = execute::session(&vault.runtime, Some(1));
-    post::process(&state, above, released, notes, Vec::new()).await
+    post::answer(&post::run(&state, above, released).await?, notes, Vec::new())
 }
 
 async fn finish(

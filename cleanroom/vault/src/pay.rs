@@ -6,9 +6,11 @@
 //! answers gain nothing. An analyst pays for a question once. Another analyst pays for itself, and its question is run
 //! like any other, so that neither its price nor its time tells it what others asked.
 
+use arrow::array::RecordBatch;
 use cleanroom_policy::TableName;
 use cleanroom_registry::{Limit, Price, Registry, Remaining, Reservation};
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 
 use crate::check::{CheckedQuery, ReleasePoint};
@@ -16,7 +18,7 @@ use crate::compile::{self, PrivatePlan};
 use crate::deep;
 use crate::execute::{self, Behind, Executed};
 use crate::guard::{self, Held};
-use crate::noise::{self, Canonical, ColumnNoise, QueryNoise};
+use crate::noise::{self, Canonical, ColumnNoise, QueryNoise, Simulation};
 use crate::post;
 use crate::refusal::{Code, Refusal, Rule};
 use crate::released::{Cost, Released};
@@ -112,29 +114,52 @@ pub(crate) async fn run(
 ) -> Result<Released> {
     let mut notes = checked.notes.clone();
     notes.extend(payment.note());
-    let columns = columns_noise(&checked);
+    let mut columns = columns_noise(&checked);
     let cost = payment.costs(checked.noise.as_ref(), reservation.remaining());
     let Noisy { releases, noise, above, canonical, bytes } = match payment {
         Payment::None => return Err(exec_datafusion_err!("a question without noise is not paid for")),
         Payment::Made(canonical) => again(vault, request, checked, canonical).await?,
         Payment::Due { canonical, .. } => drawn(vault, request, checked, reservation, canonical).await?,
     };
-    let held = deep::run(move || {
+    let (held, simulation) = deep::run(move || {
         let drawn = noise::read(&canonical, &bytes, &releases, &noise.releases)?;
         let tables = drawn.iter().zip(&releases).zip(&noise.releases);
         let tables = tables.map(|((drawn, release), noise)| noise::released(drawn, release, noise));
         let tables = tables.collect::<Result<Vec<_>>>()?;
         let behind = || Behind { evidence: None, audience: None };
-        let held = releases.into_iter().zip(tables);
-        Ok::<_, DataFusionError>(
-            held.map(|(release, table)| Held { release, table, behind: behind() }).collect::<Vec<_>>(),
-        )
+        let held = releases.iter().cloned().zip(tables);
+        let held = held.map(|(release, table)| Held { release, table, behind: behind() }).collect::<Vec<_>>();
+        Ok::<_, DataFusionError>((held, Simulation::of(noise, releases, drawn)))
     })
     .await??;
     let released = guard::guard(vault, &request.room, &request.query_id, held).await?;
     // One partition above the release: the order of an answer follows from released values alone.
     let state = execute::session(&vault.runtime, Some(1));
-    Ok(post::process(&state, above, released, notes, columns).await?.at_cost(cost))
+    let batch = post::run(&state, above.clone(), released).await?;
+    if let Some(simulation) = simulation {
+        // The answer stands without: what cannot be simulated, or takes too long, has no interval.
+        let simulated = simulate(&state, &above, &batch, simulation);
+        if let Ok(Ok(simulated)) = tokio::time::timeout(vault.options.query_timeout / 8, simulated).await {
+            for (column, simulated) in columns.iter_mut().zip(simulated) {
+                *column = simulated.or_else(|| column.take());
+            }
+        }
+    }
+    Ok(post::answer(&batch, notes, columns)?.at_cost(cost))
+}
+
+/// How far off the columns are that are computed from noisy numbers.
+async fn simulate(
+    state: &SessionState,
+    above: &LogicalPlan,
+    answer: &RecordBatch,
+    simulation: Simulation,
+) -> Result<Vec<Option<ColumnNoise>>> {
+    let mut simulated = Vec::new();
+    for _time in 0..simulation.times(answer) {
+        simulated.push(post::run(state, above.clone(), simulation.tables()?).await?);
+    }
+    simulation.compare(answer, &simulated)
 }
 
 /// A question, and its noisy numbers as they are kept.

@@ -16,6 +16,7 @@
 mod bound;
 mod canonical;
 mod draw;
+mod interval;
 mod kept;
 mod lineage;
 mod mechanism;
@@ -24,8 +25,9 @@ mod plan;
 pub(crate) use bound::{Salt, bounded_plan};
 pub(crate) use canonical::Canonical;
 pub(crate) use draw::{draw, released};
+pub use interval::ColumnNoise;
+pub(crate) use interval::Simulation;
 pub(crate) use kept::{read, written};
-pub use plan::ColumnNoise;
 pub(crate) use plan::{QueryNoise, plan};
 
 use std::collections::BTreeMap;

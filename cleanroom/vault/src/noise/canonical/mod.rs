@@ -9,8 +9,6 @@
 mod expression;
 mod relation;
 mod term;
-#[cfg(test)]
-mod tests;
 
 use cleanroom_budget::Loss;
 use cleanroom_registry::ReplayKey;
