@@ -576,7 +576,7 @@ fn computed_columns_have_intervals_by_simulation() {
     block_on(async {
         let room = Opened::under(&fixed_rows(), SOME).await;
         let sql = "SELECT region, COUNT(*) AS n, 3 * COUNT(*) AS thrice, AVG(amount) AS mean, COUNT(*) - COUNT(*) AS none, \
-                   COUNT(*) / SUM(COUNT(*)) OVER () AS share, CASE WHEN COUNT(*) > 9 THEN 'many' END AS word \
+                   1.0 * COUNT(*) / SUM(COUNT(*)) OVER () AS share, CASE WHEN COUNT(*) > 9 THEN 'many' END AS word \
                    FROM shop.sales GROUP BY region ORDER BY 1";
         let priced = room.ask(sql, true).await;
         assert!(noise_of(&priced, "region").is_null());

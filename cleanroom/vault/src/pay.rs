@@ -18,7 +18,7 @@ use crate::compile::{self, PrivatePlan};
 use crate::deep;
 use crate::execute::{self, Behind, Executed};
 use crate::guard::{self, Held};
-use crate::noise::{self, Canonical, ColumnNoise, QueryNoise, Simulation};
+use crate::noise::{self, Canonical, ColumnNoise, QueryNoise, Shape, Simulation};
 use crate::post;
 use crate::refusal::{Code, Refusal, Rule};
 use crate::released::{Cost, Released};
@@ -122,7 +122,8 @@ pub(crate) async fn run(
         Payment::Due { canonical, .. } => drawn(vault, request, checked, reservation, canonical).await?,
     };
     let (held, simulation) = deep::run(move || {
-        let drawn = noise::read(&canonical, &bytes, &releases, &noise.releases)?;
+        let shapes = releases.iter().zip(&noise.releases).map(|(release, noise)| Shape::of(release, noise));
+        let drawn = noise::read(&canonical.orders, &bytes, &shapes.collect::<Vec<_>>())?;
         let tables = drawn.iter().zip(&releases).zip(&noise.releases);
         let tables = tables.map(|((drawn, release), noise)| noise::released(drawn, release, noise));
         let tables = tables.collect::<Result<Vec<_>>>()?;
@@ -198,7 +199,7 @@ async fn drawn(
     let releases: Vec<ReleasePoint> = exact.iter().map(|exact| exact.release.clone()).collect();
     let (canonical, noise, fresh) = deep::run(move || {
         let drawn = exact.into_iter().zip(&noise.releases).map(|(exact, noise)| noise::draw(exact, noise));
-        let bytes = noise::written(&canonical, &drawn.collect::<Result<Vec<_>>>()?)?;
+        let bytes = noise::written(&canonical.orders, &drawn.collect::<Result<Vec<_>>>()?)?;
         Ok::<_, DataFusionError>((canonical, noise, bytes))
     })
     .await??;

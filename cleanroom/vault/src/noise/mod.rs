@@ -27,7 +27,7 @@ pub(crate) use canonical::Canonical;
 pub(crate) use draw::{draw, released};
 pub use interval::ColumnNoise;
 pub(crate) use interval::Simulation;
-pub(crate) use kept::{read, written};
+pub(crate) use kept::{Shape, read, written};
 pub(crate) use plan::{QueryNoise, plan};
 
 use std::collections::BTreeMap;

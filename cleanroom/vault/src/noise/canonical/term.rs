@@ -156,3 +156,65 @@ pub(super) fn wrapped(tag: &str, parts: Vec<String>) -> String {
 pub(super) fn digest(text: &str) -> String {
     blake3::hash(text.as_bytes()).to_hex().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Leaf, Term};
+
+    fn written(term: &Term) -> String {
+        term.written(&|leaf: &Leaf, _key| leaf.clone())
+    }
+
+    fn and(parts: &[&Term]) -> Term {
+        Term::set("and", parts.iter().map(|part| (*part).clone()).collect()).unwrap()
+    }
+
+    #[test]
+    fn parts_of_a_set_have_no_order_and_no_number() {
+        let [a, b, c] = ["a", "b", "c"].map(Term::text);
+        assert_eq!(written(&and(&[&a, &b, &c])), written(&and(&[&and(&[&c, &b]), &a, &b])));
+        assert_ne!(written(&and(&[&a, &b])), written(&and(&[&a, &c])));
+        assert_ne!(written(&and(&[&a, &b])), written(&Term::set("or", vec![a.clone(), b.clone()]).unwrap()));
+        assert_ne!(
+            written(&Term::list("<", vec![a.clone(), b.clone()]).unwrap()),
+            written(&Term::list("<", vec![b, a]).unwrap())
+        );
+    }
+
+    #[test]
+    fn no_text_is_made_of_others() {
+        let list = |parts: &[&str]| Term::list("list", parts.iter().map(|part| Term::text(*part)).collect()).unwrap();
+        let all = [
+            list(&["ab", "c"]),
+            list(&["a", "bc"]),
+            list(&["abc"]),
+            list(&["a", "b", "c"]),
+            list(&["", "abc"]),
+            list(&["2:ab1:c"]),
+            list(&["ab)(list 1:c"]),
+            Term::text("(list 2:ab1:c)"),
+            Term::leaf(1, "a", false),
+            Term::leaf(11, "a", false),
+            Term::leaf(1, "1.a", false),
+            Term::text("#1.1:a"),
+            Term::list("list", vec![list(&["ab"]), Term::text("c")]).unwrap(),
+        ];
+        for (index, one) in all.iter().enumerate() {
+            for other in &all[index + 1..] {
+                assert!(!written(other).starts_with(&written(one)) && !written(one).starts_with(&written(other)));
+            }
+        }
+    }
+
+    #[test]
+    fn terms_that_grow_without_end_are_unlike() {
+        let mut term = Term::text("a");
+        for _ in 0..40 {
+            match Term::list("plus", vec![term.clone(), term.clone()]) {
+                Ok(next) => term = next,
+                Err(_unlike) => return,
+            }
+        }
+        panic!("a term of 2^40 nodes");
+    }
+}
