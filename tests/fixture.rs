@@ -11,7 +11,7 @@ use std::time::Duration;
 use cleanroom_policy::{PartnerName, Policy, RoomName, TableName, parse_policy, parse_room};
 use cleanroom_registry::{Actor, OpenOptions, Outcome as _, QueryId, Registry};
 use cleanroom_vault::{
-    Decision, IngestError, IngestRequest, IngestSource, Ingested, Question, Request, Vault, VaultOptions,
+    Decision, IngestError, IngestRequest, IngestSource, Ingested, Question, Request, Spending, Vault, VaultOptions,
 };
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::util::display::ArrayFormatter;
@@ -212,11 +212,24 @@ fn opened_vault(registry: &Registry, folder: &TempDir, memory_limit: usize) -> V
 
 impl Opened {
     pub(crate) async fn new(rows: &Rows) -> Self {
+        Self::with(ROOM, rows, "").await
+    }
+
+    /// The same room, where every policy of a table with units has these further lines; `panel` may ask, too.
+    pub(crate) async fn under(rows: &Rows, rules: &str) -> Self {
+        let room = ROOM.replace(
+            "name: panel\n    abilities: [contribute]",
+            "name: panel\n    abilities: [contribute, query, receive]",
+        );
+        Self::with(&room, rows, rules).await
+    }
+
+    async fn with(room: &str, rows: &Rows, rules: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = folder.path().join("data");
         let registry = Registry::open(OpenOptions { data_dir, log_host: "localhost".to_owned() }).await.unwrap();
         let vault = opened_vault(&registry, &folder, 256 << 20);
-        let room = parse_room("room.yaml", ROOM).unwrap();
+        let room = parse_room("room.yaml", room).unwrap();
         registry.put_room(&room, &Actor::operator()).await.unwrap();
         let opened = Self { vault, registry, room: room.name, folder };
         for (table, header, space, columns, more) in TABLES {
@@ -228,10 +241,15 @@ impl Opened {
             };
             let key_rule = if space.is_empty() { String::new() } else { format!("  {key}: {{use: [join, count]}}\n") };
             let release = if space.is_empty() { String::new() } else { format!("release: {{min_units: {FLOOR}}}\n") };
-            let access = if more.contains("access") { "" } else { "access: {analysts: [media]}\n" };
+            let access = match (more.contains("access"), rules.is_empty()) {
+                (true, _) => "",
+                (false, true) => "access: {analysts: [media]}\n",
+                (false, false) => "access: {analysts: [media, panel]}\n",
+            };
+            let rules = if space.is_empty() { "" } else { rules };
             let text = format!(
                 "apiVersion: cleanroom/v1\nkind: Policy\ntable: {table}\nversion: 1\n{subject}columns:\n\
-                 {key_rule}{columns}{more}{release}{access}"
+                 {key_rule}{columns}{more}{release}{access}{rules}"
             );
             let mut csv = format!("{header}\n");
             for row in rows.get(table).into_iter().flatten() {
@@ -248,10 +266,16 @@ impl Opened {
         Self { vault, ..self }
     }
 
-    async fn table(&self, policy: &str, csv: &str) {
+    /// Puts a policy in force.
+    pub(crate) async fn put_policy(&self, policy: &str) -> Policy {
         let policy = parse_policy("policy.yaml", policy).unwrap_or_else(|error| panic!("{error:?}\n{policy}"));
         let text = policy.canonical_json();
         self.registry.put_policy(&self.room, &policy, &text, &Actor::operator()).await.unwrap();
+        policy
+    }
+
+    async fn table(&self, policy: &str, csv: &str) {
+        let policy = self.put_policy(policy).await;
         let taken = self.take(&policy, "csv", csv.as_bytes()).await;
         taken.unwrap_or_else(|error| panic!("{}: {error}", policy.table));
     }
@@ -289,7 +313,12 @@ impl Opened {
 
     /// Asks as `media`, who receives the answer.
     pub(crate) async fn ask(&self, sql: &str, dry_run: bool) -> Told {
-        let analyst = PartnerName::new("media").unwrap();
+        self.ask_as("media", sql, dry_run, Spending::default()).await
+    }
+
+    /// Asks as a partner, who receives the answer.
+    pub(crate) async fn ask_as(&self, analyst: &str, sql: &str, dry_run: bool, spending: Spending) -> Told {
+        let analyst = PartnerName::new(analyst).unwrap();
         let request = Request {
             query_id: QueryId::generate().unwrap(),
             room: self.room.clone(),
@@ -298,7 +327,7 @@ impl Opened {
             question: Question::Sql(sql.to_owned()),
             params: BTreeMap::new(),
             dry_run,
-            spending: Default::default(),
+            spending,
         };
         let mut rows = Vec::new();
         let document = match self.vault.answer(request).await.unwrap() {

@@ -14,6 +14,7 @@ mod mutated;
 mod policies;
 mod questions;
 mod random;
+mod replays;
 mod server;
 mod splitmix;
 mod support;

@@ -77,6 +77,11 @@ impl RoomKey {
         Zeroizing::new(blake3::derive_key("cleanroom 2026-11 least difference v1", self.bytes.as_slice()))
     }
 
+    /// The key under which the vault names questions whose answers are shown again.
+    pub fn replay_key(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(blake3::derive_key("cleanroom 2026-11 canonical question v1", self.bytes.as_slice()))
+    }
+
     pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
         let token_key = Zeroizing::new(blake3::derive_key("cleanroom 2026-11 identifier token v1", &bytes));
         Self { bytes: Zeroizing::new(bytes), token_key }

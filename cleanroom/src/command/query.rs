@@ -321,7 +321,13 @@ fn noise_lines(object: &Value) -> Vec<String> {
         };
         let mechanism = noise.get("mechanism").and_then(Value::as_str).unwrap_or_default();
         let (scale, half) = (number(noise.get("scale")), number(noise.get("ci95")));
-        lines.push(format!("{name}: ± {half} in 95 of 100 cases ({mechanism} noise of scale {scale})"));
+        lines.push(match (mechanism, half.is_empty()) {
+            ("derived", true) => format!("{name}: computed from noisy numbers"),
+            ("derived", false) => {
+                format!("{name}: about ± {half} in 95 of 100 cases (computed from noisy numbers; of the median row)")
+            }
+            _ => format!("{name}: ± {half} in 95 of 100 cases ({mechanism} noise of scale {scale})"),
+        });
     }
     for cost in list("cost") {
         let table = cost.get("table").and_then(Value::as_str).unwrap_or_default();

@@ -1,11 +1,12 @@
-//! The way of a question: parse, check, reserve, compile, execute, release, post-process, record.
+//! The way of a question: parse, check, reserve and charge, compile, execute, release, post-process, record.
 
 use std::pin::Pin;
 use std::sync::Arc;
 
-use cleanroom_policy::{Ability, PartnerName, TableName};
-use cleanroom_registry::{Attempt, Intent, Pending, RegistryError, Reservation};
-use datafusion::common::{DataFusionError, Result as EngineResult};
+use cleanroom_keys::RoomKey;
+use cleanroom_policy::{Ability, PartnerName};
+use cleanroom_registry::{Attempt, Intent, Pending, RegistryError, Remaining, Reservation};
+use datafusion::common::{DataFusionError, Result as EngineResult, exec_datafusion_err};
 use datafusion::logical_expr::LogicalPlan;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
@@ -17,15 +18,17 @@ use crate::deep;
 use crate::execute::{self, Executed};
 use crate::facts::RoomFacts;
 use crate::guard::{self, Held};
-use crate::noise::{self, ColumnNoise};
+use crate::ingest;
+use crate::noise::Canonical;
 use crate::parameters;
 use crate::parse::ParsedQuery;
+use crate::pay::{self, Payment};
 use crate::plan;
 use crate::post;
 use crate::question::Asked;
 use crate::refusal::{Code, Failure, Refusal, Rule};
 use crate::release;
-use crate::released::{Cost, Decision, OutputColumn, Priced, Released};
+use crate::released::{Decision, OutputColumn, Priced, Released};
 use crate::suggest;
 use crate::vault::{Inner, Request, Unavailable};
 
@@ -45,12 +48,21 @@ pub(crate) async fn answer(
     let asked = Asked::of(&request, &options.registry).await?;
     let not_begun = || Refusal::new(Code::Cancelled, "the question was cancelled before anything was read");
     let decided = unless(cancelled.as_mut(), decide(vault, &request, &asked, &room)).await;
-    let checked = match decided.transpose()?.unwrap_or_else(|| Err(not_begun())) {
-        Ok(checked) => checked,
+    let (checked, canonical) = match decided.transpose()?.unwrap_or_else(|| Err(not_begun())) {
+        Ok(decided) => decided,
         Err(refusal) => return refuse(vault, &request, &asked, refusal).await,
     };
+    let payment = Payment::of(options, &request, &checked, canonical).await?;
     if request.dry_run {
-        let priced = price(&checked);
+        let remaining = match options.registry.price(&request.room, &request.analyst, &payment.price()).await {
+            Ok(remaining) => remaining,
+            Err(RegistryError::Exhausted { table, which, .. }) => {
+                let refusal = pay::exhausted(&checked, &table, which);
+                return refuse(vault, &request, &asked, refusal).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let priced = priced(&checked, &payment, &remaining);
         let recorded = options.registry.record_refusal(attempt(&request, &asked), priced).await?;
         return Ok(Decision::Priced(recorded));
     }
@@ -71,8 +83,12 @@ pub(crate) async fn answer(
         .filter_map(|facts| Some((facts.name.clone(), facts.policy.access.queries_per_day?)))
         .collect();
     let intent = intent(&request, &asked, &checked)?;
-    let (reservation, pending) = match options.registry.reserve_within(intent, &daily).await {
+    let (reservation, pending) = match options.registry.reserve_at(intent, &daily, &payment.price()).await {
         Ok(reserved) => reserved,
+        Err(RegistryError::Exhausted { table, which, .. }) => {
+            let refusal = pay::exhausted(&checked, &table, which);
+            return refuse(vault, &request, &asked, refusal).await;
+        }
         Err(RegistryError::DailyLimit { table, .. }) => {
             let mut refusal = Refusal::new(Code::DailyLimit, format!("the day's questions to `{table}` are used up"));
             if let Some(facts) = checked.tables.iter().find(|facts| facts.name == table) {
@@ -94,7 +110,13 @@ pub(crate) async fn answer(
         }
         Err(error) => return Err(error.into()),
     };
-    let running = tokio::time::timeout(options.query_timeout, run(vault, &request, checked, reservation));
+    let running = async {
+        match payment {
+            Payment::None => run(vault, &request, checked, reservation).await,
+            payment => pay::run(vault, &request, checked, reservation, payment).await,
+        }
+    };
+    let running = tokio::time::timeout(options.query_timeout, running);
     let ran = unless(cancelled.as_mut(), running).await;
     drop(turn);
     // It can be cancelled until it may be told: neither when it is recorded nor whether a cancelling came too late says
@@ -140,7 +162,7 @@ async fn decide(
     request: &Request,
     asked: &Asked,
     room: &Arc<RoomFacts>,
-) -> Result<Result<CheckedQuery, Refusal>, Unavailable> {
+) -> Result<Result<(CheckedQuery, Option<Canonical>), Refusal>, Unavailable> {
     if let Err(refusal) = check_member(room, &request.analyst, &request.receiver) {
         return Ok(Err(refusal));
     }
@@ -154,6 +176,7 @@ async fn decide(
     let (sql, template, facts) = (asked.sql.clone(), asked.template.clone(), Arc::clone(room));
     let (analyst, receiver, spending) = (request.analyst.clone(), request.receiver.clone(), request.spending.clone());
     let planning = Arc::clone(&vault.planning);
+    let room_key = ingest::room_key_path(&vault.options.data_dir, &request.room);
     let checked = async move {
         let place = planning.acquire_owned().await;
         deep::run(move || {
@@ -166,11 +189,20 @@ async fn decide(
                         .and_then(|checked| check_names(&plan).map(|()| checked)),
                 )
             };
-            decided(&sql).map_err(|refusal| match template {
+            let checked = decided(&sql).map_err(|refusal| match template {
                 // Whoever uses a template does not write it.
                 Some(_) => refusal,
                 None => suggest::nearest(&facts, &sql, refusal, |sql| decided(sql).is_ok()),
-            })
+            })?;
+            let unnamed = || Refusal::new(Code::Internal, "the question cannot be named");
+            let canonical = match &checked.noise {
+                Some(noise) => {
+                    let secret = RoomKey::load(&room_key).map_err(|_unreadable| unnamed())?.replay_key();
+                    Some(Canonical::of(&checked, noise, &secret).map_err(|_detail| unnamed())?)
+                }
+                None => None,
+            };
+            Ok((checked, canonical))
         })
         .await
     };
@@ -247,10 +279,10 @@ fn intent(request: &Request, asked: &Asked, checked: &CheckedQuery) -> Result<In
     })
 }
 
-fn price(checked: &CheckedQuery) -> Priced {
+fn priced(checked: &CheckedQuery, payment: &Payment, remaining: &[Remaining]) -> Priced {
     let fields = checked.above.schema().fields().iter();
     let columns = fields
-        .zip(columns_noise(checked).into_iter().chain(std::iter::repeat(None)))
+        .zip(pay::columns_noise(checked).into_iter().chain(std::iter::repeat(None)))
         .map(|(field, noise)| OutputColumn::new(field.name(), field.data_type().to_string()).with_noise(noise))
         .collect();
     let floors = checked
@@ -259,24 +291,9 @@ fn price(checked: &CheckedQuery) -> Priced {
         .filter(|facts| facts.unit().is_some() && checked.noise.is_none())
         .map(|facts| json!({ "table": facts.name.to_string(), "min_units": facts.policy.release.min_units }))
         .collect();
-    Priced::new(columns, checked.notes.clone(), floors, costs(checked))
-}
-
-/// The noise of the answer's columns; empty where there is none.
-fn columns_noise(checked: &CheckedQuery) -> Vec<Option<ColumnNoise>> {
-    checked.noise.as_ref().map(|noise| noise.columns(&checked.releases)).unwrap_or_default()
-}
-
-/// What a question costs.
-fn costs(checked: &CheckedQuery) -> Vec<Cost> {
-    let Some(noise) = &checked.noise else { return Vec::new() };
-    let cost = |table: &TableName| Cost {
-        table: table.clone(),
-        epsilon: noise.epsilon,
-        delta: noise.delta,
-        remaining_epsilon: None,
-    };
-    noise.tables.iter().map(cost).collect()
+    let mut notes = checked.notes.clone();
+    notes.extend(payment.note());
+    Priced::new(columns, notes, floors, payment.costs(checked.noise.as_ref(), remaining))
 }
 
 async fn refuse(vault: &Inner, request: &Request, asked: &Asked, refusal: Refusal) -> Result<Decision, Unavailable> {
@@ -291,25 +308,20 @@ async fn run(
 ) -> EngineResult<Released> {
     let state = execute::session(&vault.runtime, None);
     let notes = checked.notes.clone();
-    let (columns, cost) = (columns_noise(&checked), costs(&checked));
     let compiling = state.clone();
     let private = deep::run(move || PrivatePlan::compile(&compiling, checked, reservation)).await??;
     let Executed { exact, families, behind, above, noise } = execute::execute(&state, private).await?;
+    if noise.is_some() {
+        return Err(exec_datafusion_err!("numbers that are to get noise would be released without"));
+    }
     let points: Vec<ReleasePoint> = exact.iter().map(|exact| exact.release.clone()).collect();
-    let released = deep::run(move || match noise {
-        Some(noise) => {
-            let releases = exact.into_iter().zip(&noise.releases);
-            releases.map(|(exact, noise)| noise::draw(exact, noise)).collect()
-        }
-        None => release::release(exact, families),
-    })
-    .await??;
+    let released = deep::run(move || release::release(exact, families)).await??;
     let held = points.into_iter().zip(released).zip(behind);
     let held = held.map(|((release, table), behind)| Held { release, table, behind }).collect();
     let released = guard::guard(vault, &request.room, &request.query_id, held).await?;
     // One partition above the release: the order of an answer follows from released values alone.
     let state = execute::session(&vault.runtime, Some(1));
-    Ok(post::process(&state, above, released, notes, columns).await?.at_cost(cost))
+    post::answer(&post::run(&state, above, released).await?, notes, Vec::new())
 }
 
 async fn finish(
@@ -355,7 +367,7 @@ fn incident() -> Result<String, Unavailable> {
 }
 
 /// Tells the operator what kind of failure it was. The engine's own text is left out: it can hold values.
-fn report(query: &str, stage: &str, error: &DataFusionError) {
+pub(crate) fn report(query: &str, stage: &str, error: &DataFusionError) {
     let root = error.find_root();
     let kind = match root {
         DataFusionError::ArrowError(..) => "arrow",

@@ -130,8 +130,7 @@ impl PrivatePlan {
                 Ok(PrivateFamily { family, plan })
             })
             .collect::<Result<Vec<_>>>()?;
-        let above = with_snapshots(state, above)?;
-        invariants::reads_no_protected_rows(&above)?;
+        let above = above_release(state, above)?;
         Ok(Self { reservation, releases, families, above, noise })
     }
 
@@ -139,6 +138,16 @@ impl PrivatePlan {
         let Self { reservation, releases, families, above, noise } = self;
         Parts { reservation, releases, families, above, noise }
     }
+}
+
+/// What stands above the release points, over the snapshots of reference tables.
+///
+/// # Errors
+/// The engine's, for the operator alone; where a protected row would be read.
+pub(crate) fn above_release(state: &SessionState, above: LogicalPlan) -> Result<LogicalPlan> {
+    let above = with_snapshots(state, above)?;
+    invariants::reads_no_protected_rows(&above)?;
+    Ok(above)
 }
 
 fn in_family(families: &[Family], release: usize) -> bool {

@@ -26,6 +26,7 @@ mod own;
 mod pages;
 mod parameters;
 mod parse;
+mod pay;
 mod plan;
 mod post;
 mod question;

@@ -21,14 +21,11 @@ use crate::source::ReleasedScan;
 /// Most rows of one answer.
 const MAX_ROWS: usize = 1_000_000;
 
-/// Runs the plan above the release points and builds the answer anew, so that no buffer of what came before is in it.
-pub(crate) async fn process(
-    state: &SessionState,
-    above: LogicalPlan,
-    released: Vec<ReleasedTable>,
-    notes: Vec<String>,
-    noise: Vec<Option<ColumnNoise>>,
-) -> Result<Released> {
+/// The plan above the release points over released tables.
+///
+/// # Errors
+/// The engine's, for the operator alone.
+pub(crate) async fn run(state: &SessionState, above: LogicalPlan, released: Vec<ReleasedTable>) -> Result<RecordBatch> {
     let tables = released
         .into_iter()
         .map(|table| {
@@ -56,7 +53,15 @@ pub(crate) async fn process(
     if batch.num_rows() > MAX_ROWS {
         return Err(resources_datafusion_err!("the answer has more than {MAX_ROWS} rows"));
     }
-    let batch = rebuilt(&batch)?;
+    Ok(batch)
+}
+
+/// Builds the answer anew, so that no buffer of what came before is in it.
+///
+/// # Errors
+/// The engine's, for the operator alone.
+pub(crate) fn answer(batch: &RecordBatch, notes: Vec<String>, noise: Vec<Option<ColumnNoise>>) -> Result<Released> {
+    let batch = rebuilt(batch)?;
     let columns = batch
         .schema()
         .fields()

@@ -262,7 +262,8 @@ impl Outcome for Refusal {
     }
 
     fn document(&self) -> Value {
-        json!({ "outcome": "refused", "error": self.to_json() })
+        let outcome = if self.reason.code == Code::Exhausted { "exhausted" } else { "refused" };
+        json!({ "outcome": outcome, "error": self.to_json() })
     }
 
     fn result(&self) -> Option<&[u8]> {

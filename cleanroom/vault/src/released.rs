@@ -53,7 +53,7 @@ impl OutputColumn {
         Self { noise, ..self }
     }
 
-    /// The noise of its numbers, where they have some of one distribution.
+    /// The noise of its numbers, where they have some.
     pub fn noise(&self) -> Option<&ColumnNoise> {
         self.noise.as_ref()
     }
@@ -71,10 +71,7 @@ impl OutputColumn {
     pub(crate) fn to_json(&self) -> Value {
         let mut json = json!({ "name": self.name, "type": self.data_type });
         if let (Some(noise), Some(json)) = (&self.noise, json.as_object_mut()) {
-            json.insert(
-                "noise".to_owned(),
-                json!({ "mechanism": noise.mechanism.to_string(), "scale": noise.scale, "ci95": noise.ci95 }),
-            );
+            json.insert("noise".to_owned(), noise.to_json());
         }
         json
     }

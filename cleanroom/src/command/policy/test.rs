@@ -157,7 +157,7 @@ fn found(told: &Told) -> String {
 
 fn fine(case: &Case, told: &Told) -> bool {
     match &case.refused {
-        Some(code) => told.outcome() == "refused" && told.code() == code,
+        Some(code) => matches!(told.outcome(), "refused" | "exhausted") && told.code() == code,
         None => told.released() && !told.rows().is_empty(),
     }
 }

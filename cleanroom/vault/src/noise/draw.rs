@@ -15,18 +15,37 @@ use crate::execute::ExactAggregate;
 use crate::fixed;
 use crate::release::{self, ReleasedTable, Row, Value};
 
+/// The noisy numbers of a release point: of the groups that show alone, so that all of it may be told.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Drawn {
+    /// One for each group column.
+    pub(crate) keys: Vec<ArrayRef>,
+    pub(crate) groups: Vec<DrawnGroup>,
+}
+
+/// The noisy numbers of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DrawnGroup {
+    /// Where its values stand among the keys.
+    pub(crate) key: usize,
+    /// Its grouping set.
+    pub(crate) set: usize,
+    /// One for each term.
+    pub(crate) terms: Vec<i128>,
+}
+
 /// Draws the noise of a release point.
 ///
 /// Every exact number of a group that can show gets noise of its own, also one that nobody sees because the group does not.
 ///
 /// # Errors
 /// The engine's, for the operator alone; none that depends on a row.
-pub(crate) fn draw(exact: ExactAggregate, noise: &ReleaseNoise) -> Result<ReleasedTable> {
+pub(crate) fn draw(exact: ExactAggregate, noise: &ReleaseNoise) -> Result<Drawn> {
     let ExactAggregate { release, totals, matching: _ } = exact;
     let batch = totals.ok_or_else(|| exec_datafusion_err!("a noisy release point was not read"))?;
     let groups = Groups::of(&release, noise, &batch)?;
     let terms = noise.terms.iter().map(|term| Exact::of(term.what, &batch)).collect::<Result<Vec<_>>>()?;
-    let mut rows = Vec::new();
+    let mut shown = Vec::new();
     for (set, of_set) in noise.sets.iter().enumerate() {
         let members = groups.of_set(set);
         let drawn = terms
@@ -38,17 +57,31 @@ pub(crate) fn draw(exact: ExactAggregate, noise: &ReleaseNoise) -> Result<Releas
             })
             .collect::<Result<Vec<Vec<i128>>>>()?;
         for (index, (key, _place)) in members.iter().enumerate() {
-            let drawn: Vec<i128> = drawn.iter().map(|numbers| numbers.get(index).copied().unwrap_or(0)).collect();
-            if !shows(of_set, noise, &drawn) {
-                continue;
+            let terms: Vec<i128> = drawn.iter().map(|numbers| numbers.get(index).copied().unwrap_or(0)).collect();
+            if shows(of_set, noise, &terms) {
+                shown.push(DrawnGroup { key: *key, set, terms });
             }
-            let values = noise.cells.iter().map(|cell| value(*cell, of_set, &drawn)).collect();
-            let grouping_id = release.sets.is_some().then(|| compile::grouping_id_of(&release, &of_set.groups));
-            rows.push(Row { key: Some(*key), grouping_id, values });
         }
     }
-    let keys: Vec<&ArrayRef> = groups.keys.iter().collect();
-    release::table(&release, &keys, &rows)
+    Ok(Drawn { keys: groups.keys, groups: shown })
+}
+
+/// The released table of noisy numbers.
+///
+/// # Errors
+/// Where they are not of this release point.
+pub(crate) fn released(drawn: &Drawn, release: &ReleasePoint, noise: &ReleaseNoise) -> Result<ReleasedTable> {
+    let rows = drawn
+        .groups
+        .iter()
+        .map(|group| {
+            let of_set = noise.sets.get(group.set).ok_or_else(|| exec_datafusion_err!("a group is of no set"))?;
+            let values = noise.cells.iter().map(|cell| value(*cell, of_set, &group.terms)).collect();
+            let grouping_id = release.sets.is_some().then(|| compile::grouping_id_of(release, &of_set.groups));
+            Ok(Row { key: Some(group.key), grouping_id, values })
+        })
+        .collect::<Result<Vec<Row>>>()?;
+    release::table(release, &drawn.keys.iter().collect::<Vec<_>>(), &rows)
 }
 
 fn shows(set: &SetNoise, noise: &ReleaseNoise, drawn: &[i128]) -> bool {

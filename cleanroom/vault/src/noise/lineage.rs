@@ -114,7 +114,7 @@ fn of_exprs(exprs: &[Expr], plan: &LogicalPlan) -> Result<Vec<Source>> {
     exprs
         .iter()
         .map(|expr| {
-            if let Expr::Column(name) = expr.clone().unalias() {
+            if let Expr::Column(name) = expr.clone().unalias_nested().data {
                 return Ok(column(&name));
             }
             let mut parts: Vec<Source> = expr.column_refs().into_iter().map(column).collect();

@@ -14,14 +14,20 @@
 //! **What it costs** follows from the statement, the policies and what the analyst asks for: never from rows.
 
 mod bound;
+mod canonical;
 mod draw;
+mod interval;
+mod kept;
 mod lineage;
 mod mechanism;
 mod plan;
 
 pub(crate) use bound::{Salt, bounded_plan};
-pub(crate) use draw::draw;
-pub use plan::ColumnNoise;
+pub(crate) use canonical::Canonical;
+pub(crate) use draw::{draw, released};
+pub use interval::ColumnNoise;
+pub(crate) use interval::Simulation;
+pub(crate) use kept::{Shape, read, written};
 pub(crate) use plan::{QueryNoise, plan};
 
 use std::collections::BTreeMap;

@@ -9,6 +9,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::Spending;
+use super::interval::ColumnNoise;
 use super::lineage::{self, Source};
 use super::mechanism::{Noise, Sensitivity, Share};
 use crate::check::{Cell, CellKind, Presence, Range, ReleasePoint, Spread};
@@ -108,17 +109,6 @@ pub(crate) enum CellTerms {
         range: Range,
         spread: Spread,
     },
-}
-
-/// What is told of a column's noise.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ColumnNoise {
-    /// Its distribution.
-    pub mechanism: Mechanism,
-    /// Of Laplace noise its `b`, of Gaussian noise its standard deviation; in the column's unit.
-    pub scale: f64,
-    /// Half the width of an interval that holds the exact number with a chance of at least 95 %; in the column's unit.
-    pub ci95: f64,
 }
 
 /// Plans the noise of a checked statement. Rows outside declared values are taken out of its release points.
@@ -507,23 +497,32 @@ impl QueryNoise {
         notes
     }
 
-    /// What is told of the answer's columns: of those that are a released number.
+    /// What is told of the answer's columns before there is an answer; of those without noise nothing.
     pub(crate) fn columns(&self, releases: &[ReleasePoint]) -> Vec<Option<ColumnNoise>> {
+        let drawn = |(release, column): lineage::Place| {
+            let (noise, point) = (self.releases.get(release)?, releases.get(release)?);
+            noise.column(column, point)
+        };
+        let noisy = |(release, column): &lineage::Place| releases.get(*release).is_some_and(|of| *column >= before(of));
         self.sources
             .iter()
-            .map(|source| {
-                let (release, column) = source.is?;
-                let (noise, point) = (self.releases.get(release)?, releases.get(release)?);
-                noise.column(column, point)
+            .map(|source| match source.is.and_then(drawn) {
+                Some(drawn) => Some(drawn),
+                None if source.from.iter().any(noisy) => Some(ColumnNoise::Derived { ci95: None, by_row: Vec::new() }),
+                None => None,
             })
             .collect()
     }
 }
 
+/// Columns of a released table before its cells.
+fn before(release: &ReleasePoint) -> usize {
+    release.schema.fields().len().saturating_sub(release.cells.len())
+}
+
 impl ReleaseNoise {
     fn column(&self, column: usize, release: &ReleasePoint) -> Option<ColumnNoise> {
-        let before = release.schema.fields().len().saturating_sub(release.cells.len());
-        let place = column.checked_sub(before)?;
+        let place = column.checked_sub(before(release))?;
         let CellTerms::One(term) = *self.cells.get(place)? else { return None };
         // Of several sets, the one with most noise.
         let noise = self
@@ -537,6 +536,10 @@ impl ReleaseNoise {
             What::Units | What::Contributors { .. } | What::Rows { .. } => 0,
         };
         let unit = 10_f64.powi(i32::from(scale));
-        Some(ColumnNoise { mechanism: noise.mechanism, scale: noise.scale / unit, ci95: noise.half_interval() / unit })
+        Some(ColumnNoise::Drawn {
+            mechanism: noise.mechanism,
+            scale: noise.scale / unit,
+            ci95: noise.half_interval() / unit,
+        })
     }
 }
