@@ -19,7 +19,7 @@ mod lineage;
 mod mechanism;
 mod plan;
 
-pub(crate) use bound::{Salt, bounded_plan};
+pub(crate) use bound::{Salt, bounded_plan, bounding};
 pub(crate) use draw::draw;
 pub use plan::ColumnNoise;
 pub(crate) use plan::{QueryNoise, plan};
