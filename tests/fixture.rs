@@ -194,23 +194,14 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
 }
 
 impl Opened {
+    /// The room of three partners with these rows, released above floors.
     pub(crate) async fn new(rows: &Rows) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let data_dir = folder.path().join("data");
-        let registry =
-            Registry::open(OpenOptions { data_dir: data_dir.clone(), log_host: "localhost".to_owned() }).await.unwrap();
-        let vault = Vault::open(VaultOptions {
-            registry: registry.clone(),
-            data_dir,
-            memory_limit: 256 << 20,
-            query_timeout: Duration::from_secs(60),
-            max_concurrent: 1,
-            release_quantum: Duration::ZERO,
-        })
-        .unwrap();
-        let room = parse_room("room.yaml", ROOM).unwrap();
-        registry.put_room(&room, &Actor::operator()).await.unwrap();
-        let opened = Self { vault, registry, room: room.name, folder };
+        Self::under(rows, "", |_table, columns| columns.to_owned()).await
+    }
+
+    /// The same room with a `noise` section in every policy of people, and columns made of those it has.
+    pub(crate) async fn under(rows: &Rows, noise: &str, columns_of: impl Fn(&str, &str) -> String) -> Self {
+        let mut tables = Vec::new();
         for (table, header, space, columns, more) in TABLES {
             let key = header.split(',').next().unwrap();
             let subject = if space.is_empty() {
@@ -219,8 +210,10 @@ impl Opened {
                 format!("unit: {{column: {key}, space: {space}}}\n")
             };
             let key_rule = if space.is_empty() { String::new() } else { format!("  {key}: {{use: [join, count]}}\n") };
-            let release = if space.is_empty() { String::new() } else { format!("release: {{min_units: {FLOOR}}}\n") };
+            let release =
+                if space.is_empty() { String::new() } else { format!("release: {{min_units: {FLOOR}}}\n{noise}") };
             let access = if more.contains("access") { "" } else { "access: {analysts: [media]}\n" };
+            let columns = columns_of(table, columns);
             let text = format!(
                 "apiVersion: cleanroom/v1\nkind: Policy\ntable: {table}\nversion: 1\n{subject}columns:\n\
                  {key_rule}{columns}{more}{release}{access}"
@@ -229,7 +222,31 @@ impl Opened {
             for row in rows.get(table).into_iter().flatten() {
                 writeln!(csv, "{row}").unwrap();
             }
-            opened.table(&text, &csv).await;
+            tables.push((text, csv));
+        }
+        Self::of(ROOM, &tables).await
+    }
+
+    /// A room of these policies, and the files of their tables.
+    pub(crate) async fn of(room: &str, tables: &[(String, String)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().join("data");
+        let registry =
+            Registry::open(OpenOptions { data_dir: data_dir.clone(), log_host: "localhost".to_owned() }).await.unwrap();
+        let vault = Vault::open(VaultOptions {
+            registry: registry.clone(),
+            data_dir,
+            memory_limit: 256 << 20,
+            query_timeout: Duration::from_secs(300),
+            max_concurrent: 1,
+            release_quantum: Duration::ZERO,
+        })
+        .unwrap();
+        let room = parse_room("room.yaml", room).unwrap();
+        registry.put_room(&room, &Actor::operator()).await.unwrap();
+        let opened = Self { vault, registry, room: room.name, folder };
+        for (policy, csv) in tables {
+            opened.table(policy, csv).await;
         }
         opened
     }
