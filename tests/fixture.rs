@@ -203,7 +203,7 @@ fn opened_vault(registry: &Registry, folder: &TempDir, memory_limit: usize) -> V
         registry: registry.clone(),
         data_dir: folder.path().join("data"),
         memory_limit,
-        query_timeout: Duration::from_secs(60),
+        query_timeout: Duration::from_secs(300),
         max_concurrent: 1,
         release_quantum: Duration::ZERO,
     })
@@ -211,27 +211,27 @@ fn opened_vault(registry: &Registry, folder: &TempDir, memory_limit: usize) -> V
 }
 
 impl Opened {
+    /// The room of three partners with these rows, released above floors.
     pub(crate) async fn new(rows: &Rows) -> Self {
-        Self::with(ROOM, rows, "").await
+        Self::made(ROOM, rows, "", |_table, columns| columns.to_owned()).await
     }
 
     /// The same room, where every policy of a table with units has these further lines; `panel` may ask, too.
-    pub(crate) async fn under(rows: &Rows, rules: &str) -> Self {
+    pub(crate) async fn shared(rows: &Rows, rules: &str) -> Self {
         let room = ROOM.replace(
             "name: panel\n    abilities: [contribute]",
             "name: panel\n    abilities: [contribute, query, receive]",
         );
-        Self::with(&room, rows, rules).await
+        Self::made(&room, rows, rules, |_table, columns| columns.to_owned()).await
     }
 
-    async fn with(room: &str, rows: &Rows, rules: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let data_dir = folder.path().join("data");
-        let registry = Registry::open(OpenOptions { data_dir, log_host: "localhost".to_owned() }).await.unwrap();
-        let vault = opened_vault(&registry, &folder, 256 << 20);
-        let room = parse_room("room.yaml", room).unwrap();
-        registry.put_room(&room, &Actor::operator()).await.unwrap();
-        let opened = Self { vault, registry, room: room.name, folder };
+    /// The same room with a `noise` section in every policy of people, and columns made of those it has.
+    pub(crate) async fn under(rows: &Rows, noise: &str, columns_of: impl Fn(&str, &str) -> String) -> Self {
+        Self::made(ROOM, rows, noise, columns_of).await
+    }
+
+    async fn made(room: &str, rows: &Rows, rules: &str, columns_of: impl Fn(&str, &str) -> String) -> Self {
+        let mut tables = Vec::new();
         for (table, header, space, columns, more) in TABLES {
             let key = header.split(',').next().unwrap();
             let subject = if space.is_empty() {
@@ -241,12 +241,13 @@ impl Opened {
             };
             let key_rule = if space.is_empty() { String::new() } else { format!("  {key}: {{use: [join, count]}}\n") };
             let release = if space.is_empty() { String::new() } else { format!("release: {{min_units: {FLOOR}}}\n") };
-            let access = match (more.contains("access"), rules.is_empty()) {
+            let access = match (more.contains("access"), room == ROOM) {
                 (true, _) => "",
                 (false, true) => "access: {analysts: [media]}\n",
                 (false, false) => "access: {analysts: [media, panel]}\n",
             };
             let rules = if space.is_empty() { "" } else { rules };
+            let columns = columns_of(table, columns);
             let text = format!(
                 "apiVersion: cleanroom/v1\nkind: Policy\ntable: {table}\nversion: 1\n{subject}columns:\n\
                  {key_rule}{columns}{more}{release}{access}{rules}"
@@ -255,7 +256,22 @@ impl Opened {
             for row in rows.get(table).into_iter().flatten() {
                 writeln!(csv, "{row}").unwrap();
             }
-            opened.table(&text, &csv).await;
+            tables.push((text, csv));
+        }
+        Self::of(room, &tables).await
+    }
+
+    /// A room of these policies, and the files of their tables.
+    pub(crate) async fn of(room: &str, tables: &[(String, String)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().join("data");
+        let registry = Registry::open(OpenOptions { data_dir, log_host: "localhost".to_owned() }).await.unwrap();
+        let vault = opened_vault(&registry, &folder, 256 << 20);
+        let room = parse_room("room.yaml", room).unwrap();
+        registry.put_room(&room, &Actor::operator()).await.unwrap();
+        let opened = Self { vault, registry, room: room.name, folder };
+        for (policy, csv) in tables {
+            opened.table(policy, csv).await;
         }
         opened
     }

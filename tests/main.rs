@@ -11,6 +11,7 @@ mod golden;
 mod journey;
 mod killed;
 mod mutated;
+mod noise;
 mod policies;
 mod questions;
 mod random;

@@ -8,6 +8,15 @@ impl Random {
         (self.next() % end as u64) as usize
     }
 
+    /// A discrete Laplace variable of this scale: the difference of two geometric ones.
+    pub(crate) fn laplace(&mut self, scale: f64) -> f64 {
+        let mut geometric = || {
+            let uniform = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
+            ((1.0 - uniform).ln() * -scale).floor()
+        };
+        geometric() - geometric()
+    }
+
     pub(crate) fn one_in(&mut self, chances: usize) -> bool {
         self.below(chances) == 0
     }

@@ -350,7 +350,7 @@ const DIFFERENT: &[(&str, &str)] = &[
 #[test]
 fn what_asks_for_the_same_numbers_is_one_question() {
     block_on(async {
-        let room = Opened::under(&fixed_rows(), NEXT_TO_NONE).await;
+        let room = Opened::shared(&fixed_rows(), NEXT_TO_NONE).await;
         let mut wrong = Vec::new();
         for (one, other) in SAME {
             let (first, second) = (room.ask(one, false).await, room.ask(other, true).await);
@@ -367,7 +367,7 @@ fn what_asks_for_the_same_numbers_is_one_question() {
 #[test]
 fn what_asks_for_other_numbers_is_another_question() {
     block_on(async {
-        let room = Opened::under(&fixed_rows(), NEXT_TO_NONE).await;
+        let room = Opened::shared(&fixed_rows(), NEXT_TO_NONE).await;
         let mut wrong = Vec::new();
         for (one, other) in DIFFERENT {
             let (first, second) = (room.ask(one, false).await, room.ask(other, true).await);
@@ -421,7 +421,7 @@ fn one_of_few(random: &mut Random) -> String {
 #[test]
 fn a_free_answer_is_the_answer_to_the_question() {
     block_on(async {
-        let room = Opened::under(&fixed_rows(), NEXT_TO_NONE).await;
+        let room = Opened::shared(&fixed_rows(), NEXT_TO_NONE).await;
         let mut random = Random::new(from_env("REPLAYS_SEED", 1) as u64);
         let mut asked = BTreeSet::new();
         let (mut released, mut free) = (0, 0);
@@ -459,7 +459,7 @@ const SALES: &str =
 #[test]
 fn a_question_is_paid_once_by_each_analyst_and_has_one_set_of_numbers() {
     block_on(async {
-        let room = Opened::under(&fixed_rows(), SOME).await;
+        let room = Opened::shared(&fixed_rows(), SOME).await;
         let first = room.ask(SALES, false).await;
         assert_eq!(first.document["cost"][0]["table"], "shop.sales");
         assert_eq!(paid(&first), 10.0);
@@ -495,7 +495,7 @@ fn a_question_is_paid_once_by_each_analyst_and_has_one_set_of_numbers() {
 #[test]
 fn new_data_or_a_new_policy_is_a_new_question() {
     block_on(async {
-        let room = Opened::under(&fixed_rows(), SOME).await;
+        let room = Opened::shared(&fixed_rows(), SOME).await;
         let first = room.ask(SALES, false).await;
         let sales = room.policy("shop.sales").await;
         let csv = std::fs::read(room.file("shop.sales.csv")).unwrap();
@@ -523,7 +523,7 @@ fn new_data_or_a_new_policy_is_a_new_question() {
 #[test]
 fn ten_at_once_get_one_set_of_numbers() {
     block_on(async {
-        let room = Opened::under(&fixed_rows(), SOME).await;
+        let room = Opened::shared(&fixed_rows(), SOME).await;
         let asked = (0..10).map(|asker| {
             let analyst = if asker % 2 == 0 { "media" } else { "panel" };
             room.ask_as(analyst, SALES, false, Spending::default())
@@ -541,7 +541,7 @@ fn ten_at_once_get_one_set_of_numbers() {
 fn what_no_budget_admits_is_not_answered() {
     block_on(async {
         let little = SOME.replace("epsilon: 200", "epsilon: 25");
-        let room = Opened::under(&fixed_rows(), &little).await;
+        let room = Opened::shared(&fixed_rows(), &little).await;
         let mut outcomes = Vec::new();
         for least in 0..40 {
             let sql = format!("SELECT SUM(amount) AS a FROM shop.sales WHERE qty > {least}");
@@ -574,7 +574,7 @@ fn noise_of<'a>(told: &'a Told, column: &str) -> &'a Value {
 #[test]
 fn computed_columns_have_intervals_by_simulation() {
     block_on(async {
-        let room = Opened::under(&fixed_rows(), SOME).await;
+        let room = Opened::shared(&fixed_rows(), SOME).await;
         let sql = "SELECT region, COUNT(*) AS n, 3 * COUNT(*) AS thrice, AVG(amount) AS mean, COUNT(*) - COUNT(*) AS none, \
                    1.0 * COUNT(*) / SUM(COUNT(*)) OVER () AS share, CASE WHEN COUNT(*) > 9 THEN 'many' END AS word \
                    FROM shop.sales GROUP BY region ORDER BY 1";

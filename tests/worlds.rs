@@ -18,7 +18,7 @@ const SUBJECT: &str = "x";
 
 /// Rows of some 50 people, and those of [`SUBJECT`], which stand among them. The labels `odd` are those of the subject and of
 /// one or two others.
-fn random_rows(random: &mut Random) -> (Rows, Rows) {
+pub(crate) fn random_rows(random: &mut Random) -> (Rows, Rows) {
     let mut with = Rows::new();
     let subject_at = random.below(50);
     for k in 0..50 {
@@ -287,8 +287,8 @@ struct Point {
 }
 
 /// A statement, the nodes it is made of, and its release points.
-struct Statement {
-    sql: String,
+pub(crate) struct Statement {
+    pub(crate) sql: String,
     nodes: BTreeSet<&'static str>,
     points: Vec<Point>,
     /// How many columns of the result name the group.
@@ -352,7 +352,7 @@ fn point(random: &mut Random, source: &Source, dimensions: &[&str], nodes: &mut 
     }
 }
 
-fn statement(random: &mut Random, number: usize) -> Statement {
+pub(crate) fn statement(random: &mut Random, number: usize) -> Statement {
     let mut nodes = BTreeSet::new();
     // Each kind of source in its turn; the rest is chance.
     let source = &SOURCES[number % SOURCES.len()];

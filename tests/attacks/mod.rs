@@ -14,6 +14,7 @@ mod i_names;
 mod j_errors;
 mod k_metadata;
 mod l_statements;
+mod m_noise;
 mod o_tenancy;
 mod p_honest;
 mod q_uploads;

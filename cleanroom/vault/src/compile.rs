@@ -29,8 +29,8 @@ use crate::check::{
 use crate::facts::TableFacts;
 use crate::fixed;
 use crate::ingest::ROW_ID;
-use crate::invariants::{self, Invariants};
-use crate::noise::{QueryNoise, Salt, bounded_plan};
+use crate::invariants::{self, Bounding, Invariants};
+use crate::noise::{QueryNoise, Salt, bounded_plan, bounding};
 use crate::snapshot;
 use crate::source::CheckedScan;
 
@@ -79,9 +79,9 @@ pub(crate) struct RowsPlan {
 }
 
 impl RowsPlan {
-    fn new(state: &SessionState, plan: LogicalPlan) -> Result<Self> {
+    fn new(state: &SessionState, plan: LogicalPlan, bounding: Option<Bounding>) -> Result<Self> {
         let plan = with_snapshots(state, plan)?;
-        let invariants = Invariants::of(state, &plan)?;
+        let invariants = Invariants::of(state, &plan, bounding)?;
         Ok(Self { plan, invariants })
     }
 }
@@ -102,8 +102,11 @@ impl PrivatePlan {
             .map(|(index, release)| {
                 let plan = match (in_family(index), of_noise(index)) {
                     (true, _) => None,
-                    (false, Some(noise)) => Some(RowsPlan::new(state, bounded_plan(&release, noise, &salt)?)?),
-                    (false, None) => Some(RowsPlan::new(state, release_plan(&release)?)?),
+                    (false, Some(noise)) => {
+                        let bounding = bounding(&release, noise)?;
+                        Some(RowsPlan::new(state, bounded_plan(&release, noise, &salt)?, Some(bounding))?)
+                    }
+                    (false, None) => Some(RowsPlan::new(state, release_plan(&release)?, None)?),
                 };
                 let of_floors = release.floors.iter().filter_map(|floor| match &floor.kind {
                     FloorKind::Flagged(check) => Some(check.as_ref()),
@@ -118,7 +121,7 @@ impl PrivatePlan {
                 let audience =
                     release.audience.as_ref().map(|rule| with_snapshots(state, audience_plan(rule)?)).transpose()?;
                 let evidence = (release.guard.is_some() || release.audience.is_some())
-                    .then(|| RowsPlan::new(state, unit_plan(&release, Shares::Evidence)?))
+                    .then(|| RowsPlan::new(state, unit_plan(&release, Shares::Evidence)?, None))
                     .transpose()?;
                 Ok(PrivateRelease { release, plan, checks, evidence, audience })
             })
@@ -126,7 +129,7 @@ impl PrivatePlan {
         let families = families
             .into_iter()
             .map(|family| {
-                let plan = RowsPlan::new(state, unit_plan(&family.combined, Shares::Evidence)?)?;
+                let plan = RowsPlan::new(state, unit_plan(&family.combined, Shares::Evidence)?, None)?;
                 Ok(PrivateFamily { family, plan })
             })
             .collect::<Result<Vec<_>>>()?;
@@ -226,6 +229,8 @@ pub(crate) const GROUPING_ID: &str = Aggregate::INTERNAL_GROUPING_ID;
 
 /// A number of a unit's share of a group, where its groups have to be put into an order.
 pub(crate) const PRIORITY: &str = "__cr_p";
+/// The place of a group among its unit's.
+pub(crate) const PLACE: &str = "__cr_place";
 
 /// What shares are read for.
 #[derive(Clone, Copy, PartialEq, Eq)]

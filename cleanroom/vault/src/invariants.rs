@@ -11,9 +11,9 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue, TableReference, internal_err};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::expr::{AggregateFunctionParams, Alias};
-use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, TableScan};
 
-use crate::compile::{UNIT, UNITS, is_floor_name};
+use crate::compile::{PLACE, UNIT, UNITS, is_floor_name};
 use crate::facts::TableFacts;
 use crate::snapshot::{self, SnapshotScan};
 
@@ -23,6 +23,17 @@ pub(crate) struct Invariants {
     scans: Vec<ScanRules>,
     /// Names of the result's columns.
     columns: Vec<String>,
+    /// What bounds a unit's part in it, where it gets noise.
+    bounding: Option<Bounding>,
+}
+
+/// What bounds a unit's part in a plan whose result gets noise: between the aggregate for each unit and the one that is
+/// released.
+pub(crate) struct Bounding {
+    /// Limits that a unit's shares are moved into.
+    pub(crate) limits: Vec<ScalarValue>,
+    /// Of each grouping set, how many groups a unit has a part in; empty where there are never more.
+    pub(crate) places: Vec<u64>,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord, Clone)]
@@ -39,10 +50,10 @@ impl Invariants {
     ///
     /// # Errors
     /// Where one does not hold.
-    pub(crate) fn of(state: &SessionState, plan: &LogicalPlan) -> Result<Self> {
+    pub(crate) fn of(state: &SessionState, plan: &LogicalPlan, bounding: Option<Bounding>) -> Result<Self> {
         let scans = scans(state, plan)?;
         let columns = plan.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let this = Self { scans, columns };
+        let this = Self { scans, columns, bounding };
         this.hold(state, plan)?;
         as_written(state, plan)?;
         Ok(this)
@@ -79,6 +90,9 @@ impl Invariants {
             units.extend(SnapshotScan::of(node).and_then(|facts| facts.unit().map(|(unit, _space)| unit.to_owned())));
         }
         counts_units(plan, &units)?;
+        if let Some(bounding) = &self.bounding {
+            bounding.holds(plan, &units)?;
+        }
         for (node, rules) in scan_nodes(state, plan)? {
             let above = expressions_above(plan, node)?;
             let mut told = BTreeSet::new();
@@ -274,24 +288,100 @@ fn expressions_above(plan: &LogicalPlan, scan: &TableScan) -> Result<Above> {
     Ok(above)
 }
 
+/// The aggregate groups by the unit.
+fn by_unit(aggregate: &Aggregate, units: &BTreeSet<String>) -> bool {
+    let named = |name: &str| units.contains(name) || name.starts_with("__cr_unit_");
+    aggregate.group_expr.iter().any(|expr| {
+        matches!(expr, Expr::Alias(alias) if named(&alias.name))
+            || expr.column_refs().into_iter().any(|column| named(&column.name))
+    })
+}
+
+impl Bounding {
+    /// # Errors
+    /// Where a limit, the number of a unit's groups or the condition on it went missing.
+    fn holds(&self, plan: &LogicalPlan, units: &BTreeSet<String>) -> Result<()> {
+        // From the root to the aggregate for each unit.
+        let mut above = Vec::new();
+        let mut node = plan;
+        loop {
+            match node {
+                LogicalPlan::Aggregate(aggregate) if by_unit(aggregate, units) => break,
+                // Nothing is read.
+                LogicalPlan::EmptyRelation(_) => return Ok(()),
+                _ => above.push(node),
+            }
+            match node.inputs().as_slice() {
+                [input] => node = input,
+                _ => return internal_err!("a noisy number is not one of units"),
+            }
+        }
+        if !above.iter().any(|node| matches!(node, LogicalPlan::Aggregate(_))) {
+            return internal_err!("what is added up for noise is one unit's");
+        }
+        let mut cases = Vec::new();
+        for expr in above.iter().flat_map(|node| node.expressions()) {
+            // Nothing is refused while looking, so the walk cannot fail.
+            let _walked = expr.apply(|expr| {
+                if matches!(expr, Expr::Case(_)) {
+                    cases.push(expr.clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            });
+        }
+        let found = literals(cases.iter());
+        if self.limits.iter().any(|limit| !found.contains(&shown(limit, &limit.data_type()))) {
+            return internal_err!("the limits of a unit's share went missing");
+        }
+        if self.places.is_empty() || self.cuts(&above) {
+            return Ok(());
+        }
+        internal_err!("the most groups of a unit went missing")
+    }
+
+    /// A window numbers each unit's groups, and a condition above it lets so many of them through.
+    fn cuts(&self, above: &[&LogicalPlan]) -> bool {
+        let numbers = |expr: &Expr| match expr.clone().unalias() {
+            Expr::WindowFunction(call) => {
+                call.fun.name() == "row_number"
+                    && call.params.partition_by.iter().flat_map(Expr::column_refs).any(|column| column.name == UNIT)
+            }
+            _ => false,
+        };
+        let window = above
+            .iter()
+            .position(|node| matches!(node, LogicalPlan::Window(window) if window.window_expr.iter().any(numbers)));
+        let Some((window, node)) = window.and_then(|window| Some((window, *above.get(window)?))) else { return false };
+        let below: BTreeSet<&String> =
+            node.inputs().iter().flat_map(|input| input.schema().fields()).map(|field| field.name()).collect();
+        let places: BTreeSet<&str> = std::iter::once(PLACE)
+            .chain(
+                node.schema().fields().iter().filter(|field| !below.contains(field.name())).map(|f| f.name().as_str()),
+            )
+            .collect();
+        above.iter().take(window).any(|node| {
+            let LogicalPlan::Filter(filter) = node else { return false };
+            let found = literals(std::iter::once(&filter.predicate));
+            filter.predicate.column_refs().into_iter().any(|column| places.contains(column.name.as_str()))
+                && self.places.iter().all(|most| found.contains(&shown(&ScalarValue::from(*most), &DataType::UInt64)))
+        })
+    }
+}
+
 /// An aggregate by unit stands below the one that is released: nothing is counted but units, however many rows they have.
 fn counts_units(plan: &LogicalPlan, units: &BTreeSet<String>) -> Result<()> {
-    let mut by_unit = false;
+    let mut found = false;
     let mut node = plan;
     loop {
         if let LogicalPlan::Aggregate(aggregate) = node {
-            by_unit |= aggregate.group_expr.iter().any(|expr| {
-                let named = |name: &str| units.contains(name) || name.starts_with("__cr_unit_");
-                matches!(expr, Expr::Alias(alias) if named(&alias.name))
-                    || expr.column_refs().into_iter().any(|column| named(&column.name))
-            });
+            found |= by_unit(aggregate, units);
         }
         match node.inputs().as_slice() {
             [input] => node = input,
             _ => break,
         }
     }
-    if by_unit || matches!(node, LogicalPlan::EmptyRelation(_)) {
+    if found || matches!(node, LogicalPlan::EmptyRelation(_)) {
         Ok(())
     } else {
         internal_err!("an exact aggregate does not count units")
@@ -336,7 +426,7 @@ mod tests {
 
     /// Found in the compiled plan as in the optimized one.
     fn found(room: &TestRoom, good: &RowsPlan, bad: &LogicalPlan, what: &str) {
-        for found in [Invariants::of(&room.state, bad).map(drop), good.invariants.still_hold(&room.state, bad)] {
+        for found in [Invariants::of(&room.state, bad, None).map(drop), good.invariants.still_hold(&room.state, bad)] {
             let error = found.unwrap_err().to_string();
             assert!(error.contains(what), "{error}");
         }
@@ -420,7 +510,7 @@ mod tests {
                 }
                 _ => None,
             });
-            assert!(Invariants::of(&room.state, &bad).is_err(), "{place}");
+            assert!(Invariants::of(&room.state, &bad, None).is_err(), "{place}");
         }
         let single = rows_plan(&room, SUM).await;
         let other = damaged(&single.plan, |node| {
@@ -429,7 +519,7 @@ mod tests {
             let always = filter.predicate.clone().or(lit(true));
             LogicalPlanBuilder::from(input).filter(always).unwrap().build().ok()
         });
-        assert!(Invariants::of(&room.state, &other).is_err());
+        assert!(Invariants::of(&room.state, &other, None).is_err());
     }
 
     #[tokio::test]
@@ -493,7 +583,8 @@ mod tests {
                 totals.into_iter().map(|expr| if named(&expr, name) { instead.clone() } else { expr }).collect()
             });
             let other = other.unwrap();
-            let error = Invariants::of(&room.state, &other).map(drop).expect_err(&other.display_indent().to_string());
+            let error =
+                Invariants::of(&room.state, &other, None).map(drop).expect_err(&other.display_indent().to_string());
             assert!(error.to_string().contains("a floor does not count its units"), "{error}");
         }
     }

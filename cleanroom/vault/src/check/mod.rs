@@ -286,8 +286,9 @@ impl Checker<'_> {
             checks: Vec::new(),
             fanned_out: None,
             per_unit: false,
-            // Of another owner's rows nothing that they hold may decide.
-            single: facts.owner() == self.analyst && facts.one_row_a_unit(),
+            // Of another owner's rows nothing that they hold may decide; under noise of nobody's, or how much of it there is
+            // would tell whether a unit has two rows.
+            single: !self.noisy && facts.owner() == self.analyst && facts.one_row_a_unit(),
             multiplying: vec![instance],
             repeated: false,
             audience: None,

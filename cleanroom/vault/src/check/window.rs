@@ -120,7 +120,8 @@ impl Checker<'_> {
         // them alike.
         let peers_alike = matches!(name.as_str(), "rank" | "dense_rank") || (aggregates && in_ranges);
         if !peers_alike {
-            order.extend(rows.row_ids.iter().map(|id| Expr::Column(id.column.clone()).sort(true, true)));
+            // A row that stands in several branches of a UNION has one number; its markers tell those apart.
+            order.extend(rows.hidden().into_iter().map(|column| Expr::Column(column.clone()).sort(true, true)));
         }
         let frame = if aggregates || in_frame(&name) { params.window_frame } else { WindowFrame::new(None) };
         if name == "sum"

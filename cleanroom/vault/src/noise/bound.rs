@@ -13,10 +13,10 @@ use ring::rand::{SecureRandom, SystemRandom};
 use super::plan::{ReleaseNoise, What};
 use crate::check::ReleasePoint;
 use crate::compile::{
-    self, GROUPING_ID, PRIORITY, UNIT, UNITS, column, contributors_name, count_name, squares_name, sum_name,
+    self, GROUPING_ID, PLACE, PRIORITY, UNIT, UNITS, column, contributors_name, count_name, group_name, squares_name,
+    sum_name,
 };
-
-const PLACE: &str = "__cr_place";
+use crate::invariants::Bounding;
 
 /// Which of a unit's groups count, where it has too many: fresh for every run, known to nobody.
 ///
@@ -44,6 +44,25 @@ impl Salt {
     }
 }
 
+/// What has to be found again in [`bounded_plan`]: see [`Bounding`].
+pub(crate) fn bounding(release: &ReleasePoint, noise: &ReleaseNoise) -> Result<Bounding> {
+    let mut limits = Vec::new();
+    if !release.cells.is_empty() {
+        limits.push(ScalarValue::from(i64::from(release.most_rows)));
+    }
+    for term in &noise.terms {
+        if let What::Sum { cell, low, high } = term.what
+            && let Some(cell) = release.cells.get(cell)
+        {
+            let scale = compile::scale(cell, release)?;
+            limits.extend([low, high].map(|ticks| ScalarValue::Decimal128(Some(ticks), 38, scale)));
+        }
+    }
+    let cut = noise.sets.iter().any(|set| set.cut);
+    let places = noise.sets.iter().filter(|_set| cut).map(|set| set.most_groups).collect();
+    Ok(Bounding { limits, places })
+}
+
 /// The exact numbers of a release point, bounded: as [`compile::release_plan`], over scans that still stand for tables.
 pub(crate) fn bounded_plan(release: &ReleasePoint, noise: &ReleaseNoise, salt: &Salt) -> Result<LogicalPlan> {
     let mut plan = LogicalPlanBuilder::from(compile::unit_plan(release, compile::Shares::Bounded)?);
@@ -51,9 +70,13 @@ pub(crate) fn bounded_plan(release: &ReleasePoint, noise: &ReleaseNoise, salt: &
         let [times, plus] = salt.0;
         let mut partition = vec![column(UNIT)];
         partition.extend(release.sets.as_ref().map(|_sets| column(GROUPING_ID)));
+        let salted = (column(PRIORITY) * lit(times) + lit(plus)).sort(true, false);
+        // Groups of the same rows have the same number, as where a reference table gives a row several labels. They are told
+        // apart by what they are: by the order in which the engine finds them, others' rows would have a part in it.
+        let groups = (0..release.groups.len()).map(|index| column(group_name(index)).sort(true, true));
         let place = row_number()
             .partition_by(partition)
-            .order_by(vec![(column(PRIORITY) * lit(times) + lit(plus)).sort(true, false)])
+            .order_by(std::iter::once(salted).chain(groups).collect())
             .build()?
             .alias(PLACE);
         plan = plan.window(vec![place])?.filter(within_place(release, noise)?)?;

@@ -22,7 +22,7 @@ mod lineage;
 mod mechanism;
 mod plan;
 
-pub(crate) use bound::{Salt, bounded_plan};
+pub(crate) use bound::{Salt, bounded_plan, bounding};
 pub(crate) use canonical::Canonical;
 pub(crate) use draw::{draw, released};
 pub use interval::ColumnNoise;

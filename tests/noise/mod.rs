@@ -1,0 +1,8 @@
+//! Noise, as whoever asks sees it: that it is enough, that it is what it is said to be, and that nothing else tells.
+
+pub(crate) mod blocks;
+mod canaries;
+mod exact;
+mod mutants;
+pub(crate) mod statistics;
+mod two_worlds;
