@@ -12,7 +12,7 @@ use crate::target::{Target, TargetArgs, room_path};
 const NONE: &str =
     "no table that you may see has a privacy budget; figures of the others are exact, under floors alone";
 
-const HEADER: [&str; 10] =
+pub(super) const HEADER: [&str; 10] =
     ["table", "by", "budget", "spent", "left", "used", "left in all", "questions", "next period", "runs out"];
 
 /// Characters of a bar that is full.
@@ -47,7 +47,7 @@ pub(super) fn run(args: &BudgetArgs, format: Format) -> Result<Exit> {
 }
 
 /// A line for each table, and one for each analyst that spent of it.
-fn rows(budgets: &Value) -> Vec<Vec<String>> {
+pub(super) fn rows(budgets: &Value) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for budget in budgets.as_array().into_iter().flatten() {
         let (epsilon, spent) = (number(budget, "epsilon"), number(budget, "spent_epsilon"));

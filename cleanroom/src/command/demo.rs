@@ -116,14 +116,7 @@ async fn the_room(stage: &mut Stage, folder: &Path, facts: &Facts) -> Result<()>
     suppressed(stage, &session, facts).await?;
     refused(stage, &session).await?;
 
-    stage.step("6. Noise and budgets")?;
-    stage.say(
-        "This version adds no noise, so there are no budgets to spend either. A table whose policy asks for noise is closed until a \
-         version can keep that rule; it is not answered without. The retailer's returns are such a table:",
-    )?;
-    stage.quote(RETURNS)?;
-    let sql = "SELECT reason, COUNT(*) AS things FROM retailer.returns GROUP BY reason";
-    stage.refused(&session, sql, "CR2401").await?;
+    noisy(stage, &session).await?;
 
     stage.step("7. The log")?;
     stage.say("All of this was written to the room's log before anyone saw an answer:")?;
@@ -218,6 +211,44 @@ async fn refused(stage: &mut Stage, session: &Session) -> Result<()> {
     stage.refused(session, sql, "CR2104").await?;
     stage.say("A column that the policy does not list cannot be told from one that does not exist:")?;
     stage.refused(session, "SELECT AVG(margin) AS margin FROM retailer.purchases", "CR1005").await
+}
+
+/// 6: what is answered with noise.
+async fn noisy(stage: &mut Stage, session: &Session) -> Result<()> {
+    stage.step("6. Noise and budgets")?;
+    stage.say(
+        "Floors do not stop somebody who knows much already. Of its returns the retailer therefore tells numbers with noise only, \
+         and all answers together tell no more of one customer than a budget allows:",
+    )?;
+    stage.quote(RETURNS)?;
+    stage.say("Before anything is spent, a dry run tells the price, and how far off the numbers will be.")?;
+    let sql = "SELECT reason, COUNT(DISTINCT email) AS people FROM retailer.returns GROUP BY reason ORDER BY reason";
+    stage.priced(session, sql).await?;
+    let first = stage.answered(session, sql).await?;
+    stage.expect(first.len() == 3, "all declared reasons are shown");
+    stage.say(
+        "The same question in other words is the same numbers, and costs nothing: repeating it averages nothing out.",
+    )?;
+    let again =
+        "SELECT r.reason, COUNT(DISTINCT r.email) AS customers FROM retailer.returns AS r GROUP BY r.reason ORDER BY 1";
+    let second = stage.answered(session, again).await?;
+    stage.expect(first == second, "the numbers are the same again");
+    stage.say("Another question is charged again, and one that would cost more than is left is refused:")?;
+    let total = "SELECT COUNT(*) AS returned FROM retailer.returns";
+    stage.answered(session, total).await?;
+    let mut spent = false;
+    for floor in ["damaged", "late", "unwanted"] {
+        let sql = format!("SELECT COUNT(*) AS returned FROM retailer.returns WHERE reason <> '{floor}'");
+        let object = stage.ask(session, &sql).await?;
+        spent = object.pointer("/error/code").and_then(serde_json::Value::as_str) == Some("CR3001");
+        if spent {
+            break;
+        }
+    }
+    stage.expect(spent, "the budget ends");
+    stage.command("cleanroom budget --room room.yaml")?;
+    let budgets = session.registry.budgets(&session.room.name, None).await?;
+    stage.budgets(&serde_json::Value::Array(budgets.iter().map(cleanroom_registry::TableBudget::json).collect()))
 }
 
 fn close(stage: &Stage, kept: Option<&Path>, started: Instant) -> Result<Exit> {

@@ -9,6 +9,8 @@ use cleanroom_vault::{Question, Request};
 use serde_json::Value;
 
 use crate::answer::Answer;
+use crate::command::budget;
+use crate::command::query::noise_lines;
 use crate::embedded::{Session, Step};
 use crate::fault::{Fault, Result};
 use crate::output::print;
@@ -107,8 +109,25 @@ impl Stage {
         Ok(())
     }
 
+    /// What a question would cost, which is to be told.
+    pub(super) async fn priced(&mut self, session: &Session, sql: &str) -> Result<()> {
+        let object = self.asked(session, sql, true).await?;
+        let priced = object.get("dry_run").and_then(Value::as_bool) == Some(true);
+        self.expect(priced, "the question is priced");
+        Ok(())
+    }
+
+    /// What is left of the budgets.
+    pub(super) fn budgets(&self, budgets: &Value) -> Result<()> {
+        self.table(&budget::HEADER, &budget::rows(budgets))
+    }
+
     /// Asks as the agency, by the door that `cleanroom query` uses, and shows what comes of it.
-    async fn ask(&self, session: &Session, sql: &str) -> Result<Value> {
+    pub(super) async fn ask(&self, session: &Session, sql: &str) -> Result<Value> {
+        self.asked(session, sql, false).await
+    }
+
+    async fn asked(&self, session: &Session, sql: &str, dry_run: bool) -> Result<Value> {
         self.quote(sql)?;
         let analyst = session.analyst(None)?;
         let request = Request {
@@ -118,7 +137,7 @@ impl Stage {
             analyst,
             question: Question::Sql(sql.to_owned()),
             params: BTreeMap::new(),
-            dry_run: false,
+            dry_run,
             spending: Default::default(),
         };
         let decision = session.vault.answer(request).await?;
@@ -129,8 +148,12 @@ impl Stage {
                 let table = render::batch_table(batch)
                     .map_err(|error| Fault::failure(format!("the answer cannot be shown: {error}"), ""))?;
                 print(&table)?;
+                noise_lines(&object).iter().try_for_each(|line| print(line))?;
                 let notes = object.get("notes").and_then(Value::as_array).into_iter().flatten();
                 notes.filter_map(Value::as_str).try_for_each(|note| print(&format!("note: {note}")))?;
+            }
+            None if dry_run && object.get("error").is_none() => {
+                noise_lines(&object).iter().try_for_each(|line| print(line))?;
             }
             None => print(&render::refusal_text(object.get("error").unwrap_or(&Value::Null), sql))?,
         }

@@ -51,12 +51,15 @@ pub(crate) fn bounding(release: &ReleasePoint, noise: &ReleaseNoise) -> Result<B
         limits.push(ScalarValue::from(i64::from(release.most_rows)));
     }
     for term in &noise.terms {
-        if let What::Sum { cell, low, high } = term.what
-            && let Some(cell) = release.cells.get(cell)
-        {
-            let scale = compile::scale(cell, release)?;
-            limits.extend([low, high].map(|ticks| ScalarValue::Decimal128(Some(ticks), 38, scale)));
-        }
+        let (scale, ends) = match term.what {
+            What::Sum { cell, low, high } => match release.cells.get(cell) {
+                Some(cell) => (compile::scale(cell, release)?, [low, high]),
+                None => continue,
+            },
+            What::Squares { cell: _, low, high } => (compile::SQUARE_SCALE, [low, high]),
+            What::Units | What::Contributors { .. } | What::Rows { .. } => continue,
+        };
+        limits.extend(ends.map(|ticks| ScalarValue::Decimal128(Some(ticks), 38, scale)));
     }
     let cut = noise.sets.iter().any(|set| set.cut);
     let places = noise.sets.iter().filter(|_set| cut).map(|set| set.most_groups).collect();
