@@ -116,14 +116,7 @@ async fn the_room(stage: &mut Stage, folder: &Path, facts: &Facts) -> Result<()>
     suppressed(stage, &session, facts).await?;
     refused(stage, &session).await?;
 
-    stage.step("6. Noise and budgets")?;
-    stage.say(
-        "This version adds no noise, so there are no budgets to spend either. A table whose policy asks for noise is closed until a \
-         version can keep that rule; it is not answered without. The retailer's returns are such a table:",
-    )?;
-    stage.quote(RETURNS)?;
-    let sql = "SELECT reason, COUNT(*) AS things FROM retailer.returns GROUP BY reason";
-    stage.refused(&session, sql, "CR2401").await?;
+    noisy(stage, &session).await?;
 
     stage.step("7. The log")?;
     stage.say("All of this was written to the room's log before anyone saw an answer:")?;
@@ -218,6 +211,24 @@ async fn refused(stage: &mut Stage, session: &Session) -> Result<()> {
     stage.refused(session, sql, "CR2104").await?;
     stage.say("A column that the policy does not list cannot be told from one that does not exist:")?;
     stage.refused(session, "SELECT AVG(margin) AS margin FROM retailer.purchases", "CR1005").await
+}
+
+/// 6: what is answered with noise.
+async fn noisy(stage: &mut Stage, session: &Session) -> Result<()> {
+    stage.step("6. Noise and budgets")?;
+    stage.say(
+        "Where a policy asks for noise, every number gets as much of it as hides any one person, and the owner's budget is charged \
+         before a row is read. Once it is used up, nothing more is answered. The retailer's returns are such a table:",
+    )?;
+    stage.quote(RETURNS)?;
+    let sql = "SELECT reason, COUNT(*) AS things FROM retailer.returns GROUP BY reason ORDER BY reason";
+    let rows = stage.answered(session, sql).await?;
+    stage.expect(rows.len() == 3, "every declared reason is shown");
+    stage.say("The same question again, whatever it calls things, is the same numbers and costs nothing, so that nobody averages the noise away:")?;
+    let sql = "SELECT r.reason AS why, COUNT(*) AS number FROM retailer.returns r GROUP BY 1 ORDER BY 1";
+    let again = stage.answered(session, sql).await?;
+    stage.expect(again == rows, "the same question has the same numbers");
+    Ok(())
 }
 
 fn close(stage: &Stage, kept: Option<&Path>, started: Instant) -> Result<Exit> {

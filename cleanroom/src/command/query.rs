@@ -311,7 +311,7 @@ fn dry(object: &Value) -> Result<()> {
 }
 
 /// How far off the numbers are likely to be, and what the answer costs.
-fn noise_lines(object: &Value) -> Vec<String> {
+pub(super) fn noise_lines(object: &Value) -> Vec<String> {
     let list = |key: &str| object.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let number = |value: Option<&Value>| value.and_then(Value::as_f64).map(render::short).unwrap_or_default();
     let mut lines = Vec::new();

@@ -9,6 +9,7 @@ use cleanroom_vault::{Question, Request};
 use serde_json::Value;
 
 use crate::answer::Answer;
+use crate::command::query::noise_lines;
 use crate::embedded::{Session, Step};
 use crate::fault::{Fault, Result};
 use crate::output::print;
@@ -129,6 +130,7 @@ impl Stage {
                 let table = render::batch_table(batch)
                     .map_err(|error| Fault::failure(format!("the answer cannot be shown: {error}"), ""))?;
                 print(&table)?;
+                noise_lines(&object).iter().try_for_each(|line| print(line))?;
                 let notes = object.get("notes").and_then(Value::as_array).into_iter().flatten();
                 notes.filter_map(Value::as_str).try_for_each(|note| print(&format!("note: {note}")))?;
             }
