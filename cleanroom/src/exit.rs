@@ -26,9 +26,8 @@ impl Exit {
     pub(crate) fn of_code(code: &str) -> Self {
         match code {
             "CR4101" | "CR4102" | "CR4103" => Self::NotPermitted,
-            "CR4104" | "CR4105" => Self::Exhausted,
-            _ if code.starts_with("CR1") || code.starts_with("CR2") => Self::Refused,
-            _ if code.starts_with("CR3") => Self::Exhausted,
+            "CR3001" | "CR4104" | "CR4105" => Self::Exhausted,
+            _ if code.starts_with("CR1") || code.starts_with("CR2") || code.starts_with("CR3") => Self::Refused,
             _ => Self::Failure,
         }
     }
