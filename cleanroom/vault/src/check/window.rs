@@ -159,7 +159,6 @@ impl Checker<'_> {
         let plain = |label: &Label| Label {
             measure: None,
             origin: None,
-            matched: None,
             branch_of: None,
             ..Label::computed([label])
         };
