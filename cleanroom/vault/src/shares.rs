@@ -1,8 +1,8 @@
 //! `AVG(CASE WHEN c THEN 1 ELSE 0 END)`, the share of rows that meet a condition, as what it is made of: a count of those
 //! rows and a count of all, each of which is released or not by itself. As one average it would be told of any one row.
 
-use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
@@ -70,8 +70,7 @@ fn share(call: &Expr) -> Option<(Expr, Option<Expr>)> {
     };
     let [(when, then)] = when_then_expr.as_slice() else { return None };
     let plain = !params.distinct && params.order_by.is_empty() && params.null_treatment.is_none();
-    (plain && is(then, 1.0) && is(otherwise, 0.0))
-        .then(|| (when.as_ref().clone(), params.filter.as_deref().cloned()))
+    (plain && is(then, 1.0) && is(otherwise, 0.0)).then(|| (when.as_ref().clone(), params.filter.as_deref().cloned()))
 }
 
 fn is(expr: &Expr, number: f64) -> bool {

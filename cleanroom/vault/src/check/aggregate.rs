@@ -613,7 +613,9 @@ pub(super) fn or_zero(argument: &Expr) -> &Expr {
         Expr::Alias(alias) => or_zero(&alias.expr),
         Expr::ScalarFunction(call) if matches!(call.func.name(), "coalesce" | "nvl" | "ifnull") => {
             match call.args.as_slice() {
-                [value, other] if functions::constant(other).is_some_and(|other| adds_nothing(&other)) => or_zero(value),
+                [value, other] if functions::constant(other).is_some_and(|other| adds_nothing(&other)) => {
+                    or_zero(value)
+                }
                 _ => argument,
             }
         }

@@ -81,7 +81,8 @@ impl Checker<'_> {
             let mut output = fixed::try_cast(derived.output, field.data_type().clone());
             if derived.or_zero {
                 let zero = ScalarValue::new_zero(field.data_type()).map_err(internal)?;
-                output = when(output.clone().is_null(), Expr::Literal(zero, None)).otherwise(output).map_err(internal)?;
+                output =
+                    when(output.clone().is_null(), Expr::Literal(zero, None)).otherwise(output).map_err(internal)?;
             }
             outputs.push(output.alias_qualified(qualifier.cloned(), field.name()));
             labels.push(label);
@@ -117,8 +118,7 @@ impl Checker<'_> {
             return Ok(None);
         }
         let zeros = |expr: &Expr| functions::constant(expr) == Some(ScalarValue::Int64(Some(0)));
-        let all_zero = zeros(otherwise)
-            && when_then_expr.iter().skip(1).all(|(_when, then)| zeros(then));
+        let all_zero = zeros(otherwise) && when_then_expr.iter().skip(1).all(|(_when, then)| zeros(then));
         if !all_zero {
             return Ok(None);
         }
@@ -202,7 +202,11 @@ impl Checker<'_> {
                     && ((label.is_key() && !label.optional)
                         || (label.kind == Kind::Constant && functions::literal(argument).is_some()));
                 // Those who have none are no contributors to such a sum; beside an optional side none is told as nothing at all.
-                let label = self.counted(rows, most_rows, if never_zero { Some(false) } else { (!label.optional).then_some(true) });
+                let label = self.counted(
+                    rows,
+                    most_rows,
+                    if never_zero { Some(false) } else { (!label.optional).then_some(true) },
+                );
                 Ok(Derived { parts: vec![part(&first, how, total)?], output: column(&first), label, or_zero: false })
             }
             "sum" | "avg" if !call.params.distinct => {

@@ -36,7 +36,9 @@ fn possible(rows: &Rows, places: &[Instance], matched: usize) -> bool {
             Some(Settled::Matched) => has,
             Some(Settled::Unmatched) => !has,
             // Tables that came by one optional side match together.
-            Some(Settled::Open) => rows.marker(*place).is_none_or(|marker| *markers.entry(marker).or_insert(has) == has),
+            Some(Settled::Open) => {
+                rows.marker(*place).is_none_or(|marker| *markers.entry(marker).or_insert(has) == has)
+            }
             None => true,
         };
         if !fits {

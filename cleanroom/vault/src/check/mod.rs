@@ -32,8 +32,8 @@ use std::sync::Arc;
 
 use cleanroom_policy::{AnalystTables, Bounds, PartnerName, Policy, Use};
 use cleanroom_registry::TemplateUse;
-use datafusion::common::{Column, ScalarValue};
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::{
     Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan, Values,
 };
@@ -222,11 +222,9 @@ impl Checker<'_> {
             }
             LogicalPlan::Union(union) => self.union(union, plan),
             LogicalPlan::Values(values) => match constants(values) {
-                Some(labels) => Ok(Relation::Reference(Reference {
-                    plan: plan.clone(),
-                    labels,
-                    instances: BTreeSet::new(),
-                })),
+                Some(labels) => {
+                    Ok(Relation::Reference(Reference { plan: plan.clone(), labels, instances: BTreeSet::new() }))
+                }
                 None => self.only_open(plan, &[], "VALUES"),
             },
             LogicalPlan::EmptyRelation(_) => self.only_open(plan, &[], "VALUES"),

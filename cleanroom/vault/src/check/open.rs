@@ -1,7 +1,7 @@
 //! Everything above the release points: any SQL, as long as its functions are listed and its subqueries are released too.
 
-use datafusion::common::{ScalarValue, TableReference};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{ScalarValue, TableReference};
 use datafusion::functions::core::expr_fn::nullif;
 use datafusion::logical_expr::expr::{BinaryExpr, Exists, InSubquery, TryCast};
 use datafusion::logical_expr::{Case, Expr, ExprSchemable, LogicalPlan, Operator, Subquery, WindowFunctionDefinition};

@@ -44,7 +44,10 @@ impl Checker<'_> {
                 let (left, right) = each_once(join, left.plan, right.plan)?;
                 let plan = rebuilt(join, left, right, on, filter, join.null_aware)?;
                 // Of an outer join a constant may be NULL.
-                let labels = labels.into_iter().map(|label| Label { origin: None, distinct: false, told: Told::any(), ..label }).collect();
+                let labels = labels
+                    .into_iter()
+                    .map(|label| Label { origin: None, distinct: false, told: Told::any(), ..label })
+                    .collect();
                 Ok(Relation::Reference(Reference { plan, labels, instances }))
             }
             _ => {

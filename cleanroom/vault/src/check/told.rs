@@ -142,9 +142,9 @@ impl Values {
     /// The values that two operands give.
     fn of_pairs(&self, other: &Self, result: impl Fn(&ScalarValue, &ScalarValue) -> ScalarValue) -> Self {
         match (self, other) {
-            (Self::Of(one), Self::Of(other)) => {
-                Self::listed(one.iter().flat_map(|one| other.iter().map(|other| result(one, other)).collect::<Vec<_>>()))
-            }
+            (Self::Of(one), Self::Of(other)) => Self::listed(
+                one.iter().flat_map(|one| other.iter().map(|other| result(one, other)).collect::<Vec<_>>()),
+            ),
             _ => Self::Any,
         }
     }
@@ -232,9 +232,9 @@ impl Told {
     pub(crate) fn in_each_row(&self) -> Self {
         self.over_rows(|sets| {
             sets.iter().skip(1).fold(sets.first().cloned().unwrap_or(Values::Any), |one, other| match (one, other) {
-                (Values::Of(one), Values::Of(other)) => {
-                    Values::Of(one.into_iter().filter(|value| !other.iter().all(|other| differ(value, other))).collect())
-                }
+                (Values::Of(one), Values::Of(other)) => Values::Of(
+                    one.into_iter().filter(|value| !other.iter().all(|other| differ(value, other))).collect(),
+                ),
                 (Values::Of(one), _) => Values::Of(one),
                 (_, other) => other.clone(),
             })
@@ -245,7 +245,11 @@ impl Told {
     pub(crate) fn extreme(&self, greatest: bool) -> Self {
         let beyond = |one: &ScalarValue, other: &ScalarValue| {
             let order = one.partial_cmp(other);
-            if greatest { order.is_some_and(std::cmp::Ordering::is_lt) } else { order.is_some_and(std::cmp::Ordering::is_gt) }
+            if greatest {
+                order.is_some_and(std::cmp::Ordering::is_lt)
+            } else {
+                order.is_some_and(std::cmp::Ordering::is_gt)
+            }
         };
         let values = (0..self.values.len()).map(|matched| {
             let all = self.among(matched, None);
@@ -270,9 +274,11 @@ impl Told {
 
     /// What rows can have of which together just these places matched, or those of them of which one did.
     fn among(&self, matched: usize, bit: Option<usize>) -> Values {
-        let within = self.values.iter().enumerate().filter(|(row, _values)| {
-            row & !matched == 0 && bit.is_none_or(|bit| row >> bit & 1 == 1)
-        });
+        let within = self
+            .values
+            .iter()
+            .enumerate()
+            .filter(|(row, _values)| row & !matched == 0 && bit.is_none_or(|bit| row >> bit & 1 == 1));
         within.fold(Values::no_value(), |all, (_row, values)| all.or(values))
     }
 
@@ -322,9 +328,8 @@ pub(crate) fn told_apart(groups: &[Told], possible: &dyn Fn(&[Instance], usize) 
         return alone.flat_map(|group| told_apart(std::slice::from_ref(group), possible)).collect();
     }
     let ways: Vec<usize> = (0..1_usize << places.len()).filter(|matched| possible(&places, *matched)).collect();
-    let apart = |one: usize, other: usize| {
-        groups.iter().any(|group| group.at(&places, one).apart(group.at(&places, other)))
-    };
+    let apart =
+        |one: usize, other: usize| groups.iter().any(|group| group.at(&places, one).apart(group.at(&places, other)));
     let told = places.iter().enumerate().filter(|(bit, _place)| {
         let with = ways.iter().filter(|way| **way >> bit & 1 == 1);
         with.flat_map(|one| ways.iter().map(move |other| (*one, *other)))
@@ -347,12 +352,10 @@ pub(crate) fn told(expr: &Expr, scope: &Scope<'_>) -> Told {
         Expr::IsNotTrue(inner) => truth(inner, scope, |[yes, no, null]| [no || null, yes, false]),
         Expr::IsFalse(inner) => truth(inner, scope, |[yes, no, null]| [no, yes || null, false]),
         Expr::IsNotFalse(inner) => truth(inner, scope, |[yes, no, null]| [yes || null, no, false]),
-        Expr::IsUnknown(inner) | Expr::IsNull(inner) => {
-            told(inner, scope).map(|value| Values::of_truths([value.can_be_null(), value.can_be_more_than_null(), false]))
-        }
-        Expr::IsNotUnknown(inner) | Expr::IsNotNull(inner) => {
-            told(inner, scope).map(|value| Values::of_truths([value.can_be_more_than_null(), value.can_be_null(), false]))
-        }
+        Expr::IsUnknown(inner) | Expr::IsNull(inner) => told(inner, scope)
+            .map(|value| Values::of_truths([value.can_be_null(), value.can_be_more_than_null(), false])),
+        Expr::IsNotUnknown(inner) | Expr::IsNotNull(inner) => told(inner, scope)
+            .map(|value| Values::of_truths([value.can_be_more_than_null(), value.can_be_null(), false])),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let (left, right) = (told(left, scope), told(right, scope));
             Told::computed(&[&left, &right], |parts| match parts {
@@ -361,8 +364,7 @@ pub(crate) fn told(expr: &Expr, scope: &Scope<'_>) -> Told {
             })
         }
         Expr::InList(InList { expr, list, negated }) => {
-            let parts: Vec<Told> =
-                std::iter::once(expr.as_ref()).chain(list).map(|part| told(part, scope)).collect();
+            let parts: Vec<Told> = std::iter::once(expr.as_ref()).chain(list).map(|part| told(part, scope)).collect();
             Told::computed(&parts.iter().collect::<Vec<_>>(), |parts| {
                 let Some((value, list)) = parts.split_first() else { return Values::Any };
                 let equal = list.iter().map(|item| binary(value, Operator::Eq, item));
@@ -480,7 +482,8 @@ fn of_case(case: &Case, scope: &Scope<'_>) -> Told {
         parts.push(told(when, scope));
         parts.push(told(then, scope));
     }
-    parts.push(case.else_expr.as_deref().map_or_else(|| Told::constant(&ScalarValue::Null), |other| told(other, scope)));
+    parts
+        .push(case.else_expr.as_deref().map_or_else(|| Told::constant(&ScalarValue::Null), |other| told(other, scope)));
     let has_base = case.expr.is_some();
     Told::computed(&parts.iter().collect::<Vec<_>>(), |parts| {
         let (base, parts) = match parts.split_first() {
@@ -504,4 +507,95 @@ fn of_case(case: &Case, scope: &Scope<'_>) -> Told {
         }
         can.or(otherwise)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(_places: &[Instance], _matched: usize) -> bool {
+        true
+    }
+
+    fn values(told: &Told) -> Vec<Vec<Option<i64>>> {
+        told.values
+            .iter()
+            .map(|values| match values {
+                Values::Of(values) => values
+                    .iter()
+                    .map(|value| match value {
+                        ScalarValue::Int64(value) => *value,
+                        _ => None,
+                    })
+                    .collect(),
+                Values::Any | Values::NotNull => vec![Some(-1)],
+            })
+            .collect()
+    }
+
+    fn numbers(place: Instance, without: i64, with: i64) -> Told {
+        Told::computed(&[&Told::flag(place)], |parts| match parts {
+            [flag] if flag.truths()[0] => Values::one(&ScalarValue::Int64(Some(with))),
+            _ => Values::one(&ScalarValue::Int64(Some(without))),
+        })
+    }
+
+    #[test]
+    fn the_greatest_of_a_flag_tells_whether_any_row_matched_and_the_least_of_it_does_not() {
+        assert_eq!(values(&numbers(3, 0, 1).extreme(true)), [vec![Some(0)], vec![Some(1)]]);
+        assert_eq!(values(&numbers(3, 0, 1).extreme(false)), [vec![Some(0)], vec![Some(0), Some(1)]]);
+        assert_eq!(values(&numbers(3, 1, 0).extreme(false)), [vec![Some(1)], vec![Some(0)]]);
+        assert_eq!(told_apart(&[numbers(3, 0, 1).extreme(true)], &all), [3]);
+        assert!(told_apart(&[numbers(3, 0, 1).extreme(false)], &all).is_empty());
+    }
+
+    #[test]
+    fn rows_of_one_value_matched_as_the_value_says() {
+        assert_eq!(told_apart(&[numbers(3, 0, 1).in_each_row()], &all), [3]);
+        // Of two places either may have matched in another of the rows.
+        let two = Told::computed(&[&numbers(1, 0, 1), &numbers(2, 0, 1)], |parts| match parts {
+            [one, other] => binary(one, Operator::Eq, other),
+            _ => Values::Any,
+        });
+        assert!(told_apart(&[two.in_each_row()], &all).is_empty());
+    }
+
+    #[test]
+    fn what_is_on_an_optional_side_is_null_without_a_match() {
+        let one = Told::constant(&ScalarValue::Int64(Some(1))).made_optional(Some(7));
+        assert_eq!(values(&one), [vec![None], vec![Some(1)]]);
+        assert_eq!(told_apart(&[one], &all), [7]);
+        assert_eq!(told_apart(&[Told::not_null().made_optional(Some(7))], &all), [7]);
+        assert!(told_apart(&[Told::any().made_optional(Some(7))], &all).is_empty());
+        // A flag that is settled tells no more.
+        let flag = Told::flag(7).settled(|_place| Some(Settled::Unmatched)).made_optional(Some(7));
+        assert_eq!(flag.values[0], Values::null());
+        assert_eq!(flag.values[1], Values::truth(false));
+    }
+
+    #[test]
+    fn a_condition_tells_only_what_every_row_that_meets_it_has() {
+        assert_eq!(Told::flag(2).when_true(), [(2, true)]);
+        assert_eq!(
+            Told::flag(2).map(|flag| binary(flag, Operator::Eq, &Values::truth(false))).when_true(),
+            [(2, false)]
+        );
+        let either = Told::computed(&[&Told::flag(1), &Told::flag(2)], |parts| match parts {
+            [one, other] => binary(one, Operator::Or, other),
+            _ => Values::Any,
+        });
+        assert!(either.when_true().is_empty());
+        assert!(Told::any().when_true().is_empty());
+    }
+
+    #[test]
+    fn constants_that_groups_may_not_keep_apart_are_not_told_apart() {
+        let zero = |value: f64| Told::constant(&ScalarValue::Float64(Some(value)));
+        let signs = Told::computed(&[&Told::flag(1), &zero(0.0), &zero(-0.0)], |parts| match parts {
+            [flag, one, _other] if flag.truths()[0] => (*one).clone(),
+            [_flag, _one, other] => (*other).clone(),
+            _ => Values::Any,
+        });
+        assert!(told_apart(&[signs], &all).is_empty());
+    }
 }

@@ -126,7 +126,9 @@ pub(crate) fn check_released_aggregate(name: &str) -> Result<(), Refusal> {
 fn refuse_released(name: &str) -> Refusal {
     let refusal = refuse(name, "over released results and reference tables");
     if matches!(name, "now" | "current_date" | "current_time" | "today" | "random" | "uuid") {
-        refusal.suggest("its value is another each time, and the same question is to have the same answer: write the value")
+        refusal.suggest(
+            "its value is another each time, and the same question is to have the same answer: write the value",
+        )
     } else {
         refusal
     }
