@@ -201,12 +201,11 @@ impl Checker<'_> {
                     && !call.params.distinct
                     && ((label.is_key() && !label.optional)
                         || (label.kind == Kind::Constant && functions::literal(argument).is_some()));
-                // Those who have none are no contributors to such a sum; beside an optional side none is told as nothing at all.
-                let label = self.counted(
-                    rows,
-                    most_rows,
-                    if never_zero { Some(false) } else { (!label.optional).then_some(true) },
-                );
+                // A sum of such counts is a count of the rows, and those who have none contribute to neither. Of distinct
+                // values it would be more: one for each unit but two for one tells of that one beside the number of units.
+                let of_rows = !call.params.distinct && !label.optional && (label.is_key() || label.allows(Use::Filter));
+                let label =
+                    self.counted(rows, most_rows, if never_zero { Some(false) } else { of_rows.then_some(true) });
                 Ok(Derived { parts: vec![part(&first, how, total)?], output: column(&first), label, or_zero: false })
             }
             "sum" | "avg" if !call.params.distinct => {
