@@ -156,7 +156,13 @@ const SOURCES: &[Source] = &[
         "left join",
         "panel.homes h LEFT JOIN shop.sales s ON h.card = s.card",
         "",
-        ["h.size", "s.kind", "s.card IS NULL"],
+        [
+            "h.size",
+            "s.kind",
+            "s.card IS NULL",
+            "CASE WHEN s.card IS NULL THEN 'none' WHEN s.kind = 'red' THEN 'red' ELSE 'other' END",
+            "COALESCE(s.kind, 'odd')"
+        ],
         ["h.card"],
         ["s.amount", "h.income"],
         &["h.size > 1", "s.card IS NULL", "s.card IS NOT NULL"]

@@ -125,6 +125,22 @@ const QUESTIONS: &[&str] = &[
     "SELECT COUNT(DISTINCT c.hid) FROM retailer.sales s FULL JOIN partner.own2 c ON c.hid=s.hid WHERE s.hid IS NULL",
     "SELECT s.hid IS NULL, COUNT(DISTINCT c.hid) FROM retailer.sales s FULL JOIN partner.own2 c ON c.hid=s.hid GROUP BY 1",
     "SELECT COUNT(DISTINCT hid) FROM partner.own2 WHERE hid NOT IN (SELECT hid FROM retailer.sales)",
+    // Expressions that look like flags and are none: one value for some with a match and those without.
+    "SELECT CASE WHEN o.category = 'garden' THEN 'g' ELSE 'n' END f, COUNT(DISTINCT l.hid) n FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid AND o.ts >= '2024-02-01' GROUP BY 1",
+    "SELECT COALESCE(o.category, 'garden') f, l.seg, COUNT(DISTINCT l.hid) n FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid AND o.ts >= '2024-02-01' WHERE l.seg <> 'z' GROUP BY 1, 2",
+    "SELECT CASE WHEN l.seg = 'x' THEN 'x' WHEN o.hid IS NULL THEN 'none' ELSE 'some' END f, COUNT(DISTINCT l.hid) n FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid GROUP BY 1",
+    "SELECT f, COUNT(*) n FROM (SELECT l.hid, MIN(CASE WHEN o.hid IS NULL OR o.ts < '2024-02-01' THEN 0 ELSE 1 END) f FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid WHERE l.seg <> 'z' GROUP BY l.hid) t GROUP BY f",
+    // Flags of one person beside people who are known to match, or not to.
+    "SELECT CASE WHEN o.hid IS NULL THEN 'none' ELSE 'some' END || l.seg f, COUNT(DISTINCT l.hid) n FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid GROUP BY 1",
+    "SELECT CASE WHEN o.hid IS NULL THEN 'none' WHEN l.seg = 'x' THEN 'x' ELSE 'some' END f, COUNT(DISTINCT l.hid) n FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid WHERE l.seg <> 'z' GROUP BY 1",
+    "SELECT f, seg, COUNT(*) n FROM (SELECT l.hid, l.seg, MAX(CASE WHEN o.hid IS NULL THEN 0 ELSE 1 END) f FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid WHERE l.seg <> 'z' GROUP BY l.hid, l.seg) t GROUP BY f, seg",
+    "SELECT COUNT(DISTINCT l.hid) FILTER (WHERE l.hid IN (SELECT hid FROM retailer.sales)) a, COUNT(DISTINCT l.hid) FILTER (WHERE l.hid NOT IN (SELECT hid FROM retailer.sales)) b FROM partner.own2 l",
+    // Sums to which one person adds, and shares of one.
+    "SELECT SUM(n) s, COUNT(*) c FROM (SELECT hid, COUNT(*) FILTER (WHERE category = 'garden' AND ts >= '2024-02-01') n FROM retailer.sales WHERE hid IN (SELECT hid FROM retailer.users WHERE state <> 'AK') GROUP BY hid) t",
+    "SELECT SUM(n) s FROM (SELECT hid, SUM(CASE WHEN ts >= '2024-02-01' THEN 1 ELSE 0 END) n FROM retailer.sales GROUP BY hid) t",
+    "SELECT SUM(n) s FROM (SELECT hid, SUM(CASE WHEN ts >= '2024-02-01' THEN amount ELSE 0 END) n FROM retailer.sales GROUP BY hid) t",
+    "SELECT AVG(CASE WHEN ts >= '2024-02-01' THEN 1 ELSE 0 END) s FROM retailer.sales",
+    "SELECT SUM(CAST(ts >= '2024-02-01' AS INTEGER)) s FROM retailer.sales",
 ];
 
 #[test]

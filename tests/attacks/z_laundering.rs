@@ -18,11 +18,15 @@ fn a_sum_is_not_made_a_test_of_one_value() {
                 &["CR2108", "CR2207"],
             ),
             (
-                "SELECT SUM(n) FROM (SELECT email_hash, COUNT(*) FILTER (WHERE category='bulk') AS n FROM retailer.purchases GROUP BY email_hash) t",
+                "SELECT AVG(n) FROM (SELECT email_hash, COUNT(*) FILTER (WHERE category='bulk') AS n FROM retailer.purchases GROUP BY email_hash) t",
                 measure,
             ),
             (
-                "SELECT SUM(n) FROM (SELECT email_hash, COUNT(CASE WHEN category='bulk' THEN 1 END) AS n FROM retailer.purchases GROUP BY email_hash) t",
+                "SELECT SUM(n) FROM (SELECT email_hash, COUNT(DISTINCT CASE WHEN category='bulk' THEN 1 ELSE 0 END) AS n FROM retailer.purchases GROUP BY email_hash) t",
+                measure,
+            ),
+            (
+                "SELECT SUM(n + 1) FROM (SELECT email_hash, COUNT(*) FILTER (WHERE category='bulk') AS n FROM retailer.purchases GROUP BY email_hash) t",
                 measure,
             ),
             (
@@ -51,6 +55,18 @@ fn a_sum_is_not_made_a_test_of_one_value() {
         |inner, _| format!("SELECT email_hash, SUM(x+x+x+x+x+x+x+x+x+x+x+x) AS x FROM ({inner}) t GROUP BY email_hash"),
     );
     all_refused(&room, "publisher", &[(&format!("SELECT SUM(x) FROM ({doubled}) t"), &["CR2108", "CR2105"])]);
+    // Counts that are 0 for all but one person: whoever has none contributes nothing, so that one stands alone.
+    for n in [
+        "COUNT(*) FILTER (WHERE category='bulk')",
+        "COUNT(CASE WHEN category='bulk' THEN 1 END)",
+        "SUM(CASE WHEN category='bulk' THEN 1 ELSE 0 END)",
+        "SUM(CASE WHEN category='bulk' THEN amount ELSE 0 END)",
+    ] {
+        let sql =
+            format!("SELECT SUM(n) FROM (SELECT email_hash, {n} AS n FROM retailer.purchases GROUP BY email_hash) t");
+        let answer = room.ask("publisher", &sql);
+        assert!(answer.rows()[0][0].is_null(), "{sql}: {}", answer.json);
+    }
     // What stays: multiples by moderate constants, and arithmetic with what is released.
     let answer = room.ask(
         "publisher",

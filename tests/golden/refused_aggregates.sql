@@ -22,7 +22,6 @@ SELECT COUNT(DISTINCT amount) FROM shop.sales;
 SELECT SUM(amount ORDER BY at) FROM shop.sales;
 SELECT SUM(amount * amount) FROM shop.sales;
 SELECT SUM(abs(amount)) FROM shop.sales;
-SELECT SUM(coalesce(amount, 0)) FROM shop.sales;
 SELECT SUM(amount * CASE WHEN kind = 'red' THEN 1 ELSE 0 END) FROM shop.sales;
 SELECT SUM(amount * CAST(kind = 'red' AS INT)) FROM shop.sales;
 SELECT SUM(CASE WHEN kind = 'red' THEN amount ELSE 1 END) FROM shop.sales;

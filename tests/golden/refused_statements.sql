@@ -22,4 +22,4 @@ SELECT * FROM generate_series(1, 5);
 SELECT COUNT(*) FROM shop.sales WHERE kind = :k;
 SELECT COUNT(*) FROM shop.sales WHERE kind = $1;
 SELECT kind, COUNT(*) FROM shop.sales GROUP BY GROUPING SETS ((kind), (kind));
-SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind ORDER BY kind FETCH FIRST 1 ROW ONLY;
+SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind ORDER BY kind FETCH FIRST 1 ROW WITH TIES;

@@ -9,7 +9,7 @@ use crate::number;
 use crate::report::Report;
 use crate::yaml::{Node, Value};
 
-const KEYS: &[&str] = &["use", "values", "grain", "functions", "bounds", "step", "unit_bounds", "literals"];
+pub(crate) const KEYS: &[&str] = &["use", "values", "grain", "functions", "bounds", "step", "unit_bounds", "literals"];
 /// Keys that say how the values of a measure are treated.
 const MEASURE_KEYS: &[&str] = &["functions", "bounds", "step", "unit_bounds"];
 /// Of those, the keys that protect somebody.

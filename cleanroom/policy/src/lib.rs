@@ -18,6 +18,8 @@ mod lint;
 mod model;
 mod names;
 mod number;
+#[cfg(test)]
+mod page;
 mod parameter;
 mod policy;
 mod prose;

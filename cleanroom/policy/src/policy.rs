@@ -11,7 +11,7 @@ use crate::release;
 use crate::report::Report;
 use crate::yaml::{Node, Value};
 
-const KEYS: &[&str] = &[
+pub(crate) const KEYS: &[&str] = &[
     "apiVersion",
     "kind",
     "table",
@@ -25,10 +25,10 @@ const KEYS: &[&str] = &[
     "noise",
     "access",
 ];
-const JOIN_KEYS: &[&str] = &["require", "with", "types", "analyst_tables"];
+pub(crate) const JOIN_KEYS: &[&str] = &["require", "with", "types", "analyst_tables"];
 /// What a policy approves stands in one log entry, whose length is limited.
 const MAX_TEMPLATES: usize = 50;
-const ACCESS_KEYS: &[&str] = &["analysts", "receivers", "queries", "templates"];
+pub(crate) const ACCESS_KEYS: &[&str] = &["analysts", "receivers", "queries", "templates"];
 
 pub(crate) fn read(report: &mut Report<'_>, node: &Node) -> Option<Policy> {
     let fields = Fields::open(report, node, "", KEYS)?;

@@ -8,10 +8,10 @@ use crate::yaml::Node;
 /// Below it a "group" is one person.
 const LEAST_FLOOR: u64 = 2;
 
-const RELEASE_KEYS: &[&str] =
+pub(crate) const RELEASE_KEYS: &[&str] =
     &["min_units", "dominance", "small_groups", "difference", "audience", "max_cells", "round_to"];
-const NOISE_KEYS: &[&str] = &["mechanism", "epsilon", "delta", "groups_per_unit", "rows_per_unit", "budget"];
-const BUDGET_KEYS: &[&str] = &["epsilon", "delta", "refresh", "lifetime", "per_analyst"];
+pub(crate) const NOISE_KEYS: &[&str] = &["mechanism", "epsilon", "delta", "groups_per_unit", "rows_per_unit", "budget"];
+pub(crate) const BUDGET_KEYS: &[&str] = &["epsilon", "delta", "refresh", "lifetime", "per_analyst"];
 
 /// Reads `release` out of the whole document's fields. A reference table has none.
 pub(crate) fn release(report: &mut Report<'_>, document: &Fields<'_>, subject: &Subject) -> Option<Release> {

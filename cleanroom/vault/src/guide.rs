@@ -274,8 +274,9 @@ mod tests {
         let mut page = "\
 # Refusals
 
-A refusal depends on the question, the policies and the tables' columns alone, never on a row. Codes are stable. Where a
-statement close to the one refused is answered, it stands at the end of the suggestion; it was decided on like any other.
+A refusal depends on the question, the policies and the tables' columns alone, never on a row of another partner's. Of
+the asker's own tables it matters whether they hold one row for each unit (CR2207). Codes are stable. Where a statement
+close to the one refused is answered, it stands at the end of the suggestion; it was decided on like any other.
 The numbers in brackets are the exit code of the command line and the HTTP status.
 "
         .to_owned();

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, Spans};
 use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Projection, lit,
+    Aggregate, BinaryExpr, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Projection, Subquery, lit,
 };
 use datafusion::optimizer::OptimizerRule;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
@@ -73,13 +74,44 @@ fn replaced_in(exprs: Vec<Expr>, subquery: &Expr, by: &Expr) -> Result<Vec<Expr>
         .collect()
 }
 
+/// NOT IN and NOT EXISTS as the negation of IN and EXISTS, under the names they had: who is asked for twice, once with and
+/// once without NOT, is found out once.
+fn positive(exprs: Vec<Expr>) -> Result<Vec<Expr>> {
+    exprs
+        .into_iter()
+        .map(|expr| {
+            let (qualifier, name) = expr.qualified_name();
+            let positive = expr.transform_up(|expr| {
+                // The same question in two places of the text is one.
+                let placeless = |subquery: Subquery| Subquery { spans: Spans::new(), ..subquery };
+                let (positive, negated) = match expr {
+                    Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
+                        let subquery = placeless(subquery);
+                        (Expr::InSubquery(InSubquery { expr, subquery, negated: false }), negated)
+                    }
+                    Expr::Exists(Exists { subquery, negated }) => {
+                        (Expr::Exists(Exists { subquery: placeless(subquery), negated: false }), negated)
+                    }
+                    other => (other, false),
+                };
+                Ok(if negated { Transformed::yes(!positive) } else { Transformed::no(positive) })
+            })?;
+            Ok(if positive.transformed {
+                positive.data.unalias().alias_qualified(qualifier, name)
+            } else {
+                positive.data
+            })
+        })
+        .collect()
+}
+
 fn below_aggregate(aggregate: Aggregate, named: &mut usize, state: &SessionState) -> Result<Transformed<LogicalPlan>> {
     let all = [aggregate.group_expr.as_slice(), aggregate.aggr_expr.as_slice()].concat();
-    let subqueries = found(&all, is_subquery)?;
-    if subqueries.is_empty() || matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]) {
+    if found(&all, is_subquery)?.is_empty() || matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]) {
         return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
     }
-    let (mut groups, mut calls) = (aggregate.group_expr, aggregate.aggr_expr);
+    let (mut groups, mut calls) = (positive(aggregate.group_expr)?, positive(aggregate.aggr_expr)?);
+    let subqueries = found(&[groups.as_slice(), calls.as_slice()].concat(), is_subquery)?;
     let mut columns: Vec<Expr> = aggregate.input.schema().columns().into_iter().map(Expr::Column).collect();
     for subquery in subqueries {
         *named += 1;
@@ -94,8 +126,9 @@ fn below_aggregate(aggregate: Aggregate, named: &mut usize, state: &SessionState
 }
 
 fn in_projection(projection: Projection, state: &SessionState) -> Result<Transformed<LogicalPlan>> {
-    let subqueries = found(&projection.expr, is_predicate)?;
-    let (mut exprs, mut input) = (projection.expr.clone(), projection.input.as_ref().clone());
+    let mut exprs = positive(projection.expr.clone())?;
+    let subqueries = found(&exprs, is_predicate)?;
+    let mut input = projection.input.as_ref().clone();
     let mut changed = false;
     for subquery in subqueries {
         // The engine makes a match flag of a subquery that stands beside an OR; this condition holds of every row.

@@ -180,12 +180,24 @@ fn one_statement(sql: &str) -> Result<Statement, Refusal> {
         .with_recursion_limit(MAX_DEPTH + 10)
         .build()
         .and_then(|mut parser| parser.parse_statements())
-        .map_err(|_detail| Refusal::new(Code::NotSql, "the text cannot be read as SQL"))?;
+        .map_err(|detail| {
+            Refusal::new(Code::NotSql, "the text cannot be read as SQL").span(place_in(&detail.to_string()))
+        })?;
     match (statements.pop_front(), statements.is_empty()) {
         (Some(statement), true) => Ok(statement),
         (Some(_), false) => Err(Refusal::new(Code::NotOneSelect, "there is more than one statement").about(";")),
         (None, _) => Err(Refusal::new(Code::NotOneSelect, "there is no statement")),
     }
+}
+
+/// The place that the parser names in its message: nothing else of it is told.
+fn place_in(message: &str) -> Option<Span> {
+    let number = |after: &str| {
+        let rest = message.rsplit_once(after)?.1;
+        let end = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());
+        rest.get(..end)?.parse::<u64>().ok().filter(|number| *number > 0)
+    };
+    Some(Span { line: number(" Line: ")?, column: number(" Column: ")?, length: 1 })
 }
 
 fn check_statement(statement: &Statement) -> Result<(), Refusal> {
@@ -279,7 +291,11 @@ fn check_query(query: &Query) -> Result<(), Refusal> {
             return Err(unsupported("LIMIT with a comma"));
         }
     }
-    refuse_if(fetch.is_some(), "FETCH")?;
+    if let Some(fetch) = fetch {
+        refuse_if(fetch.with_ties || fetch.percent, "FETCH with TIES or PERCENT")?;
+        let limited = matches!(limit_clause, Some(LimitClause::LimitOffset { limit: Some(_), .. }));
+        refuse_if(limited, "FETCH beside LIMIT")?;
+    }
     refuse_if(!locks.is_empty(), "FOR UPDATE")?;
     refuse_if(for_clause.is_some(), "FOR")?;
     refuse_if(settings.is_some(), "SETTINGS")?;
@@ -442,12 +458,19 @@ fn check_alias(alias: Option<&ast::TableAlias>) -> Result<(), Refusal> {
     })
 }
 
-/// Names that start with two underscores are the server's and the planner's own.
+/// Beginnings of the server's and the planner's own names.
+const RESERVED: &[&str] =
+    &["__cr_", "__row", "__correlated", "__scalar_sq", "__always_true", "__common_expr", "__grouping_id", "__unnest"];
+
 fn check_ident(ident: &ast::Ident) -> Result<(), Refusal> {
-    if ident.value.starts_with("__") {
-        return Err(Refusal::new(Code::UnknownName, "names that start with `__` are reserved").about(&ident.value));
+    let name = ident.value.to_ascii_lowercase();
+    match RESERVED.iter().find(|reserved| name.starts_with(*reserved)) {
+        Some(reserved) => {
+            Err(Refusal::new(Code::UnknownName, format!("names that start with `{reserved}` are reserved"))
+                .about(&ident.value))
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn check_name(name: &ObjectName) -> Result<(), Refusal> {

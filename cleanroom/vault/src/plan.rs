@@ -24,7 +24,9 @@ use crate::facts::RoomFacts;
 use crate::marks;
 use crate::parse::{ParsedQuery, QueryText};
 use crate::refusal::{Code, Refusal, Span};
+use crate::respell::respelled;
 use crate::source::PolicyTable;
+use crate::{shares, signed};
 
 /// Plans the query over the room's tables.
 ///
@@ -32,7 +34,7 @@ use crate::source::PolicyTable;
 pub(crate) fn plan(room: &RoomFacts, query: ParsedQuery) -> Result<(LogicalPlan, QueryText), Refusal> {
     let (statement, text) = query.into_parts();
     let plan = session(room).map_err(refused).and_then(|state| {
-        let plan = futures::executor::block_on(state.statement_to_plan(statement)).map_err(refused)?;
+        let plan = futures::executor::block_on(state.statement_to_plan(respelled(statement))).map_err(refused)?;
         normalise(&state, plan).map_err(refused)
     });
     let plan = text.located(plan)?;
@@ -68,6 +70,7 @@ fn session(room: &RoomFacts) -> Result<SessionState, DataFusionError> {
 /// Types made to fit and subqueries made joins, nothing moved: what the checker sees is what the query says. The order is
 /// the engine's own.
 fn normalise(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let plan = signed::signed(shares::shares(plan)?)?;
     let plan = Analyzer::new().execute_and_check(plan, state.config_options(), |_plan, _rule| {})?;
     let plan = marks::mark_subqueries(state, plan)?;
     Optimizer::with_rules(vec![

@@ -60,7 +60,7 @@ codes! {
     NullSafeKey = "CR2206", "null-safe equality of keys";
     OwnMeasure = "CR2207", "measure of the asking partner's own table in a join";
     FanOut = "CR2208", "reference table joined on columns that are not unique in it";
-    Function = "CR2301", "function is not allowed on protected rows";
+    Function = "CR2301", "function is not allowed";
     Clause = "CR2302", "clause is not allowed on protected rows";
     ReleasedSteers = "CR2303", "released values may not select protected rows";
     Subquery = "CR2304", "subquery is not allowed here";

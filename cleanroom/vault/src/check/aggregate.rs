@@ -1,13 +1,15 @@
 //! Aggregates over protected rows: per unit, or a release point.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use cleanroom_policy::{Dominance, MeasureFunction, SmallGroups, Step, TableName, Use};
-use datafusion::common::{Column, DFSchemaRef};
+use datafusion::common::{Column, DFSchemaRef, ScalarValue};
+use datafusion::functions::core::expr_fn::nullif;
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use super::audience::AudienceRule;
 use super::difference::GuardRule;
@@ -218,10 +220,11 @@ impl Checker<'_> {
                 }
                 // In a total over groups, matched rows and others, or branches, stand together again.
                 if sets.is_none() {
-                    let flag = flag::match_flag(group, scope);
-                    flagged.extend(flag.and_then(|flag| rows.marker(flag.place)).cloned());
                     tagged.extend(label.branch_of);
                 }
+            }
+            if sets.is_none() {
+                flagged = flag::flagged(&group_exprs, scope, &rows);
             }
             let before = groups.len() + usize::from(sets.is_some());
             let types = plan.schema().fields().iter().skip(before);
@@ -370,6 +373,7 @@ impl Checker<'_> {
         let found = match name {
             "count" if call.params.distinct => {
                 let (argument, filter) = under_case(argument, filter, scope, Zero::Counts)?;
+                let argument = argument.as_ref();
                 self.count_granted(rows)?;
                 match argument {
                     Expr::Column(column) if scope.label(column)?.is_key() => {
@@ -380,7 +384,8 @@ impl Checker<'_> {
                             Code::NotAMeasure,
                             "COUNT(DISTINCT ...) of released groups counts units, and so takes the key alone",
                         )
-                        .about("DISTINCT");
+                        .about("DISTINCT")
+                        .suggest("to count other values once for each unit: SELECT COUNT(*) FROM (SELECT DISTINCT key, x FROM ...) t");
                         let label = Label::constant();
                         Err(scope.about(refusal, argument, &label, "use"))
                     }
@@ -388,8 +393,9 @@ impl Checker<'_> {
             }
             "count" => {
                 let (argument, filter) = under_case(argument, filter, scope, Zero::Counts)?;
+                let argument = argument.as_ref();
                 let (total, label) = expression::expression(argument, scope)?;
-                if let Some(measure) = &label.measure {
+                if let Some(measure) = label.measure.as_ref().filter(|measure| !measure.zeros) {
                     self.measure_granted(measure, MeasureFunction::Count, argument, &label, scope)?;
                     if measure.zero_else {
                         return Err(Refusal::new(
@@ -414,17 +420,15 @@ impl Checker<'_> {
                     _ => (CellKind::Average, MeasureFunction::Avg),
                 };
                 // CASE WHEN c THEN 1 ELSE 0 END: a count under a filter.
-                if let Ok((constant, filter)) = under_case(
-                    argument,
-                    filter.clone(),
-                    scope,
-                    if kind == CellKind::Sum { Zero::AddsNothing } else { Zero::Counts },
-                ) && functions::literal(constant)
-                    .is_some_and(|value| !value.is_null() && value.data_type().is_numeric())
+                let zero = if kind == CellKind::Sum { Zero::AddsNothing } else { Zero::Counts };
+                let argument = if kind == CellKind::Sum { or_zero(argument) } else { argument };
+                if let Ok((constant, filter)) = under_case(argument, filter.clone(), scope, zero)
+                    && functions::literal(&constant)
+                        .is_some_and(|value| !value.is_null() && value.data_type().is_numeric())
                 {
                     self.count_granted(rows)?;
-                    let (total, _constant) = expression::expression(constant, scope)?;
-                    ranged(cell(kind, total, filter), None, constant)
+                    let (total, _constant) = expression::expression(&constant, scope)?;
+                    ranged(cell(kind, total, filter), None, &constant)
                 } else {
                     let (total, label) = expression::expression(argument, scope)?;
                     let Some(measure) = &label.measure else {
@@ -436,11 +440,18 @@ impl Checker<'_> {
                     if measure.zero_else && kind == CellKind::Average {
                         return Err(Refusal::new(
                             Code::NotAMeasure,
-                            "an average over CASE ... ELSE 0 counts rows that are not in the case",
+                            "an average over values that are 0 where nothing was found counts those who have none",
                         )
-                        .about("ELSE")
-                        .suggest("leave ELSE out, or divide the SUM by the count you mean"));
+                        .about("AVG")
+                        .suggest("leave ELSE 0 out, or divide: SUM(x) * 1.0 / COUNT(*)"));
                     }
+                    let total = if measure.zeros {
+                        // Whoever has none is no reason to tell what another has.
+                        let zero = ScalarValue::new_zero(&scope.data_type(argument)?).map_err(internal)?;
+                        nullif(total, Expr::Literal(zero, None))
+                    } else {
+                        total
+                    };
                     ranged(cell(kind, total, filter), Some(measure), argument)
                 }
             }
@@ -525,11 +536,19 @@ impl Checker<'_> {
     ) -> Result<(), Refusal> {
         if measure.own {
             let facts = self.facts(measure.instance)?;
-            let refusal = Refusal::new(
-                Code::OwnMeasure,
-                format!("values of your own table `{}` are not aggregated in a join with another owner's: they could weigh its units", facts.name),
-            )
-            .suggest("aggregate your own table in a query of its own");
+            let refusal = if facts.owner() == self.analyst {
+                Refusal::new(
+                    Code::OwnMeasure,
+                    format!("values of your own table `{}` are not aggregated in a join with another owner's: they could weigh its units", facts.name),
+                )
+                .suggest("aggregate your own table in a query of its own")
+            } else {
+                Refusal::new(
+                    Code::OwnMeasure,
+                    format!("values of `{}` were added up for each row of your own table beside it: its rows could weigh units", facts.name),
+                )
+                .suggest("aggregate in one step, GROUP BY the label without the key; or join your own table after the values are added up for each key alone")
+            };
             return Err(scope.about(refusal, argument, label, "use"));
         }
         if !measure.functions.contains(&function) {
@@ -604,20 +623,45 @@ pub(super) fn plain_call<'e>(
 
 /// What ELSE 0 means to an aggregate.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Zero {
+pub(super) enum Zero {
     /// As much as no value.
     AddsNothing,
     /// One value more.
     Counts,
 }
 
-/// What a `CASE WHEN c THEN x [ELSE NULL] END` counts or adds: x where c holds. Where zeros add nothing, ELSE 0 is the same.
-fn under_case<'e>(
+/// A sum of `COALESCE(x, 0)` is that of x: zeros add nothing, and only those who have an x contribute.
+pub(super) fn or_zero(argument: &Expr) -> &Expr {
+    match argument {
+        Expr::Alias(alias) => or_zero(&alias.expr),
+        Expr::ScalarFunction(call) if matches!(call.func.name(), "coalesce" | "nvl" | "ifnull") => {
+            match call.args.as_slice() {
+                [value, other] if functions::constant(other).is_some_and(|other| adds_nothing(&other)) => {
+                    or_zero(value)
+                }
+                _ => argument,
+            }
+        }
+        _ => argument,
+    }
+}
+
+fn adds_nothing(value: &ScalarValue) -> bool {
+    value.is_null() || ScalarValue::new_zero(&value.data_type()).is_ok_and(|zero| zero == *value)
+}
+
+/// What a `CASE WHEN c THEN x [ELSE NULL] END` counts or adds: x where c holds. Where zeros add nothing, further cases of 0
+/// and a truth value as a number are the same.
+pub(super) fn under_case<'e>(
     argument: &'e Expr,
     filter: Option<Expr>,
     scope: &Scope<'_>,
     zero: Zero,
-) -> Result<(&'e Expr, Option<Expr>), Refusal> {
+) -> Result<(Cow<'e, Expr>, Option<Expr>), Refusal> {
+    let also = |filter: Option<Expr>, when: Expr| match filter {
+        Some(filter) => filter.and(when),
+        None => when,
+    };
     let mut bare = argument;
     loop {
         bare = match bare {
@@ -627,35 +671,40 @@ fn under_case<'e>(
             _ => break,
         };
     }
-    let Expr::Case(Case { expr: base, when_then_expr, else_expr }) = bare else {
-        return Ok((argument, filter));
+    if zero == Zero::AddsNothing
+        && !std::ptr::eq(bare, argument)
+        && functions::literal(bare).is_none()
+        && scope.data_type(bare)? == DataType::Boolean
+        && scope.data_type(argument)?.is_numeric()
+    {
+        let when = expression::condition(bare, scope)?;
+        return Ok((Cow::Owned(lit(1_i64)), Some(also(filter, when))));
+    }
+    let Expr::Case(Case { expr: None, when_then_expr, else_expr }) = bare else {
+        return Ok((Cow::Borrowed(argument), filter));
     };
-    let otherwise_nothing = match else_expr.as_deref().map(functions::literal) {
-        None => true,
-        Some(Some(value)) => {
-            value.is_null()
-                || (zero == Zero::AddsNothing
-                    && datafusion::common::ScalarValue::new_zero(&value.data_type()).is_ok_and(|zero| zero == *value))
-        }
-        Some(None) => false,
+    let nothing = |expr: &Expr| {
+        functions::literal(expr)
+            .is_some_and(|value| value.is_null() || (zero == Zero::AddsNothing && adds_nothing(value)))
     };
-    match when_then_expr.as_slice() {
-        [(when, then)] if base.is_none() && otherwise_nothing => {
+    match when_then_expr.split_first() {
+        Some(((when, then), others))
+            if else_expr.as_deref().is_none_or(nothing) && others.iter().all(|(_when, then)| nothing(then)) =>
+        {
             let when = expression::condition(when, scope)?;
-            let filter = match filter {
-                Some(filter) => filter.and(when),
-                None => when,
-            };
-            Ok((then.as_ref(), Some(filter)))
+            for (other, _nothing) in others {
+                expression::condition(other, scope)?;
+            }
+            Ok((Cow::Borrowed(then.as_ref()), Some(also(filter, when))))
         }
-        _ => Ok((argument, filter)),
+        _ => Ok((Cow::Borrowed(argument), filter)),
     }
 }
 
 pub(super) fn not_allowed(name: &str) -> Refusal {
     Refusal::new(
         Code::Aggregate,
-        format!("`{name}` is not allowed over protected rows; COUNT, COUNT(DISTINCT key), SUM and AVG are"),
+        format!("`{name}` is not allowed over protected rows; COUNT, COUNT(DISTINCT key), SUM and AVG are, and for each unit (GROUP BY key) MIN, MAX and COUNT(DISTINCT column), too"),
     )
     .about(name)
 }
@@ -664,7 +713,8 @@ pub(super) fn not_a_measure(argument: &Expr, scope: &Scope<'_>) -> Refusal {
     let refusal = Refusal::new(
         Code::NotAMeasure,
         "the argument is one granted measure, arithmetic of measures of one table with constants, or such a measure under CASE WHEN ... THEN ... END",
-    );
+    )
+    .suggest("for a share: COUNT(*) FILTER (WHERE ...) * 1.0 / COUNT(*); for an average of those who have one, leave out COALESCE and ELSE 0");
     let mut columns: Vec<&Column> = argument.column_refs().into_iter().collect();
     columns.sort_by_key(|column| column.spans.first().map(|span| (span.start.line, span.start.column)));
     let culprit = columns

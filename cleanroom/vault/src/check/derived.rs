@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use cleanroom_policy::{MeasureFunction, Use};
-use datafusion::common::Column;
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::common::{Column, ScalarValue};
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder, lit, when};
 
-use super::aggregate::{called, fan_out, no_name, not_a_measure, not_allowed, plain_call};
+use super::aggregate::{Zero, called, fan_out, no_name, not_a_measure, not_allowed, plain_call, under_case};
 use super::expression::{self, Scope};
 use super::label::{Instance, Kind, Label, Measure};
 use super::per_unit::{self, Hidden, How, Part, under};
-use super::rows::Rows;
+use super::rows::{Presence, Rows};
+use super::told::{Told, told};
 use super::{Checker, Relation, functions, internal, under_name};
 use crate::fixed;
 use crate::noise;
@@ -51,6 +53,7 @@ impl Checker<'_> {
                 {
                     return Err(expression::not_granted(group, scope, Use::Dimension));
                 }
+                let label = Label { told: told(group, scope).in_each_row(), ..label };
                 let (qualifier, field) = names.next().ok_or_else(no_name)?;
                 group_exprs.push(under_name(total, qualifier, field.name()));
                 outputs.push(Expr::Column(Column::new(qualifier.cloned(), field.name())));
@@ -75,10 +78,13 @@ impl Checker<'_> {
                 measure.own = true;
             }
             parts.extend(derived.parts);
-            outputs.push(
-                fixed::try_cast(derived.output, field.data_type().clone())
-                    .alias_qualified(qualifier.cloned(), field.name()),
-            );
+            let mut output = fixed::try_cast(derived.output, field.data_type().clone());
+            if derived.or_zero {
+                let zero = ScalarValue::new_zero(field.data_type()).map_err(internal)?;
+                output =
+                    when(output.clone().is_null(), Expr::Literal(zero, None)).otherwise(output).map_err(internal)?;
+            }
+            outputs.push(output.alias_qualified(qualifier.cloned(), field.name()));
             labels.push(label);
         }
         let hidden = Hidden::of(&rows, self.fresh());
@@ -101,6 +107,47 @@ impl Checker<'_> {
         }))
     }
 
+    /// The condition of a `SUM(CASE WHEN c THEN 1 ELSE 0 END)`, which is a count.
+    fn ones(&self, call: &AggregateFunction, argument: &Expr, scope: &Scope<'_>) -> Result<Option<Expr>, Refusal> {
+        let Expr::Case(Case { expr: None, when_then_expr, else_expr: Some(otherwise) }) = argument else {
+            return Ok(None);
+        };
+        let one = matches!(when_then_expr.first(), Some((_when, then))
+            if functions::constant(then) == Some(ScalarValue::Int64(Some(1))));
+        if !one || call.params.distinct || call.params.filter.is_some() {
+            return Ok(None);
+        }
+        let zeros = |expr: &Expr| functions::constant(expr) == Some(ScalarValue::Int64(Some(0)));
+        let all_zero = zeros(otherwise) && when_then_expr.iter().skip(1).all(|(_when, then)| zeros(then));
+        if !all_zero {
+            return Ok(None);
+        }
+        under_case(argument, None, scope, Zero::AddsNothing).map(|(_one, filter)| filter)
+    }
+
+    /// The label of a count of a unit's rows. `zeros` says whether it can be 0; without it, the counts are not added up.
+    fn counted(&self, rows: &Rows, most_rows: u32, zeros: Option<bool>) -> Label {
+        // A count that can be 0 is a flag of who has such rows. Added up, only those who have some contribute; where rows
+        // need not match, who has none is not told apart by that.
+        let every_row = rows.slots.iter().all(|slot| matches!(slot.presence, Presence::Always));
+        let summed = zeros.filter(|zeros| !zeros || every_row);
+        let measure = summed.and_then(|zeros| {
+            self.one_place(rows).map(|instance| Measure {
+                instance,
+                functions: BTreeSet::from([MeasureFunction::Sum, MeasureFunction::Avg, MeasureFunction::Count]),
+                zero_else: zeros,
+                zeros,
+                combined: false,
+                degree: 2,
+                factors: (1.0, 1.0),
+                own: false,
+                range: (0.0, f64::from(most_rows)),
+                unit_range: None,
+            })
+        });
+        Label { measure, told: Told::not_null(), ..Label::value(BTreeSet::from([Use::Dimension, Use::Filter])) }
+    }
+
     /// One aggregate per unit: what to aggregate, how its value follows, and what may be done with it.
     fn derived(&self, index: usize, expr: &Expr, scope: &Scope<'_>, rows: &Rows) -> Result<Derived, Refusal> {
         let call = called(expr)?;
@@ -116,6 +163,15 @@ impl Checker<'_> {
         };
         let column = |name: &str| Expr::Column(Column::new_unqualified(name));
         let (total, label) = expression::expression(argument, scope)?;
+        if name == "sum"
+            && let Some(filter) = self.ones(call, argument, scope)?
+        {
+            self.count_granted(rows)?;
+            let value = under(lit(1_i64), Some(&filter))?;
+            let label = self.counted(rows, most_rows, Some(true));
+            let part = Part { name: first.clone(), how: How::Count, value };
+            return Ok(Derived { parts: vec![part], output: column(&first), label, or_zero: false });
+        }
         match name {
             "count" => {
                 if call.params.distinct
@@ -125,7 +181,7 @@ impl Checker<'_> {
                 {
                     return Err(expression::not_granted(argument, scope, Use::Dimension));
                 }
-                if let Some(measure) = &label.measure {
+                if let Some(measure) = label.measure.as_ref().filter(|measure| !measure.zeros) {
                     self.measure_granted(measure, MeasureFunction::Count, argument, &label, scope)?;
                     if measure.zero_else {
                         return Err(not_a_measure(argument, scope));
@@ -145,19 +201,12 @@ impl Checker<'_> {
                     && !call.params.distinct
                     && ((label.is_key() && !label.optional)
                         || (label.kind == Kind::Constant && functions::literal(argument).is_some()));
-                let measure = never_zero.then(|| self.one_place(rows)).flatten().map(|instance| Measure {
-                    instance,
-                    functions: BTreeSet::from([MeasureFunction::Sum, MeasureFunction::Avg, MeasureFunction::Count]),
-                    zero_else: false,
-                    combined: false,
-                    degree: 2,
-                    factors: (1.0, 1.0),
-                    own: false,
-                    range: (0.0, f64::from(most_rows)),
-                    unit_range: None,
-                });
-                let label = Label { measure, ..Label::value(BTreeSet::from([Use::Dimension, Use::Filter])) };
-                Ok(Derived { parts: vec![part(&first, how, total)?], output: column(&first), label })
+                // A sum of such counts is a count of the rows, and those who have none contribute to neither. Of distinct
+                // values it would be more: one for each unit but two for one tells of that one beside the number of units.
+                let of_rows = !call.params.distinct && !label.optional && (label.is_key() || label.allows(Use::Filter));
+                let label =
+                    self.counted(rows, most_rows, if never_zero { Some(false) } else { of_rows.then_some(true) });
+                Ok(Derived { parts: vec![part(&first, how, total)?], output: column(&first), label, or_zero: false })
             }
             "sum" | "avg" if !call.params.distinct => {
                 let Some(measure) = label.measure.clone() else {
@@ -176,18 +225,26 @@ impl Checker<'_> {
                     (false, Some(range)) => range,
                     (false, None) => noise::total(measure.range, most_rows),
                 };
+                // Whoever has nothing in the case has a sum of 0.
+                let or_zero = measure.zero_else && !average && call.params.filter.is_none();
+                let mut uses = label.uses.clone();
+                if or_zero && !measure.zeros {
+                    let (value, _filter) = under_case(argument, None, scope, Zero::AddsNothing)?;
+                    uses = expression::expression(&value, scope)?.1.uses;
+                }
+                let zeros = measure.zeros || or_zero;
                 let label = Label {
-                    measure: Some(Measure { degree: 2, range, unit_range: None, ..measure.clone() }),
-                    ..Label::value(label.uses.clone())
+                    measure: Some(Measure { degree: 2, range, unit_range: None, zeros, ..measure.clone() }),
+                    ..Label::value(uses)
                 };
                 self.not_combined(&measure, rows, argument, scope)?;
                 if average {
                     let counted = part(&second, How::Count, total)?;
                     let output = fixed::float(column(&first))
                         / datafusion::functions::core::expr_fn::nullif(fixed::float(column(&second)), lit(0.0_f64));
-                    Ok(Derived { parts: vec![summed, counted], output, label })
+                    Ok(Derived { parts: vec![summed, counted], output, label, or_zero })
                 } else {
-                    Ok(Derived { parts: vec![summed], output: column(&first), label })
+                    Ok(Derived { parts: vec![summed], output: column(&first), label, or_zero })
                 }
             }
             "min" | "max" => {
@@ -195,8 +252,12 @@ impl Checker<'_> {
                     return Err(not_allowed(name));
                 }
                 let how = if name == "min" { How::Min } else { How::Max };
-                let label = Label { measure: None, ..Label::value(label.uses.clone()) };
-                Ok(Derived { parts: vec![part(&first, how, total)?], output: column(&first), label })
+                let told = match filter {
+                    None => told(argument, scope).extreme(name == "max"),
+                    Some(_) => Told::any(),
+                };
+                let label = Label { told, ..Label::value(label.uses.clone()) };
+                Ok(Derived { parts: vec![part(&first, how, total)?], output: column(&first), label, or_zero: false })
             }
             _ => Err(not_allowed(name)),
         }
@@ -208,4 +269,6 @@ struct Derived {
     parts: Vec<Part>,
     output: Expr,
     label: Label,
+    /// NULL stands for 0.
+    or_zero: bool,
 }

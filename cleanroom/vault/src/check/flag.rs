@@ -1,63 +1,56 @@
-//! Match flags: what tells, and does nothing but tell, whether the optional side of an outer join found a match.
+//! Match flags: groups and conditions that tell whether the optional side of an outer join found a match.
 //!
 //! A group or condition that is one makes rows matched or unmatched by the question's own structure. Without one, a group in
 //! which nobody matches looks like any small group, since answering it at 0 and not at 1 would tell whether one unit matches.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::common::Column;
+use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Case, Expr};
 
 use super::expression::Scope;
-use super::label::{Instance, MatchFlag};
+use super::label::Instance;
 use super::rows::{MatchCheck, Presence, Rows};
-use super::union::tells_apart;
+use super::told::{Settled, Told, told, told_apart};
 use super::{Checker, filtered};
 use crate::refusal::Refusal;
 
-/// The flag that an expression is, if it is one.
-pub(super) fn match_flag(expr: &Expr, scope: &Scope<'_>) -> Option<MatchFlag> {
-    match expr {
-        Expr::Column(column) => scope.label(column).ok()?.matched,
-        Expr::Alias(alias) => match_flag(&alias.expr, scope),
-        Expr::IsNull(key) => of_key(key, false, scope),
-        Expr::IsNotNull(key) => of_key(key, true, scope),
-        Expr::Not(inner) => {
-            let flag = match_flag(inner, scope)?;
-            Some(MatchFlag { when: Some(!flag.when?), ..flag })
-        }
-        Expr::IsTrue(inner) => match_flag(inner, scope).filter(|flag| flag.when.is_some()),
-        Expr::Case(Case { expr: None, when_then_expr, else_expr }) => {
-            let [(when, then)] = when_then_expr.as_slice() else { return None };
-            let flag = match_flag(when, scope)?;
-            flag.when?;
-            let Expr::Literal(then, _metadata) = then.as_ref() else { return None };
-            let tells = tells_apart(then)
-                && match else_expr.as_deref() {
-                    None => true,
-                    Some(Expr::Literal(otherwise, _metadata)) => {
-                        otherwise.is_null()
-                            || (tells_apart(otherwise)
-                                && otherwise.data_type() == then.data_type()
-                                && otherwise != then)
-                    }
-                    Some(_) => false,
-                };
-            tells.then_some(MatchFlag { when: None, ..flag })
-        }
-        // Anything else may tell more, or less.
-        _ => None,
-    }
+/// Stands under an answer whose groups do not tell matched rows from others.
+pub(super) const NOTE: &str =
+    "rows without a match are shown only where the statement groups by `key IS NULL`, or by what tells as much";
+
+/// The markers of the places that groups tell apart: no group has both rows in which they matched and rows in which not.
+pub(super) fn flagged(groups: &[&Expr], scope: &Scope<'_>, rows: &Rows) -> BTreeSet<Column> {
+    let groups: Vec<Told> = groups.iter().map(|group| told(group, scope)).collect();
+    let places = told_apart(&groups, &|places, matched| possible(rows, places, matched));
+    places.into_iter().filter_map(|place| rows.marker(place)).cloned().collect()
 }
 
-fn of_key(key: &Expr, when: bool, scope: &Scope<'_>) -> Option<MatchFlag> {
-    let Expr::Column(column) = key else { return None };
-    let label = scope.label(column).ok()?;
-    if !label.is_key() || !label.optional {
-        return None;
+/// Whether just these of some places can have matched in one row (bit `i` stands for the `i`-th).
+fn possible(rows: &Rows, places: &[Instance], matched: usize) -> bool {
+    let mut markers: BTreeMap<&Column, bool> = BTreeMap::new();
+    for (bit, place) in places.iter().enumerate() {
+        let has = matched >> bit & 1 == 1;
+        let fits = match rows.settled(*place) {
+            Some(Settled::Matched) => has,
+            Some(Settled::Unmatched) => !has,
+            // Tables that came by one optional side match together.
+            Some(Settled::Open) => {
+                rows.marker(*place).is_none_or(|marker| *markers.entry(marker).or_insert(has) == has)
+            }
+            None => true,
+        };
+        if !fits {
+            return false;
+        }
     }
-    label.origin.as_ref().map(|origin| MatchFlag { place: origin.instance, when: Some(when) })
+    // Of a FULL join one side at least stands in every row.
+    let all_known = rows.slots.iter().all(|slot| match &slot.presence {
+        Presence::Matched(marker) => markers.contains_key(marker),
+        Presence::Always | Presence::Never | Presence::Branch { .. } => false,
+    });
+    !all_known || markers.values().any(|matched| *matched)
 }
 
 /// Places that an expression is computed from, in its conditions too.
@@ -69,15 +62,9 @@ pub(super) fn places_of(expr: &Expr, scope: &Scope<'_>) -> BTreeSet<Instance> {
         .collect()
 }
 
-/// The flags that every row which meets a condition has: the place, and whether it matched.
+/// What every row that meets a condition has: the place, and whether it matched.
 pub(super) fn conditions(predicate: &Expr, scope: &Scope<'_>) -> Vec<(Instance, bool)> {
-    split_conjunction(predicate)
-        .into_iter()
-        .filter_map(|part| {
-            let flag = match_flag(part, scope)?;
-            Some((flag.place, flag.when?))
-        })
-        .collect()
+    split_conjunction(predicate).into_iter().flat_map(|part| told(part, scope).when_true()).collect()
 }
 
 impl Checker<'_> {

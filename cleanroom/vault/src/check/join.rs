@@ -8,9 +8,10 @@ use datafusion::common::{Column, DFSchema, JoinConstraint, JoinType, NullEqualit
 use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder, when};
 
 use super::expression::{self, Scope};
-use super::label::{Instance, Kind, Label, MatchFlag};
+use super::label::{Instance, Kind, Label};
 use super::per_unit::{self, Hidden};
 use super::rows::{MatchCheck, Presence, Rows, Slot};
+use super::told::Told;
 use super::{Checker, MAX_MULTIPLIED, Reference, Relation, internal};
 use crate::facts::TableFacts;
 use crate::refusal::{Code, Refusal, Rule};
@@ -36,6 +37,7 @@ impl Checker<'_> {
             (Relation::Open(left), Relation::Open(right))
             | (Relation::Open(left), Relation::Reference(Reference { plan: right, .. }))
             | (Relation::Reference(Reference { plan: left, .. }), Relation::Open(right)) => {
+                let (left, right) = each_once(join, left, right)?;
                 self.open(plan, vec![left, right]).map(Relation::Open)
             }
         }
@@ -103,7 +105,14 @@ impl Checker<'_> {
         let labels = |rows: &Rows, optional: bool| -> Vec<Label> {
             let places = rows.places();
             let labels = rows.labels.iter().cloned();
-            if optional { labels.map(|label| label.made_optional(&places)).collect() } else { labels.collect() }
+            if !optional {
+                return labels.collect();
+            }
+            let optional = labels.map(|label| {
+                let told = label.told.settled(|place| rows.settled(place)).made_optional(rows.in_every_row());
+                Label { told, ..label.made_optional(&places) }
+            });
+            optional.collect()
         };
         let slots = |rows: &Rows, optional: bool| if optional { rows.optional_slots() } else { rows.slots.clone() };
         let joined = Rows {
@@ -266,7 +275,7 @@ impl Checker<'_> {
             LogicalPlanBuilder::from(marked).project(exprs).and_then(LogicalPlanBuilder::build).map_err(internal)?;
         let flag = Label {
             from: right.places(),
-            matched: Some(MatchFlag { place, when: Some(true) }),
+            told: Told::flag(place),
             ..Label::value(BTreeSet::from([Use::Dimension, Use::Filter]))
         };
         let mut rows = left.renamed(plan, |column| Column::new_unqualified(&column.name));
@@ -514,6 +523,36 @@ fn word_of(kind: JoinKind) -> &'static str {
         JoinKind::Full => "full",
         JoinKind::Anti => "anti",
     }
+}
+
+/// The side of a join that is only asked whether it holds a match, with each of them once: a value that stands there a
+/// thousand times would be met a thousand times by each row of the other side.
+pub(super) fn each_once(
+    join: &Join,
+    left: LogicalPlan,
+    right: LogicalPlan,
+) -> Result<(LogicalPlan, LogicalPlan), Refusal> {
+    let asked = |plan: LogicalPlan| {
+        let exprs = join.on.iter().flat_map(|(left, right)| [left, right]).chain(&join.filter);
+        let named: BTreeSet<&Column> = exprs.flat_map(Expr::column_refs).collect();
+        let columns: Vec<Expr> = named
+            .into_iter()
+            .filter(|column| plan.schema().has_column(column))
+            .map(|column| Expr::Column(column.clone()))
+            .collect();
+        if columns.is_empty() {
+            return Ok(plan);
+        }
+        LogicalPlanBuilder::from(plan)
+            .aggregate(columns, Vec::<Expr>::new())
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(internal)
+    };
+    Ok(match join.join_type {
+        JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => (left, asked(right)?),
+        JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => (asked(left)?, right),
+        JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => (left, right),
+    })
 }
 
 /// The columns both sides of a join can be named by, whatever its type lets out.

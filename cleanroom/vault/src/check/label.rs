@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use cleanroom_policy::{MeasureFunction, SpaceName, Use};
 
+use super::told::Told;
+
 /// A table's place in a query: the same table named twice has two.
 pub(crate) type Instance = usize;
 
@@ -20,18 +22,12 @@ pub(crate) struct Label {
     pub(crate) optional: bool,
     /// Places it was computed from.
     pub(crate) from: BTreeSet<Instance>,
-    /// It tells, and does nothing but tell, whether a place's rows matched.
-    pub(crate) matched: Option<MatchFlag>,
+    /// What it can be, by which places' rows matched.
+    pub(crate) told: Told,
+    /// No value of it stands twice in a list of constants.
+    pub(crate) distinct: bool,
     /// The UNION whose branches it tells apart: each branch has a literal of its own there.
     pub(crate) branch_of: Option<usize>,
-}
-
-/// Whether rows of a place stand in a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct MatchFlag {
-    pub(crate) place: Instance,
-    /// The truth value that means a match; `None` where two other values tell.
-    pub(crate) when: Option<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +58,8 @@ pub(crate) struct Measure {
     pub(crate) functions: BTreeSet<MeasureFunction>,
     /// It was `CASE WHEN .. THEN m ELSE 0 END`: NULL stands for the zeros, so only a SUM of it is what was asked for.
     pub(crate) zero_else: bool,
+    /// As `zero_else`, and the zeros stand in it: those whose value is 0 contribute nothing.
+    pub(crate) zeros: bool,
     /// It is more than one column's own values: a sum, a difference or a product of measures.
     pub(crate) combined: bool,
     /// Columns multiplied together in one term; more than two would be a power that singles the largest value out.
@@ -86,7 +84,8 @@ impl Label {
             origin: None,
             optional: false,
             from: BTreeSet::new(),
-            matched: None,
+            told: Told::any(),
+            distinct: false,
             branch_of: None,
         }
     }
@@ -111,7 +110,7 @@ impl Label {
             kind @ (Kind::Key(_) | Kind::Value) => kind,
         };
         let from = self.from.union(places).copied().collect();
-        Self { kind, optional: true, from, matched: None, branch_of: None, ..self }
+        Self { kind, optional: true, from, told: Told::any(), branch_of: None, ..self }
     }
 
     /// The label of something computed from all of `parts`.

@@ -23,6 +23,7 @@ mod per_unit;
 mod reference;
 mod rows;
 mod size;
+mod told;
 mod union;
 mod window;
 
@@ -31,9 +32,11 @@ use std::sync::Arc;
 
 use cleanroom_policy::{AnalystTables, Bounds, PartnerName, Policy, Use};
 use cleanroom_registry::TemplateUse;
-use datafusion::common::Column;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan};
+use datafusion::common::{Column, ScalarValue};
+use datafusion::logical_expr::{
+    Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan, Values,
+};
 
 pub(crate) use aggregate::{Cell, CellKind, FloorKind, ReleasePoint, Spread};
 pub(crate) use audience::AudienceRule;
@@ -219,7 +222,13 @@ impl Checker<'_> {
                 self.only_open(plan, &[&on.input], "DISTINCT")
             }
             LogicalPlan::Union(union) => self.union(union, plan),
-            LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => self.only_open(plan, &[], "VALUES"),
+            LogicalPlan::Values(values) => match constants(values) {
+                Some(labels) => {
+                    Ok(Relation::Reference(Reference { plan: plan.clone(), labels, instances: BTreeSet::new() }))
+                }
+                None => self.only_open(plan, &[], "VALUES"),
+            },
+            LogicalPlan::EmptyRelation(_) => self.only_open(plan, &[], "VALUES"),
             LogicalPlan::Subquery(subquery) => self.node(&subquery.subquery),
             LogicalPlan::Unnest(_) => Err(refused_clause("UNNEST")),
             LogicalPlan::RecursiveQuery(_) => Err(refused_clause("RECURSIVE")),
@@ -361,9 +370,7 @@ impl Checker<'_> {
                 let (total, mut label) = expression::expression(expr, scope)?;
                 totals.push(under_name(total, qualifier, field.name()));
                 label.from.extend(flag::places_of(expr, scope));
-                if label.kind == Kind::Value {
-                    label.matched = flag::match_flag(expr, scope);
-                }
+                label.told = told::told(expr, scope);
                 out.push(label);
             }
             Ok((totals, out))
@@ -460,6 +467,12 @@ impl Checker<'_> {
                     .to_owned(),
             );
         }
+        let unmatched = |release: &ReleasePoint| {
+            !release.groups.is_empty() && release.floors.iter().any(|floor| matches!(floor.kind, FloorKind::Matched))
+        };
+        if self.releases.iter().any(unmatched) {
+            notes.push(flag::NOTE.to_owned());
+        }
         if families.iter().any(Family::has_totals) {
             notes
                 .push("groups and cells that would give hidden ones away beside their totals are not shown".to_owned());
@@ -498,6 +511,22 @@ fn refused_clause(clause: &str) -> Refusal {
         .suggest("aggregate first; anything may be done with the aggregated result")
 }
 
+/// A list of constants is a reference table that the question brings along; `None` where anything else stands in it.
+fn constants(values: &Values) -> Option<Vec<Label>> {
+    let mut labels = Vec::with_capacity(values.schema.fields().len());
+    for (column, field) in values.schema.fields().iter().enumerate() {
+        let mut seen: Vec<ScalarValue> = Vec::with_capacity(values.values.len());
+        let mut distinct = true;
+        for row in &values.values {
+            let value = functions::constant(row.get(column)?)?;
+            distinct &= union::tells_apart(&value) && value.data_type() == *field.data_type() && !seen.contains(&value);
+            seen.push(value);
+        }
+        labels.push(Label { distinct, ..Label::value(BTreeSet::from([Use::Dimension, Use::Filter, Use::Join])) });
+    }
+    Some(labels)
+}
+
 fn column_label(facts: &TableFacts, instance: Instance, name: &str) -> Result<Label, Refusal> {
     let rule = facts.column(name).ok_or_else(|| Refusal::new(Code::Internal, "a hidden column reached the plan"))?;
     let origin = Some(Origin { instance, column: name.to_owned() });
@@ -506,7 +535,9 @@ fn column_label(facts: &TableFacts, instance: Instance, name: &str) -> Result<La
         && unit == name
     {
         let uses = rule.uses.iter().copied().filter(|what| *what == Use::Join).collect();
-        return Ok(Label { kind: Kind::Key(space.clone()), origin, from, ..Label::value(uses) });
+        // Rows without a unit are left out of every answer.
+        let told = told::Told::not_null();
+        return Ok(Label { kind: Kind::Key(space.clone()), origin, from, told, ..Label::value(uses) });
     }
     let uses = rule
         .uses
@@ -521,6 +552,7 @@ fn column_label(facts: &TableFacts, instance: Instance, name: &str) -> Result<La
         instance,
         functions: rule.functions.clone(),
         zero_else: false,
+        zeros: false,
         combined: false,
         degree: 1,
         factors: (1.0, 1.0),

@@ -1,15 +1,16 @@
 //! Everything above the release points: any SQL, as long as its functions are listed and its subqueries are released too.
 
 use arrow::datatypes::DataType;
-use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{ScalarValue, TableReference};
 use datafusion::functions::core::expr_fn::nullif;
 use datafusion::logical_expr::expr::{BinaryExpr, Exists, InSubquery, TryCast};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, Subquery, WindowFunctionDefinition};
+use datafusion::logical_expr::{Case, Expr, ExprSchemable, LogicalPlan, Operator, Subquery, WindowFunctionDefinition};
 use std::sync::Arc;
 
 use super::{Checker, Reference, Relation, functions, internal, under_name};
 use crate::refusal::{Code, Refusal};
+use crate::source::ReleasedScan;
 
 impl Checker<'_> {
     /// The node over other inputs, once its expressions have been looked at.
@@ -26,12 +27,13 @@ impl Checker<'_> {
                 .into_iter()
                 .zip(plan.schema().iter())
                 .map(|(expr, (qualifier, field))| {
+                    let expr = hidden_is_not_none(expr, &inputs)?;
                     Ok(under_name(computed(expr, projection.input.schema())?, qualifier, field.name()))
                 })
                 .collect::<Result<Vec<_>, Refusal>>()?,
             LogicalPlan::Filter(filter) => exprs
                 .into_iter()
-                .map(|expr| computed(expr, filter.input.schema()))
+                .map(|expr| computed(hidden_is_not_none(expr, &inputs)?, filter.input.schema()))
                 .collect::<Result<Vec<_>, Refusal>>()?,
             LogicalPlan::Join(_) => exprs.into_iter().map(fitting).collect::<Result<Vec<_>, Refusal>>()?,
             LogicalPlan::Window(_)
@@ -191,6 +193,58 @@ fn check_functions(expr: &Expr) -> Result<(), Refusal> {
     }
 }
 
+/// The planner's column that is NULL where a correlated subquery found no group.
+const FOUND: &str = "__always_true";
+
+/// A correlated COUNT over protected rows finds no group where there is nobody, and where there are too few: the planner's
+/// 0 would say the first of both, so it is NULL.
+fn hidden_is_not_none(expr: Expr, inputs: &[LogicalPlan]) -> Result<Expr, Refusal> {
+    expr.transform_up(|expr| match expr {
+        Expr::Case(Case { expr: None, when_then_expr, else_expr }) => {
+            let mut changed = false;
+            let branches = when_then_expr.into_iter().map(|(when, then)| {
+                let released = match when.as_ref() {
+                    Expr::IsNull(found) => matches!(found.as_ref(), Expr::Column(column)
+                        if column.name == FOUND && inputs.iter().any(|input| is_released(input, column.relation.as_ref()))),
+                    _ => false,
+                };
+                changed |= released;
+                let then = match then.as_ref() {
+                    Expr::Literal(value, _metadata) if released => {
+                        Expr::Literal(ScalarValue::try_from(value.data_type())?, None)
+                    }
+                    _ => *then,
+                };
+                Ok((when, Box::new(then)))
+            });
+            let branches = branches.collect::<datafusion::common::Result<Vec<_>>>()?;
+            let case = Expr::Case(Case { expr: None, when_then_expr: branches, else_expr });
+            Ok(if changed { Transformed::yes(case) } else { Transformed::no(case) })
+        }
+        other => Ok(Transformed::no(other)),
+    })
+    .map(|transformed| transformed.data)
+    .map_err(internal)
+}
+
+/// Whether the relation of this name is a release point, with nothing but its columns chosen.
+fn is_released(plan: &LogicalPlan, name: Option<&TableReference>) -> bool {
+    match plan {
+        LogicalPlan::SubqueryAlias(alias) if Some(&alias.alias) == name => {
+            let mut below = &alias.input;
+            loop {
+                below = match below.as_ref() {
+                    LogicalPlan::Projection(projection) => &projection.input,
+                    LogicalPlan::SubqueryAlias(alias) => &alias.input,
+                    LogicalPlan::Filter(filter) => &filter.input,
+                    other => return ReleasedScan::of(other).is_some(),
+                };
+            }
+        }
+        other => other.inputs().into_iter().any(|input| is_released(input, name)),
+    }
+}
+
 /// A value that does not fit the type it is cast to is NULL, as below the release.
 fn fitting(expr: Expr) -> Result<Expr, Refusal> {
     expr.transform_up(|expr| match expr {
@@ -203,13 +257,17 @@ fn fitting(expr: Expr) -> Result<Expr, Refusal> {
     .map_err(internal)
 }
 
+fn is_zero(value: &ScalarValue) -> bool {
+    ScalarValue::new_zero(&value.data_type()).is_ok_and(|zero| zero == *value)
+}
+
 /// A ratio whose divisor is zero is NULL, as below the release; so is a whole number that does not fit its type, where the
 /// engine would wrap around.
 fn computed(expr: Expr, schema: &datafusion::common::DFSchema) -> Result<Expr, Refusal> {
     fitting(expr)?
         .transform_up(|expr| match expr {
             Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Divide | Operator::Modulo), right })
-                if functions::literal(&right).is_none() =>
+                if functions::constant(&right).is_none_or(|value| is_zero(&value)) =>
             {
                 let zero = ScalarValue::new_zero(&right.get_type(schema)?)?;
                 let right = Box::new(nullif(*right, Expr::Literal(zero, None)));

@@ -7,9 +7,10 @@ use datafusion::common::{JoinType, NullEquality};
 use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 
 use super::expression::{self, Scope};
-use super::join::{Side, check_partner, joined_schema, not_available, null_safe, output_labels, rebuilt};
+use super::join::{Side, check_partner, each_once, joined_schema, not_available, null_safe, output_labels, rebuilt};
 use super::label::Label;
 use super::rows::Rows;
+use super::told::Told;
 use super::{Checker, Reference, Relation};
 use crate::refusal::{Code, Refusal};
 
@@ -40,11 +41,19 @@ impl Checker<'_> {
         match (total, labels) {
             (Ok((on, filter)), Some(labels)) if !on.is_empty() => {
                 let instances = left.instances.union(&right.instances).copied().collect();
-                let plan = rebuilt(join, left.plan, right.plan, on, filter, join.null_aware)?;
-                let labels = labels.into_iter().map(|label| Label { origin: None, ..label }).collect();
+                let (left, right) = each_once(join, left.plan, right.plan)?;
+                let plan = rebuilt(join, left, right, on, filter, join.null_aware)?;
+                // Of an outer join a constant may be NULL.
+                let labels = labels
+                    .into_iter()
+                    .map(|label| Label { origin: None, distinct: false, told: Told::any(), ..label })
+                    .collect();
                 Ok(Relation::Reference(Reference { plan, labels, instances }))
             }
-            _ => self.open(plan, vec![left.plan, right.plan]).map(Relation::Open),
+            _ => {
+                let (left, right) = each_once(join, left.plan, right.plan)?;
+                self.open(plan, vec![left, right]).map(Relation::Open)
+            }
         }
     }
 
@@ -96,10 +105,19 @@ impl Checker<'_> {
                 let (one_total, one_label) = reference_side(one, scope)?;
                 let (other_total, other_label) = reference_side(other, scope)?;
                 on.push((one_total, other_total));
+                if reference.instances.is_empty() {
+                    // Constants of the question choose among the rows as a condition does.
+                    let of_rows = match rows_are {
+                        Side::Left => one,
+                        Side::Right => other,
+                    };
+                    expression::condition(of_rows, scope)?;
+                }
                 let label = match rows_are {
                     Side::Left => other_label,
                     Side::Right => one_label,
                 };
+                unique |= label.distinct;
                 if let Some(origin) = &label.origin
                     && let Some(facts) = self.instances.get(origin.instance)
                 {
@@ -141,6 +159,7 @@ impl Checker<'_> {
             Side::Left => (rows.plan.clone(), reference.plan),
             Side::Right => (reference.plan, rows.plan.clone()),
         };
+        let (left, right) = each_once(join, left, right)?;
         let plan = rebuilt(join, left, right, on, filter, join.null_aware)?;
         Ok(Relation::Rows(Rows { plan, labels, fanned_out, per_unit: false, single, ..rows }))
     }

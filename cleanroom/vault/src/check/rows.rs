@@ -6,6 +6,7 @@ use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::label::{Instance, Label};
+use super::told::Settled;
 
 /// Rows of units.
 ///
@@ -119,6 +120,22 @@ impl Rows {
     pub(super) fn always(&self) -> BTreeSet<Instance> {
         let always = self.slots.iter().filter(|slot| matches!(slot.presence, Presence::Always));
         always.flat_map(|slot| slot.places.iter().copied()).collect()
+    }
+
+    /// What is known in all rows of whether a place matched; `None` where its rows come by a UNION or not at all.
+    pub(super) fn settled(&self, place: Instance) -> Option<Settled> {
+        match &self.slots.iter().find(|slot| slot.places.contains(&place))?.presence {
+            Presence::Always => Some(Settled::Matched),
+            Presence::Never => Some(Settled::Unmatched),
+            Presence::Matched(_) => Some(Settled::Open),
+            Presence::Branch { .. } => None,
+        }
+    }
+
+    /// A place that, made the side of an outer join that need not match, stands where these rows do.
+    pub(super) fn in_every_row(&self) -> Option<Instance> {
+        let always = |slot: &&Slot| matches!(slot.presence, Presence::Always | Presence::Never);
+        self.slots.iter().find(always).and_then(|slot| slot.places.first().copied())
     }
 
     /// The hidden columns, each once.

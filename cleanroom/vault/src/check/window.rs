@@ -157,13 +157,7 @@ impl Checker<'_> {
             (Some(arg), Some(label)) => Ok((arg, label)),
             _ => Err(refused(name, "takes an argument")),
         };
-        let plain = |label: &Label| Label {
-            measure: None,
-            origin: None,
-            matched: None,
-            branch_of: None,
-            ..Label::computed([label])
-        };
+        let plain = |label: &Label| Label { measure: None, origin: None, branch_of: None, ..Label::computed([label]) };
         // Beside the analyst's own rows a unit has as many rows as the analyst gives it.
         let weighs = rows.repeated;
         let picked = |measure: &Measure| (!weighs).then(|| Measure { degree: 2, combined: true, ..measure.clone() });

@@ -11,7 +11,7 @@ use cleanroom_policy::Use;
 use datafusion::logical_expr::Expr;
 
 use super::Scope;
-use crate::check::label::{Label, MatchFlag};
+use crate::check::label::Label;
 use crate::refusal::{Code, Refusal};
 
 /// Whether an expression is a key column as it stands.
@@ -64,11 +64,10 @@ pub(super) fn optional_key<'s>(expr: &Expr, scope: &'s Scope<'_>) -> Option<&'s 
 }
 
 /// Whether a row found a match: a dimension, and a condition.
-pub(super) fn match_flag(expr: &Expr, key: &Expr, when: bool, scope: &Scope<'_>) -> Result<(Expr, Label), Refusal> {
+pub(super) fn match_flag(expr: &Expr, key: &Expr, scope: &Scope<'_>) -> Result<(Expr, Label), Refusal> {
     let mut label = Label::value(BTreeSet::from([Use::Dimension, Use::Filter]));
     if let Some(key) = optional_key(key, scope) {
         label.from.clone_from(&key.from);
-        label.matched = key.origin.as_ref().map(|origin| MatchFlag { place: origin.instance, when: Some(when) });
     }
     Ok((expr.clone(), label))
 }

@@ -45,6 +45,7 @@ pub(super) fn combined_measure(
         instance: one.instance,
         functions: one.functions.intersection(&other.functions).copied().collect(),
         zero_else: false,
+        zeros: false,
         combined: true,
         degree,
         factors: if degree > one.degree.max(other.degree) {

@@ -108,8 +108,8 @@ pub(crate) fn expression(expr: &Expr, scope: &Scope<'_>) -> Result<(Expr, Label)
         Expr::TryCast(cast) => try_cast(&cast.expr, cast.field.data_type(), scope),
         Expr::BinaryExpr(binary) => binary_expression(binary, scope),
         Expr::Not(inner) => unary(inner, scope, |inner| Expr::Not(Box::new(inner))),
-        Expr::IsNull(inner) if optional_key(inner, scope).is_some() => match_flag(expr, inner, false, scope),
-        Expr::IsNotNull(inner) if optional_key(inner, scope).is_some() => match_flag(expr, inner, true, scope),
+        Expr::IsNull(inner) if optional_key(inner, scope).is_some() => match_flag(expr, inner, scope),
+        Expr::IsNotNull(inner) if optional_key(inner, scope).is_some() => match_flag(expr, inner, scope),
         Expr::IsNull(inner) => unary(inner, scope, |inner| Expr::IsNull(Box::new(inner))),
         // Rows without a unit are left out of every answer anyway; saying so is no test of anybody.
         Expr::IsNotNull(inner) if is_key(inner, scope) => {
@@ -132,7 +132,7 @@ pub(crate) fn expression(expr: &Expr, scope: &Scope<'_>) -> Result<(Expr, Label)
                 unit_range: measure.unit_range.map(|range| noise::scaled(range, -1.0)),
                 ..measure
             });
-            let label = Label { measure, origin: None, ..label };
+            let label = Label { measure, ..Label::computed([&label]) };
             Ok((Expr::Negative(Box::new(inner)), label))
         }
         Expr::Between(inner) => between(inner, scope),

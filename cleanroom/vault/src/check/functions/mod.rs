@@ -114,12 +114,24 @@ pub(crate) fn check_released(name: &str, args: &[Expr]) -> Result<(), Refusal> {
         Some(function) if function.grows => folded(function, args).map(|_args| ()),
         Some(_function) => Ok(()),
         None if RELEASED.contains(&name) => Ok(()),
-        None => Err(refuse(name, "here")),
+        None => Err(refuse_released(name)),
     }
 }
 
 pub(crate) fn check_released_aggregate(name: &str) -> Result<(), Refusal> {
-    if RELEASED_AGGREGATES.contains(&name) { Ok(()) } else { Err(refuse(name, "here")) }
+    if RELEASED_AGGREGATES.contains(&name) { Ok(()) } else { Err(refuse_released(name)) }
+}
+
+/// A function that is not answered over released results or reference tables.
+fn refuse_released(name: &str) -> Refusal {
+    let refusal = refuse(name, "over released results and reference tables");
+    if matches!(name, "now" | "current_date" | "current_time" | "today" | "random" | "uuid") {
+        refusal.suggest(
+            "its value is another each time, and the same question is to have the same answer: write the value",
+        )
+    } else {
+        refusal
+    }
 }
 
 pub(crate) fn check_released_window(name: &str) -> Result<(), Refusal> {

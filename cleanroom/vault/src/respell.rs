@@ -1,0 +1,84 @@
+//! Spellings that the planner does not know, or takes for something else, in those that it knows.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, LimitClause, Query, Value, ValueWithSpan, VisitMut, VisitorMut,
+};
+
+/// Most conditions of the same look that are told apart: each after the first grows by one operator more.
+const MAX_ALIKE: usize = 8;
+
+/// Rewrites a statement of the supported syntax.
+pub(crate) fn respelled(statement: Statement) -> Statement {
+    match statement {
+        Statement::Statement(mut statement) => {
+            let _: ControlFlow<()> = VisitMut::visit(statement.as_mut(), &mut Speller { known: Vec::new() });
+            Statement::Statement(statement)
+        }
+        other => other,
+    }
+}
+
+struct Speller {
+    /// Conditions on subqueries so far: how each looks to the planner, and what it is.
+    known: Vec<(String, Expr)>,
+}
+
+impl VisitorMut for Speller {
+    type Break = ();
+
+    /// FETCH FIRST n ROWS ONLY is LIMIT n.
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let Some(fetch) = query.fetch.take() else { return ControlFlow::Continue(()) };
+        let one = Expr::Value(ValueWithSpan::from(Value::Number("1".to_owned(), false)));
+        let most = fetch.quantity.unwrap_or(one);
+        match &mut query.limit_clause {
+            Some(LimitClause::LimitOffset { limit, .. }) => *limit = Some(most),
+            none => *none = Some(LimitClause::LimitOffset { limit: Some(most), offset: None, limit_by: Vec::new() }),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        // x = ANY (SELECT ...) is x IN (SELECT ...).
+        if let Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, is_some: _ } = expr
+            && let Some(subquery) = subquery_of(right)
+        {
+            *expr = Expr::InSubquery { expr: left.clone(), subquery, negated: false };
+        }
+        // All subqueries look alike to the planner, which takes two conditions on them for one column of the same name.
+        let look = match expr {
+            Expr::InSubquery { expr, .. } => expr.to_string(),
+            Expr::Exists { .. } => String::new(),
+            _ => return ControlFlow::Continue(()),
+        };
+        let alike = self.known.iter().filter(|(known, _expr)| *known == look);
+        let before = match alike.clone().position(|(_look, known)| known == expr) {
+            Some(before) => before,
+            None => {
+                let before = alike.count();
+                self.known.push((look, expr.clone()));
+                before
+            }
+        };
+        for _time in 0..before.min(MAX_ALIKE) {
+            let always = Expr::Value(ValueWithSpan::from(Value::Boolean(true)));
+            *expr = Expr::Nested(Box::new(Expr::BinaryOp {
+                left: Box::new(expr.clone()),
+                op: BinaryOperator::And,
+                right: Box::new(always),
+            }));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn subquery_of(expr: &Expr) -> Option<Box<Query>> {
+    match expr {
+        Expr::Subquery(query) => Some(query.clone()),
+        Expr::Nested(inner) => subquery_of(inner),
+        _ => None,
+    }
+}
