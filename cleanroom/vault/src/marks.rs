@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
+use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, Spans};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Projection, Subquery, lit,
+    Aggregate, BinaryExpr, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Projection, lit,
 };
 use datafusion::optimizer::OptimizerRule;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
@@ -82,19 +82,17 @@ fn positive(exprs: Vec<Expr>) -> Result<Vec<Expr>> {
         .map(|expr| {
             let (qualifier, name) = expr.qualified_name();
             let positive = expr.transform_up(|expr| {
-                // The same question in two places of the text is one.
-                let placeless = |subquery: Subquery| Subquery { spans: Spans::new(), ..subquery };
-                let (positive, negated) = match expr {
-                    Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
-                        let subquery = placeless(subquery);
-                        (Expr::InSubquery(InSubquery { expr, subquery, negated: false }), negated)
+                let positive = match expr {
+                    Expr::InSubquery(InSubquery { expr, subquery, negated: true }) => {
+                        Expr::InSubquery(InSubquery { expr, subquery, negated: false })
                     }
-                    Expr::Exists(Exists { subquery, negated }) => {
-                        (Expr::Exists(Exists { subquery: placeless(subquery), negated: false }), negated)
+                    Expr::Exists(Exists { subquery, negated: true }) => {
+                        Expr::Exists(Exists { subquery, negated: false })
                     }
-                    other => (other, false),
+                    other => return Ok(Transformed::no(other)),
                 };
-                Ok(if negated { Transformed::yes(!positive) } else { Transformed::no(positive) })
+                // Not the operator `!`, which would make it a NOT IN again.
+                Ok(Transformed::yes(Expr::Not(Box::new(positive))))
             })?;
             Ok(if positive.transformed {
                 positive.data.unalias().alias_qualified(qualifier, name)

@@ -569,8 +569,7 @@ mod tests {
         assert!(told_apart(&[Told::any().made_optional(Some(7))], &all).is_empty());
         // A flag that is settled tells no more.
         let flag = Told::flag(7).settled(|_place| Some(Settled::Unmatched)).made_optional(Some(7));
-        assert_eq!(flag.values[0], Values::null());
-        assert_eq!(flag.values[1], Values::truth(false));
+        assert_eq!(flag.values, [Values::null(), Values::truth(false)]);
     }
 
     #[test]
