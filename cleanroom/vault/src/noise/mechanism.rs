@@ -168,6 +168,7 @@ fn cannot() -> datafusion::common::DataFusionError {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use cleanroom_budget::{PureEpsilon, Rho};
     use cleanroom_policy::Mechanism;
