@@ -139,7 +139,7 @@ impl Blocks {
             visits: random.below(3) as i64,
         };
         let people = |block: usize, random: &mut Random| {
-            let many = if block % 2 == 0 { 6 } else { 0 };
+            let many = if block.is_multiple_of(2) { 6 } else { 0 };
             (0..many).map(|_one| person(random)).collect()
         };
         let people = (0..many).map(|block| people(block, &mut random)).collect();
@@ -148,7 +148,7 @@ impl Blocks {
 
     /// The one who is there by a coin: ten times the rows, more than ten times the amount, and rows everywhere.
     fn canary(block: usize) -> Person {
-        let amount = if block % 3 == 0 { i64::MAX } else { 10 * HIGH };
+        let amount = if block.is_multiple_of(3) { i64::MAX } else { 10 * HIGH };
         Person { amounts: vec![amount; 10 * MOST_ROWS as usize], users: 3, visits: 4 }
     }
 

@@ -120,11 +120,11 @@ fn who_stands_in_many_groups_is_told_apart_no_better() {
     let mut random = Random::new(seed as u64 + 1);
     let coins: Vec<bool> = (0..many).map(|_block| random.one_in(2)).collect();
     let mut rows = Vec::new();
-    for block in 0..many {
+    for (block, coin) in coins.iter().enumerate() {
         for group in 0..GROUPS {
             let label = block * GROUPS + group;
             rows.push(format!("p{label},g{label}"));
-            rows.extend(coins[block].then(|| format!("x{block},g{label}")));
+            rows.extend(coin.then(|| format!("x{block},g{label}")));
         }
     }
     let labels = declared("label", (0..many * GROUPS).map(|label| format!("g{label}")));

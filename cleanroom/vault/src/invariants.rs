@@ -11,7 +11,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue, TableReference, internal_err};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::expr::{AggregateFunctionParams, Alias};
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, TableScan};
+use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, LogicalPlan, Operator, TableScan};
 
 use crate::compile::{PLACE, UNIT, UNITS, is_floor_name};
 use crate::facts::TableFacts;
@@ -300,7 +300,7 @@ fn by_unit(aggregate: &Aggregate, units: &BTreeSet<String>) -> bool {
 impl Bounding {
     /// # Errors
     /// Where a limit, the number of a unit's groups or the condition on it went missing.
-    fn holds(&self, plan: &LogicalPlan, units: &BTreeSet<String>) -> Result<()> {
+    pub(crate) fn holds(&self, plan: &LogicalPlan, units: &BTreeSet<String>) -> Result<()> {
         // From the root to the aggregate for each unit.
         let mut above = Vec::new();
         let mut node = plan;
@@ -361,9 +361,18 @@ impl Bounding {
             .collect();
         above.iter().take(window).any(|node| {
             let LogicalPlan::Filter(filter) = node else { return false };
-            let found = literals(std::iter::once(&filter.predicate));
-            filter.predicate.column_refs().into_iter().any(|column| places.contains(column.name.as_str()))
-                && self.places.iter().all(|most| found.contains(&shown(&ScalarValue::from(*most), &DataType::UInt64)))
+            let mut limits = Vec::new();
+            // Nothing is refused while looking, so the walk cannot fail.
+            let _walked = filter.predicate.apply(|expr| {
+                if let Expr::BinaryExpr(BinaryExpr { left, op: Operator::LtEq, right }) = expr
+                    && left.column_refs().into_iter().any(|column| places.contains(column.name.as_str()))
+                {
+                    limits.push(right.as_ref().clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            });
+            let found = literals(limits.iter());
+            self.places.iter().all(|most| found.contains(&shown(&ScalarValue::from(*most), &DataType::UInt64)))
         })
     }
 }

@@ -141,3 +141,6 @@ fn within_place(release: &ReleasePoint, noise: &ReleaseNoise) -> Result<Expr> {
     }
     within.ok_or_else(|| exec_datafusion_err!("there is no grouping set"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -157,6 +157,7 @@ fn point(order: &Order, stream: &[u8], shape: &Shape) -> Result<Drawn> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 mod tests {
     use std::sync::Arc;
 

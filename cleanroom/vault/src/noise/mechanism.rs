@@ -168,6 +168,7 @@ fn cannot() -> datafusion::common::DataFusionError {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use cleanroom_budget::{PureEpsilon, Rho};
     use cleanroom_policy::Mechanism;
@@ -254,8 +255,8 @@ mod tests {
             let reached = draws(noise, 400_000).into_iter().filter(|draw| *draw >= tau).count();
             // 400 are expected at the bound itself, with a standard deviation of 20.
             assert!(reached < 500, "{mechanism}: {reached} reach {tau}");
-            // The bound of the Gaussian tail is about twice what it is.
-            assert!(reached > 120, "{mechanism}: {reached} reach {tau}, which is more than is needed");
+            // Whole ticks and the bound of the tail cost a little: about 190 of Gaussian noise, with a deviation of 14.
+            assert!(reached > 110, "{mechanism}: {reached} reach {tau}, which is more than is needed");
         }
     }
 

@@ -74,6 +74,13 @@ pub(crate) struct Term {
     weight: f64,
 }
 
+#[cfg(test)]
+impl Term {
+    pub(super) fn of(what: What) -> Self {
+        Self { what, weight: 1.0 }
+    }
+}
+
 /// What is counted or added up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
