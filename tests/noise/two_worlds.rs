@@ -24,6 +24,17 @@ async fn open(rows: &Rows, mechanism: &str) -> Opened {
     .await
 }
 
+/// A document without simulated intervals: those follow from noisy numbers, which are others each time.
+fn unsimulated(document: &serde_json::Value) -> serde_json::Value {
+    let mut document = document.clone();
+    for column in document["columns"].as_array_mut().into_iter().flatten() {
+        if column["noise"]["mechanism"] == "derived" {
+            column["noise"] = serde_json::json!("derived");
+        }
+    }
+    document
+}
+
 #[test]
 fn under_noise_nothing_but_numbers_tells_of_one_person() {
     let cases = from_env("WORLDS_CASES", 200) / 4;
@@ -39,9 +50,13 @@ fn under_noise_nothing_but_numbers_tells_of_one_person() {
                 let sql = statement(&mut random, number).sql;
                 let (here, there) = (with.ask(&sql, false).await, without.ask(&sql, false).await);
                 assert_ne!(here.outcome(), "failed", "seed {seed}, `{sql}`: {}", here.document);
-                assert_eq!(here.document, there.document, "seed {seed}, `{sql}`");
+                assert_eq!(unsimulated(&here.document), unsimulated(&there.document), "seed {seed}, `{sql}`");
                 let (here, there) = (with.ask(&sql, true).await, without.ask(&sql, true).await);
-                assert_eq!(here.document, there.document, "seed {seed}, `{sql}`, its price");
+                assert_eq!(
+                    unsimulated(&here.document),
+                    unsimulated(&there.document),
+                    "seed {seed}, `{sql}`, its price"
+                );
                 released += usize::from(here.outcome() == "released");
             }
             // Declared groups are all there, whoever is in them.
@@ -54,7 +69,7 @@ fn under_noise_nothing_but_numbers_tells_of_one_person() {
             ] {
                 let (here, there) = (with.ask(sql, false).await, without.ask(sql, false).await);
                 assert_eq!(here.outcome(), "released", "`{sql}`: {}", here.document);
-                assert_eq!(here.document, there.document, "`{sql}`");
+                assert_eq!(unsimulated(&here.document), unsimulated(&there.document), "`{sql}`");
                 let labels = |rows: &[Vec<String>]| -> Vec<Vec<String>> {
                     rows.iter().map(|row| row[..row.len() - 1].to_vec()).collect()
                 };
