@@ -7,7 +7,9 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use cleanroom_policy::{PartnerName, Policy, Room, TableName, parse_policy, parse_room};
 use cleanroom_registry::{Actor, OpenOptions, QueryId, Registry};
-use cleanroom_vault::{Decision, IngestRequest, IngestSource, Ingested, Question, Request, Vault, VaultOptions};
+use cleanroom_vault::{
+    Decision, IngestRequest, IngestSource, Ingested, Question, Request, Spending, Vault, VaultOptions,
+};
 use tempfile::TempDir;
 
 use crate::Result;
@@ -73,8 +75,28 @@ impl House {
         Ok(self.vault.ingest(request).await?)
     }
 
+    /// Policies by which every number gets noise, from here on; with more to spend than anybody will.
+    pub(crate) async fn under_noise(&mut self) -> Result<()> {
+        const NOISE: &str = "noise: {mechanism: gaussian, epsilon: 10, delta: 1e-9, groups_per_unit: 10, rows_per_unit: 100, \
+                             budget: {epsilon: 1000000, delta: 0.5}}\n";
+        for ((file, text), policy) in POLICIES.iter().zip(&mut self.policies) {
+            if !text.contains("unit: {") {
+                continue;
+            }
+            let text = format!("{}{NOISE}", text.replacen("version: 1", "version: 2", 1));
+            *policy = parse_policy(file, &text).map_err(|errors| lines(&errors))?;
+            self.registry.put_policy(&self.room.name, policy, &text, &owner(&policy.table)).await?;
+        }
+        Ok(())
+    }
+
     /// Asks as the analyst. Nothing but an answer will do; a dry run's has no rows.
     pub(crate) async fn ask(&self, sql: &str, dry_run: bool) -> Result<Option<RecordBatch>> {
+        self.ask_at(sql, dry_run, None).await
+    }
+
+    /// Asks at this price. The same question at the same price is not executed twice.
+    pub(crate) async fn ask_at(&self, sql: &str, dry_run: bool, epsilon: Option<f64>) -> Result<Option<RecordBatch>> {
         let analyst = PartnerName::new("analyst")?;
         let request = Request {
             query_id: QueryId::generate()?,
@@ -84,7 +106,7 @@ impl House {
             question: Question::Sql(sql.to_owned()),
             params: BTreeMap::new(),
             dry_run,
-            spending: Default::default(),
+            spending: Spending { epsilon, ..Spending::default() },
         };
         match self.vault.answer(request).await? {
             Decision::Released(released) => Ok(Some(released.value().batch().clone())),

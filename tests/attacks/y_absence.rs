@@ -87,6 +87,23 @@ fn world(alice: bool, release: &str, joins: &str) -> Room {
 
 const ANY_JOIN: &str = "require: none, types: [inner, semi, left, right, full, anti], analyst_tables: distinct";
 
+/// In a UNION the analyst's own rows weigh nobody, however often they are listed.
+#[test]
+fn rows_that_are_listed_often_count_once_in_a_union() {
+    let room = world(true, "min_units: 25", ANY_JOIN);
+    let own = "SELECT hid,'o' AS t FROM partner.own";
+    let often = [own; 4].join(" UNION ALL ");
+    for of in [
+        "SELECT SUM(n) s FROM (SELECT hid, COUNT(*) AS n, COUNT(CASE WHEN t='s' THEN 1 END) AS m FROM ({own} UNION ALL SELECT hid,'s' AS t FROM retailer.sales) u GROUP BY hid) p WHERE m > 0",
+        "SELECT COUNT(*) c FROM (SELECT hid, t, MAX(t) OVER (PARTITION BY hid) x FROM ({own} UNION ALL SELECT hid,'s' AS t FROM retailer.sales) u) v WHERE x = 's'",
+    ] {
+        let once = room.ask("partner", &of.replace("{own}", own));
+        let listed = room.ask("partner", &of.replace("{own}", &often));
+        assert_eq!(once.outcome(), "released", "{of}: {}", once.json);
+        assert_eq!(once.rows(), listed.rows(), "{of}");
+    }
+}
+
 /// What anyone sees of an answer, but for its number and time.
 fn seen(room: &Room, sql: &str) -> Value {
     let mut answer = room.ask("partner", sql).json;
@@ -118,6 +135,11 @@ const QUESTIONS: &[&str] = &[
     "SELECT t, COUNT(DISTINCT hid) n FROM (SELECT hid, DATE '2024-01-01' AS t FROM partner.own UNION ALL SELECT hid, DATE '2024-1-1' FROM retailer.users WHERE state='AK') u GROUP BY t",
     "SELECT t, COUNT(DISTINCT hid) n FROM (SELECT hid, 0.0 AS t FROM partner.own UNION ALL SELECT hid, -0.0 FROM retailer.users WHERE state='AK') u GROUP BY t",
     "SELECT CASE WHEN seg = 'z' THEN 'z' ELSE 'xy' END s, CASE WHEN o.hid IS NULL THEN 0.0 ELSE -0.0 END m, COUNT(DISTINCT l.hid) n FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid GROUP BY 1, 2",
+    // What a window carries from one branch into the other.
+    "SELECT t, COUNT(DISTINCT hid) c FROM (SELECT hid,t, MAX(t) OVER (PARTITION BY hid) x FROM (SELECT hid,'o' AS t FROM partner.own WHERE seg='x' UNION ALL SELECT hid,'s' AS t FROM retailer.sales) u) v WHERE x='o' GROUP BY t",
+    "SELECT t, COUNT(DISTINCT hid) c FROM (SELECT hid,t, LAG(t) OVER (PARTITION BY hid ORDER BY t DESC) x FROM (SELECT hid,'o' AS t FROM partner.own WHERE seg='x' UNION ALL SELECT hid,'s' AS t FROM retailer.sales WHERE hid IN (SELECT hid FROM retailer.users WHERE state='AK')) u) v WHERE x IS NULL AND t='o' GROUP BY t",
+    "SELECT t, x, COUNT(DISTINCT hid) c FROM (SELECT hid,t, COALESCE(MAX(q) OVER (PARTITION BY hid),'AK') x FROM (SELECT hid,'o' AS t, CAST(NULL AS VARCHAR) AS q FROM partner.own WHERE seg='x' UNION ALL SELECT hid,'s' AS t, state AS q FROM retailer.users) u) v GROUP BY t, x",
+    "SELECT t, COUNT(*) c FROM (SELECT hid, t, COUNT(*) OVER (PARTITION BY hid) k FROM (SELECT hid, t, COUNT(*) n FROM (SELECT hid,'o' AS t FROM partner.own WHERE seg='x' UNION ALL SELECT hid,'s' AS t FROM retailer.sales) u GROUP BY hid, t) p) v WHERE k=1 AND t='o' GROUP BY t",
     // A branch's tag as a flag of who matches.
     "SELECT u.t, COUNT(DISTINCT l.hid) n FROM partner.own2 l LEFT JOIN (SELECT hid,'a' t FROM retailer.sales UNION ALL SELECT hid,'b' FROM retailer.sales) u ON l.hid=u.hid WHERE l.seg='x' GROUP BY u.t",
     // Those without a match, made optional.

@@ -371,7 +371,7 @@ impl Checker<'_> {
     }
 
     /// Whether a table of the analyst's own, or of another owner, stands in the rows.
-    fn holds(&self, rows: &Rows, own: bool) -> Result<bool, Refusal> {
+    pub(super) fn holds(&self, rows: &Rows, own: bool) -> Result<bool, Refusal> {
         for place in rows.places() {
             if (self.facts(place)?.owner() == self.analyst) == own {
                 return Ok(true);

@@ -45,6 +45,15 @@ impl Checker<'_> {
                 self.check_partners(one, other)?;
             }
         }
+        let mixed = self.mixes(&branches)?;
+        if mixed && self.audience.is_some() {
+            return Err(Refusal::new(
+                Code::NotAvailable,
+                "where a policy has an audience rule, your own table's rows are not united with another owner's",
+            )
+            .about("UNION")
+            .suggest("aggregate each of them, and unite the results"));
+        }
         let number = self.fresh();
         let labels = self.united_labels(union, plan, &branches, number)?;
         // Each branch meets the floors by itself, also where two read one table: a branch of one unit beside one of all would
@@ -141,9 +150,30 @@ impl Checker<'_> {
                 .max_by_key(|multiplying| multiplying.len())
                 .cloned()
                 .unwrap_or_default(),
-            repeated: branches.iter().any(|branch| branch.repeated),
+            // A UNION joins by what is done with it above: rows of the analyst's own count once in it, however often they are
+            // listed, or their number weighs whoever stands in the other branch.
+            repeated: branches.iter().any(|branch| branch.repeated) || (mixed && self.distinct),
             audience: None,
         })
+    }
+
+    /// Whether the analyst's own rows are united with another owner's. Those count once then, where an owner asks for that.
+    fn mixes(&mut self, branches: &[Rows]) -> Result<bool, Refusal> {
+        let (mut own, mut others) = (false, false);
+        for branch in branches {
+            own |= self.holds(branch, true)?;
+            others |= self.holds(branch, false)?;
+        }
+        if own && others && self.distinct {
+            for place in branches.iter().flat_map(Rows::places) {
+                let facts = self.facts(place)?;
+                if facts.owner() == self.analyst {
+                    let name = facts.name.to_string();
+                    self.own_once.insert(name);
+                }
+            }
+        }
+        Ok(own && others)
     }
 
     /// Under a dominance rule rows are not united: one branch's many or large values would hide that another's are held by

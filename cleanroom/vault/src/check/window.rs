@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 
 use super::expression::{self, Scope};
 use super::label::{Kind, Label, Measure};
-use super::rows::Rows;
+use super::rows::{Presence, Rows};
 use super::{Checker, Reference, Relation, internal};
 use crate::fixed;
 use crate::refusal::{Code, Refusal};
@@ -61,7 +61,17 @@ impl Checker<'_> {
             .and_then(|plan| plan.project(exprs))
             .and_then(LogicalPlanBuilder::build)
             .map_err(internal)?;
-        let rows = rows.renamed(plan, |column| Column::new_unqualified(&column.name));
+        let mut rows = rows.renamed(plan, |column| Column::new_unqualified(&column.name));
+        // A window carries what one branch of a UNION holds of a unit into the rows of another: a group of the other's rows
+        // is no longer one that does without this one's tables.
+        for slot in &mut rows.slots {
+            if let Presence::Branch { column: _, union } = &mut slot.presence {
+                *union = None;
+            }
+        }
+        for label in &mut labels {
+            label.branch_of = None;
+        }
         Ok(Relation::Rows(Rows { labels, ..rows }))
     }
 
