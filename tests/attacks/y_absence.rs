@@ -135,6 +135,9 @@ const QUESTIONS: &[&str] = &[
     "SELECT t, COUNT(DISTINCT hid) n FROM (SELECT hid, DATE '2024-01-01' AS t FROM partner.own UNION ALL SELECT hid, DATE '2024-1-1' FROM retailer.users WHERE state='AK') u GROUP BY t",
     "SELECT t, COUNT(DISTINCT hid) n FROM (SELECT hid, 0.0 AS t FROM partner.own UNION ALL SELECT hid, -0.0 FROM retailer.users WHERE state='AK') u GROUP BY t",
     "SELECT CASE WHEN seg = 'z' THEN 'z' ELSE 'xy' END s, CASE WHEN o.hid IS NULL THEN 0.0 ELSE -0.0 END m, COUNT(DISTINCT l.hid) n FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid GROUP BY 1, 2",
+    // Counts of an optional side under other names.
+    "SELECT COUNT(*) FILTER (WHERE hid IN (SELECT hid FROM retailer.sales)) FROM retailer.users WHERE state = 'AK'",
+    "SELECT COUNT(m) b, AVG(CASE WHEN n > 0 THEN 1 ELSE 0 END) sh FROM (SELECT u.hid, MAX(s.category) m, COUNT(s.hid) n FROM partner.own2 u LEFT JOIN retailer.sales s ON u.hid = s.hid WHERE u.seg = 'x' GROUP BY u.hid) t",
     // What a window carries from one branch into the other.
     "SELECT t, COUNT(DISTINCT hid) c FROM (SELECT hid,t, MAX(t) OVER (PARTITION BY hid) x FROM (SELECT hid,'o' AS t FROM partner.own WHERE seg='x' UNION ALL SELECT hid,'s' AS t FROM retailer.sales) u) v WHERE x='o' GROUP BY t",
     "SELECT t, COUNT(DISTINCT hid) c FROM (SELECT hid,t, LAG(t) OVER (PARTITION BY hid ORDER BY t DESC) x FROM (SELECT hid,'o' AS t FROM partner.own WHERE seg='x' UNION ALL SELECT hid,'s' AS t FROM retailer.sales WHERE hid IN (SELECT hid FROM retailer.users WHERE state='AK')) u) v WHERE x IS NULL AND t='o' GROUP BY t",

@@ -1,4 +1,4 @@
-//! Who may ask of a table, and what a policy asks for that this version cannot enforce.
+//! Who may ask of a table, through what, and in which joins.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

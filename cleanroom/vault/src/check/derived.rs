@@ -13,7 +13,7 @@ use super::label::{Instance, Kind, Label, Measure};
 use super::per_unit::{self, Hidden, How, Part, under};
 use super::rows::{Presence, Rows};
 use super::told::{Told, told};
-use super::{Checker, Relation, functions, internal, under_name};
+use super::{Checker, Relation, flag, functions, internal, under_name};
 use crate::fixed;
 use crate::noise;
 use crate::refusal::Refusal;
@@ -63,7 +63,14 @@ impl Checker<'_> {
                 .aggr_expr
                 .iter()
                 .enumerate()
-                .map(|(index, expr)| self.derived(index, expr, scope, &rows))
+                .map(|(index, expr)| {
+                    let mut derived = self.derived(index, expr, scope, &rows)?;
+                    // What is made of rows that need not match is under their owner's floor, whatever it is called now. A
+                    // count that names no column is of all rows there are.
+                    let of = flag::places_of(expr, scope);
+                    derived.label.from.extend(if of.is_empty() { rows.places() } else { of });
+                    Ok(derived)
+                })
                 .collect::<Result<Vec<_>, Refusal>>()
         })?;
         let mut parts = Vec::new();

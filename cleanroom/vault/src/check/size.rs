@@ -99,9 +99,34 @@ fn weights(plan: &LogicalPlan) -> Result<Vec<Weight>, Refusal> {
             .collect(),
         LogicalPlan::Join(join) => match join.join_type {
             JoinType::RightSemi | JoinType::RightAnti => inputs.into_iter().nth(1).unwrap_or_default(),
-            _ => columns,
+            JoinType::Inner
+            | JoinType::Left
+            | JoinType::Right
+            | JoinType::Full
+            | JoinType::LeftSemi
+            | JoinType::LeftAnti
+            | JoinType::LeftMark => columns,
+            // Its rows are those of the right side.
+            JoinType::RightMark => inputs.into_iter().nth(1).unwrap_or_default(),
         },
-        _ => columns,
+        LogicalPlan::Filter(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::Limit(_)
+        | LogicalPlan::Distinct(_)
+        | LogicalPlan::Repartition(_)
+        | LogicalPlan::Subquery(_)
+        | LogicalPlan::SubqueryAlias(_) => columns,
+        // None of these is answered.
+        LogicalPlan::Statement(_)
+        | LogicalPlan::Explain(_)
+        | LogicalPlan::Analyze(_)
+        | LogicalPlan::Extension(_)
+        | LogicalPlan::Dml(_)
+        | LogicalPlan::Ddl(_)
+        | LogicalPlan::Copy(_)
+        | LogicalPlan::DescribeTable(_)
+        | LogicalPlan::Unnest(_)
+        | LogicalPlan::RecursiveQuery(_) => Vec::new(),
     };
     out.truncate(fields.len());
     out.extend(stored.skip(out.len()));

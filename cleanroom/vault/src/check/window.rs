@@ -13,7 +13,7 @@ use datafusion::logical_expr::{
 use super::expression::{self, Scope};
 use super::label::{Kind, Label, Measure};
 use super::rows::{Presence, Rows};
-use super::{Checker, Reference, Relation, internal};
+use super::{Checker, Reference, Relation, flag, internal};
 use crate::fixed;
 use crate::refusal::{Code, Refusal};
 
@@ -37,7 +37,11 @@ impl Checker<'_> {
             window
                 .window_expr
                 .iter()
-                .map(|expr| self.window_call(expr, scope, &rows))
+                .map(|expr| {
+                    let mut call = self.window_call(expr, scope, &rows)?;
+                    call.label.from.extend(flag::places_of(expr, scope));
+                    Ok(call)
+                })
                 .collect::<Result<Vec<_>, Refusal>>()
         })?;
         let mut labels = rows.labels.clone();

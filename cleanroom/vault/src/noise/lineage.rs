@@ -94,8 +94,20 @@ pub(crate) fn sources(plan: &LogicalPlan) -> Result<Vec<Source>> {
                 .map(|place| Source::computed(branches.iter().filter_map(|branch| branch.get(place))))
                 .collect()
         }
-        // Whatever else there is has a column for all that is below it.
-        _ => {
+        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
+            vec![Source::default(); plan.schema().fields().len()]
+        }
+        // None of these is answered; a column of theirs would be one for all that is below it.
+        LogicalPlan::Statement(_)
+        | LogicalPlan::Explain(_)
+        | LogicalPlan::Analyze(_)
+        | LogicalPlan::Extension(_)
+        | LogicalPlan::Dml(_)
+        | LogicalPlan::Ddl(_)
+        | LogicalPlan::Copy(_)
+        | LogicalPlan::DescribeTable(_)
+        | LogicalPlan::Unnest(_)
+        | LogicalPlan::RecursiveQuery(_) => {
             let below = Source::computed(&all()?);
             vec![below; plan.schema().fields().len()]
         }
