@@ -139,23 +139,6 @@ fn check_refuses_what_does_not_fit_the_data_and_knows_the_room() {
 }
 
 #[test]
-fn a_rule_that_this_version_cannot_enforce_is_told_before_the_table_is_closed() {
-    let room = room();
-    fs::write(room.path().join("closed.yaml"), SALES.replace("min_units: 10", "min_units: 10, max_cells: 5")).unwrap();
-    let answered = room.ask("media", "SELECT COUNT(*) AS n FROM shop.sales");
-    assert_eq!(answered.outcome(), "released");
-    fs::write(
-        room.path().join("sales.yaml"),
-        SALES.replace("version: 1", "version: 2").replace("min_units: 10", "min_units: 10, max_cells: 5"),
-    )
-    .unwrap();
-    // Whatever the engine can do, the warning says what it does.
-    let closed = room.ask("media", "SELECT COUNT(*) AS n FROM shop.sales").code() == "CR2401";
-    let checked = run(&room, &["policy", "check", "closed.yaml", "--format", "json"]);
-    assert_eq!(rules(&checked.json()), if closed { vec!["release.max_cells"] } else { vec![] });
-}
-
-#[test]
 fn real_data_shows_who_is_singled_out_by_combinations() {
     let room = room();
     let data = shared("data/complete_journey/demographics.csv");
@@ -427,7 +410,8 @@ fn attacks_try_floors_alone_where_a_policy_has_more() {
     let leaks =
         |run: &Value| run["attacks"].as_array().unwrap().iter().filter(|attack| attack["verdict"] == "leaks").count();
     assert_eq!(leaks(written), 0, "{written:#}");
-    assert!(!written["closed"].is_null() || !written["attacks"].as_array().unwrap().is_empty());
+    let codes: Vec<&Value> = written["attacks"].as_array().unwrap().iter().map(|attack| &attack["code"]).collect();
+    assert!(codes.len() > 10 && codes.iter().all(|code| *code != "CR2403"), "{written:#}");
     assert_eq!(attacks(&json, "floors alone")("tracker")["verdict"], "leaks");
     assert!(!room.path().join(".cleanroom").exists(), "the room itself is not touched");
 }

@@ -179,11 +179,6 @@ impl Code {
                 "Use it as a condition of its own, joined with AND, or join its table.",
                 None,
             ),
-            Code::RuleNotEnforced => guide(
-                "The policy asks for protection that this version cannot give, so its table is closed.",
-                "Ask the owner to change the policy, or the operator for a version that can.",
-                None,
-            ),
             Code::TemplateRequired => guide(
                 "The table answers approved templates only, each with the content that its owner approved.",
                 "Ask through one of the templates that the policy lists; after a template changed, ask the owner to approve it anew.",

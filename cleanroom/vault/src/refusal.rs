@@ -64,7 +64,7 @@ codes! {
     Clause = "CR2302", "clause is not allowed on protected rows";
     ReleasedSteers = "CR2303", "released values may not select protected rows";
     Subquery = "CR2304", "subquery is not allowed here";
-    RuleNotEnforced = "CR2401", "a policy asks for a rule that this version cannot enforce";
+    // CR2401 stood for rules of a policy that could not be enforced yet.
     TemplateRequired = "CR2402", "only approved templates are answered";
     NoiseMissing = "CR2403", "not everything in the statement can be given noise";
     Exhausted = "CR3001", "privacy budget is used up";

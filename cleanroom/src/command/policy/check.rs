@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use super::data_lint;
 use super::rows::OwnRows;
-use super::trial;
 use crate::command::block_on;
 use crate::embedded::{RoomFiles, read_document};
 use crate::exit::Exit;
@@ -91,10 +90,6 @@ async fn warnings(
         let mut warnings = lint_policy(policy);
         if let Some(room) = room {
             warnings.append(&mut lint_policy_in_room(room.room(), policy, &others));
-        }
-        if let Some((rule, why)) = trial::not_enforced(policy).await? {
-            let remedy = "leave the rule out to use the table with this version, or wait for one that enforces it";
-            warnings.push(Warning::new(policy, &rule, why, remedy));
         }
         let source = match (data, room) {
             (Some(path), _) => Some(path.to_owned()),

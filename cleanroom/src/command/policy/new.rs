@@ -7,7 +7,6 @@ use clap::Args;
 use cleanroom_policy::{ColumnName, PartnerName, SpaceName, TableName, parse_policy};
 
 use super::rows::{OwnRows, quoted};
-use super::trial;
 use crate::command::block_on;
 use crate::exit::Exit;
 use crate::fault::{Fault, Result};
@@ -88,15 +87,12 @@ pub(super) fn run(args: &NewArgs) -> Result<Exit> {
     let text = block_on(async {
         let own = OwnRows::open(&args.data, None).await?;
         let scaffold = Scaffold::look(args, &own, table, analyst).await?;
-        let text = scaffold.text(&own, None).await?;
-        let policy = parse_policy("scaffold", &text).map_err(|errors| {
+        let text = scaffold.text(&own).await?;
+        parse_policy("scaffold", &text).map_err(|errors| {
             let what = errors.first().map(ToString::to_string).unwrap_or_default();
             Fault::failure(format!("the policy that was written does not parse: {what}"), "report a defect")
         })?;
-        match trial::not_enforced(&policy).await? {
-            Some((rule, _why)) => scaffold.text(&own, Some(&rule)).await,
-            None => Ok(text),
-        }
+        Ok(text)
     })?;
     Sink::new(args.output.clone()).write(text.as_bytes())?;
     Ok(Exit::Done)
@@ -144,8 +140,8 @@ impl Scaffold {
         Ok(Self { table, analyst, file, values: args.values, unit, rows, columns, notes })
     }
 
-    /// The document. `closed`: the rule for which this version would close the table.
-    async fn text(&self, own: &OwnRows, closed: Option<&str>) -> Result<String> {
+    /// The document.
+    async fn text(&self, own: &OwnRows) -> Result<String> {
         let mut text = format!(
             "# A first policy for {}, made from its columns. Read every line before you use it: the program\n\
              # knows the data, and you know whom it is about. Then: cleanroom policy check, explain and attack.\n\
@@ -187,7 +183,7 @@ impl Scaffold {
                  joins: {require: none, types: [inner, semi]}   # `with: [partner.table]` limits what it is joined with\n\
                  release:\n  min_units: 25             # nothing is shown about fewer\n",
             );
-            text.push_str(&self.noise(own, closed).await?);
+            text.push_str(&self.noise(own).await?);
         }
         text.push_str(&format!("access:\n  analysts: [{0}]\n  receivers: [{0}]\n", self.analyst));
         Ok(text)
@@ -314,7 +310,7 @@ impl Scaffold {
         Ok((low, high, step))
     }
 
-    async fn noise(&self, own: &OwnRows, closed: Option<&str>) -> Result<String> {
+    async fn noise(&self, own: &OwnRows) -> Result<String> {
         let Some((unit, _space)) = &self.unit else {
             return Ok(String::new());
         };
@@ -331,12 +327,6 @@ impl Scaffold {
         let mut text = String::from(
             "# Floors alone do not stop somebody who combines many answers; noise does. See cleanroom policy attack.\n",
         );
-        if let Some(rule) = closed {
-            text.push_str(&format!(
-                "# This version cannot enforce `{rule}`: while it stands here, the table is closed and no question answered.\n\
-                 # To use the table with floors alone, remove the block, and let only analysts ask whom you trust.\n"
-            ));
-        }
         text.push_str(&format!(
             "noise:\n  mechanism: gaussian\n  epsilon: 1.0              # most for one question; smaller is noisier and safer\n  \
              delta: 1e-9\n  groups_per_unit: 4        # of how many groups one unit is part\n  \

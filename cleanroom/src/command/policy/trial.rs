@@ -4,12 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use cleanroom_policy::{
-    Ability, Partner, PartnerName, Policy, Room, RoomName, Source, TableDeclaration, TableName, Use,
-};
+use cleanroom_policy::{Ability, Partner, PartnerName, Policy, Room, RoomName, Source, TableDeclaration, TableName};
 use cleanroom_registry::{Actor, NewTableVersion, OpenOptions, QueryId, Registry};
 use cleanroom_vault::{Format, IngestRequest, IngestSource, Request, Vault, VaultOptions};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::answer::Answer;
@@ -198,34 +196,6 @@ pub(super) fn asking(policy: &Policy) -> PartnerName {
     let both = || access.analysts.intersection(&access.receivers);
     let other = |name: &&PartnerName| *name != policy.table.owner();
     both().find(other).or_else(|| both().next()).unwrap_or_else(|| policy.table.owner()).clone()
-}
-
-/// The rule for which the vault would close the table, and why: what this version cannot enforce.
-pub(super) async fn not_enforced(policy: &Policy) -> Result<Option<(String, String)>> {
-    let analyst = asking(policy);
-    let trial = Trial::open(&small_room(&policy.table, &analyst, &[])?).await?;
-    trial.policy(policy, None).await?;
-    let unit = super::rows::unit(policy);
-    let columns: Vec<Value> = policy
-        .columns
-        .iter()
-        .map(|(name, rule)| {
-            let data_type = match () {
-                () if unit == Some(name) => "UInt32",
-                () if rule.uses.contains(&Use::Measure) => "Float64",
-                () if rule.grain.is_some() => "Date32",
-                () => "Utf8",
-            };
-            json!({ "name": name.as_str(), "type": data_type, "nullable": true })
-        })
-        .collect();
-    trial.columns(&policy.table, Value::Array(columns), json!({})).await?;
-    let sql = format!("SELECT COUNT(*) AS n FROM {}", in_sql(&policy.table));
-    let told = trial.ask(&analyst, &sql, true).await?;
-    let closed = (told.code() == cleanroom_vault::Code::RuleNotEnforced.as_str())
-        .then(|| (told.rule().to_owned(), told.detail().to_owned()));
-    trial.close().await;
-    Ok(closed)
 }
 
 /// A table's name in SQL.

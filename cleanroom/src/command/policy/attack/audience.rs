@@ -80,7 +80,9 @@ impl Audience {
              weight: {{use: [measure], functions: [sum], bounds: [0, 1000000], step: 1}}\nrelease: {{min_units: 2}}\n\
              access: {{analysts: [{analyst}], receivers: [{analyst}]}}\n"
         );
-        let policy = parse_policy("audience", &text).map_err(Fault::documents)?;
+        let parsed = parse_policy("audience", &text).map_err(Fault::documents)?;
+        // Whoever attacks a table under noise gives its own the noise without which they are not joined.
+        let policy = Policy { noise: policy.noise.clone(), ..parsed };
         Ok(Some(Self { policy, folder, weighted_rows, plain_rows }))
     }
 

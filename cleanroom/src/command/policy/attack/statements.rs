@@ -111,10 +111,6 @@ impl Attack for Statement {
         if self.name == "own-measure" { "joins.analyst_tables: distinct; noise" } else { "every policy" }
     }
 
-    fn noise_covers(&self) -> bool {
-        self.name == "own-measure"
-    }
-
     fn run<'f>(&'f self, field: &'f Field<'f>) -> LocalBoxFuture<'f, Result<Finding>> {
         async move {
             let Some(sql) = (self.sql)(field) else {
