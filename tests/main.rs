@@ -15,6 +15,7 @@ mod noise;
 mod policies;
 mod questions;
 mod random;
+mod receipts;
 mod replays;
 mod server;
 mod splitmix;

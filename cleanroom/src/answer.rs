@@ -2,7 +2,7 @@
 
 use arrow::array::RecordBatch;
 use cleanroom_registry::{Outcome, QueryRecord, ReceiptRef, Recorded, Registry, RegistryError, Status};
-use cleanroom_vault::{Decision, Released};
+use cleanroom_vault::{Decision, Released, json_rows};
 use serde_json::{Map, Value, json};
 
 use crate::render;
@@ -63,6 +63,11 @@ impl Answer {
         self.batch.as_ref()
     }
 
+    /// The receipt by itself: the text of a `c2sp.org/tlog-proof@v1` file.
+    pub(crate) fn proof(&self) -> &str {
+        self.receipt.get("proof").and_then(Value::as_str).unwrap_or_default()
+    }
+
     /// The object of the contract.
     pub(crate) fn to_json(&self) -> Result<Value, RegistryError> {
         let mut object = Map::new();
@@ -72,7 +77,7 @@ impl Answer {
             if key == "columns"
                 && let Some(batch) = &self.batch
             {
-                let rows = render::json_rows(batch)
+                let rows = json_rows(batch)
                     .map_err(|error| RegistryError::Damaged { what: "a result", detail: error.to_string() })?;
                 object.insert("rows".to_owned(), Value::Array(rows));
             }
@@ -92,9 +97,7 @@ impl Answer {
         batch: Option<RecordBatch>,
         registry: &Registry,
     ) -> Result<Self, RegistryError> {
-        let proof = registry.proof(&receipt.room, receipt.sequence).await?;
-        let entry = registry.log_entries(&receipt.room, receipt.sequence, 1).await?;
-        let entry = entry.into_iter().next().map(|entry| entry.json);
+        let shown = registry.receipt(receipt).await?;
         let document = match document {
             Value::Object(object) => object,
             _ => {
@@ -108,8 +111,8 @@ impl Answer {
             receipt: json!({
                 "room": receipt.room.as_str(),
                 "sequence": receipt.sequence,
-                "entry": entry,
-                "proof": proof,
+                "entry": shown.entry,
+                "proof": shown.proof,
             }),
         })
     }

@@ -1,6 +1,6 @@
 //! The end of a question, however it comes.
 
-use cleanroom_log::{Algorithm, Digest, OutcomeStatus, QueryOutcome};
+use cleanroom_log::{OutcomeStatus, QueryOutcome, result_commitment};
 use cleanroom_policy::{RoomName, TableName};
 use serde_json::{Value, json};
 use sqlx::Row;
@@ -12,7 +12,7 @@ use crate::numbers::stored;
 use crate::outcome::{Outcome, Status};
 use crate::queries::{must_be_active, must_be_member};
 use crate::query_id::QueryId;
-use crate::random::{random, sha256};
+use crate::random::random;
 use crate::registry::Registry;
 use crate::write::Write;
 
@@ -25,6 +25,8 @@ pub(crate) struct Ending<'a> {
     pub(crate) code: Option<&'a str>,
     pub(crate) document: Value,
     pub(crate) result: Option<&'a [u8]>,
+    /// The answer that is committed to.
+    answer: Option<Value>,
     /// Whether the program ends it, and not whoever asked.
     stopped: bool,
 }
@@ -36,6 +38,7 @@ impl<'a> Ending<'a> {
             code: outcome.code(),
             document: outcome.document(),
             result: outcome.result(),
+            answer: outcome.answer(),
             stopped: false,
         }
     }
@@ -82,11 +85,11 @@ impl Registry {
         ending: Ending<'_>,
         policies: &[(TableName, String)],
     ) -> Result<Option<u64>> {
-        let status = match (ending.status, ending.result) {
-            (Status::Released, Some(_)) => OutcomeStatus::Released,
-            (Status::Failed, None) => OutcomeStatus::Failed,
-            (Status::Cancelled, None) => OutcomeStatus::Cancelled,
-            (status, _) => {
+        let status = match (ending.status, ending.result, &ending.answer) {
+            (Status::Released, Some(_), Some(_)) => OutcomeStatus::Released,
+            (Status::Failed, None, None) => OutcomeStatus::Failed,
+            (Status::Cancelled, None, None) => OutcomeStatus::Cancelled,
+            (status, ..) => {
                 return Err(RegistryError::Misplaced { status: status.as_str(), place: "after an intent" });
             }
         };
@@ -110,8 +113,11 @@ impl Registry {
             }
         }
         let nonce = ending.result.map(|_| random::<32>()).transpose()?;
-        let commitment =
-            nonce.zip(ending.result).map(|(nonce, result)| Digest::new(Algorithm::Sha256, sha256(&[&nonce, result])));
+        let commitment = nonce
+            .zip(ending.answer.as_ref())
+            .map(|(nonce, answer)| result_commitment(&nonce, answer))
+            .transpose()
+            .map_err(|error| RegistryError::damaged("an answer", error))?;
         let event = QueryOutcome { status, code, result: commitment };
         let actor = match ending.stopped {
             true => Actor::operator(),
@@ -162,6 +168,7 @@ fn stopped() -> Ending<'static> {
         code: Some(INTERNAL),
         document: json!({"outcome": "failed", "error": error}),
         result: None,
+        answer: None,
         stopped: true,
     }
 }

@@ -34,7 +34,7 @@ pub use cells::{CellCap, CellClaim};
 pub use error::RegistryError;
 pub use history::{IdempotencyState, QueryRecord};
 pub use ledger::{Amounts, AnalystSpend, Limit, Price, Remaining, Replay, ReplayKey, TableBudget};
-pub use logs::LogEntry;
+pub use logs::{LogEntry, Receipt};
 pub use outcome::{Attempt, Intent, Outcome, Pending, ReceiptRef, Recorded, Reservation, Status};
 pub use policies::PolicyRecord;
 pub use query_id::QueryId;

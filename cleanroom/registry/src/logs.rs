@@ -1,9 +1,10 @@
 //! The log as members and auditors read it over a door.
 
-use cleanroom_log::{Checkpoint, InclusionProof, LogDirectory, inclusion_proof};
+use cleanroom_log::{Checkpoint, InclusionProof, LogDirectory, ReceiptExtra, inclusion_proof};
 use cleanroom_policy::RoomName;
 
 use crate::error::{RegistryError, Result};
+use crate::outcome::ReceiptRef;
 use crate::publish::log_error;
 use crate::registry::{Registry, blocking};
 
@@ -14,6 +15,15 @@ pub struct LogEntry {
     pub sequence: u64,
     /// Its canonical JSON, byte for byte what the leaf is the hash of.
     pub json: String,
+}
+
+/// What shows that a question ended as it did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The entry of its outcome.
+    pub entry: String,
+    /// The text of a `c2sp.org/tlog-proof@v1` file whose `extra` data is a [`ReceiptExtra`].
+    pub proof: String,
 }
 
 impl Registry {
@@ -43,6 +53,35 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::NoSuchRoom`]; [`RegistryError::NoSuchEntry`]; where the database or the log fails.
     pub async fn proof(&self, room: &RoomName, sequence: u64) -> Result<String> {
+        self.proof_with(room, sequence, None).await
+    }
+
+    /// What the asker of a question can show to anyone: the proof that its outcome is in the log, with the entry and the
+    /// nonce that binds the answer to it. For the asker alone: with the nonce, results can be tried.
+    ///
+    /// # Errors
+    /// As [`Registry::proof`].
+    pub async fn receipt(&self, of: &ReceiptRef) -> Result<Receipt> {
+        let missing = || RegistryError::NoSuchEntry { room: of.room.clone(), sequence: of.sequence };
+        let entry = self.log_entries(&of.room, of.sequence, 1).await?.into_iter().next().ok_or_else(missing)?.json;
+        let nonce: Option<Option<Vec<u8>>> =
+            sqlx::query_scalar("SELECT nonce FROM queries WHERE room = $1 AND query_id = $2")
+                .bind(of.room.as_str())
+                .bind(of.query_id.as_str())
+                .fetch_optional(&self.inner.pool)
+                .await?;
+        let nonce = nonce
+            .flatten()
+            .map(|bytes| {
+                <[u8; 32]>::try_from(bytes).map_err(|_| RegistryError::damaged("a nonce", "it is not 32 bytes"))
+            })
+            .transpose()?;
+        let extra = ReceiptExtra::new(entry.clone(), nonce);
+        let proof = self.proof_with(&of.room, of.sequence, Some(extra.to_bytes())).await?;
+        Ok(Receipt { entry, proof })
+    }
+
+    async fn proof_with(&self, room: &RoomName, sequence: u64, extra: Option<Vec<u8>>) -> Result<String> {
         self.origin(room).await?;
         if sequence >= self.stored_entries(room).await? {
             return Err(RegistryError::NoSuchEntry { room: room.clone(), sequence });
@@ -54,7 +93,7 @@ impl Registry {
             let log = LogDirectory::open(&directory).map_err(log_error)?;
             let size = Checkpoint::unverified(&checkpoint).map_err(log_error)?.size;
             let path = inclusion_proof(&log.tiles(size), sequence, size).map_err(log_error)?;
-            Ok(InclusionProof { extra: None, index: sequence, path, checkpoint }.to_string())
+            Ok(InclusionProof { extra, index: sequence, path, checkpoint }.to_string())
         })
         .await
     }

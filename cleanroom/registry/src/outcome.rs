@@ -14,8 +14,10 @@ pub trait Outcome {
     fn status(&self) -> Status;
     /// What is stored, and shown again when the question is looked up.
     fn document(&self) -> Value;
-    /// The canonical bytes of the result (an Arrow IPC stream); `None` unless released.
+    /// The rows as they are stored (an Arrow IPC stream); `None` unless released.
     fn result(&self) -> Option<&[u8]>;
+    /// The whole answer as it is shown, but for `query_id` and `receipt`: what the log commits to. `None` unless released.
+    fn answer(&self) -> Option<Value>;
     /// The code under which it was refused or failed.
     fn code(&self) -> Option<&str>;
 }

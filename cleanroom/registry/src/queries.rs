@@ -164,7 +164,10 @@ impl Registry {
     /// [`RegistryError::QueryExists`]; where the database or the log fails. Nothing may be shown then.
     pub async fn record_refusal<T: Outcome>(&self, attempt: Attempt, outcome: T) -> Result<Recorded<T>> {
         let status = outcome.status();
-        if matches!(status, Status::Released | Status::Cancelled) || outcome.result().is_some() {
+        if matches!(status, Status::Released | Status::Cancelled)
+            || outcome.result().is_some()
+            || outcome.answer().is_some()
+        {
             return Err(RegistryError::Misplaced { status: status.as_str(), place: "without an intent" });
         }
         let ending = Ending::of(&outcome);

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use cleanroom_log::{InclusionProof, RoomReport, VerifierKey, verify_tree};
+use cleanroom_log::{RoomReport, VerifierKey, verify_tree};
 use serde_json::{Value, json};
 
-use super::block_on;
+use super::{block_on, receipt};
 use crate::client::Client;
 use crate::embedded::{RoomFiles, read_document};
 use crate::exit::Exit;
@@ -29,7 +29,7 @@ pub(super) enum AuditCommand {
     Verify(VerifyArgs),
     /// Verifies receipts
     #[command(subcommand)]
-    Receipt(ReceiptCommand),
+    Receipt(receipt::ReceiptCommand),
 }
 
 #[derive(Debug, Args)]
@@ -71,30 +71,13 @@ pub(super) struct VerifyArgs {
     keys: Vec<String>,
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum ReceiptCommand {
-    /// Verifies that the record of an answer is in the log that the key signs for; the rows themselves are not covered
-    Verify(ReceiptArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ReceiptArgs {
-    /// An answer as `query --format json` prints it, or its `receipt` alone
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-
-    /// Public key of the room's log, or a file that holds it (`log.pub`)
-    #[arg(long, value_name = "KEY|FILE")]
-    key: String,
-}
-
 pub(super) fn run(command: AuditCommand, format: Format) -> Result<Exit> {
     match command {
         AuditCommand::Log(args) => log(&args, format),
         AuditCommand::Show(args) => show(&args, format),
         AuditCommand::Prove(args) => prove(&args),
         AuditCommand::Verify(args) => verify(&args, format),
-        AuditCommand::Receipt(ReceiptCommand::Verify(args)) => receipt(&args, format),
+        AuditCommand::Receipt(command) => receipt::run(&command, format),
     }
 }
 
@@ -165,66 +148,6 @@ fn verify(args: &VerifyArgs, format: Format) -> Result<Exit> {
     Ok(if passed { Exit::Done } else { Exit::NotVerified })
 }
 
-fn receipt(args: &ReceiptArgs, format: Format) -> Result<Exit> {
-    let key = verifier_key(&args.key)?;
-    let value: Value = serde_json::from_str(&read_document(&args.file)?).map_err(|error| {
-        Fault::usage(
-            format!("`{}` is not JSON: line {}, column {}", args.file.display(), error.line(), error.column()),
-            "give the object that `cleanroom query --format json` printed",
-        )
-    })?;
-    let receipt = value.get("receipt").unwrap_or(&value);
-    let part = |name: &str| {
-        receipt.get(name).and_then(Value::as_str).ok_or_else(|| {
-            Fault::usage(
-                format!("`{}` has no receipt with `{name}`", args.file.display()),
-                "give the object that `cleanroom query --format json` printed",
-            )
-        })
-    };
-    let (entry, proof) = (part("entry")?, part("proof")?);
-    let checked = proof
-        .parse::<InclusionProof>()
-        .and_then(|proof| proof.verify(entry.as_bytes(), &key).map(|checkpoint| (proof.index, checkpoint)));
-    // The entry must also be the one about this very answer.
-    let about = serde_json::from_str::<Value>(entry).ok();
-    let request = about.as_ref().map(|entry| text(entry, "request"));
-    let query = value.get("query_id").and_then(Value::as_str);
-    let finding = match &checked {
-        Err(error) => Some(error.to_string()),
-        Ok(_) if query.is_some() && request.as_deref() != query => Some("the entry is about another query".to_owned()),
-        Ok(_) if !agrees(&value, about.as_ref()) => Some("the entry tells of another outcome".to_owned()),
-        Ok(_) => None,
-    };
-    let size = checked.as_ref().ok().map(|(_, checkpoint)| checkpoint.size);
-    let value =
-        json!({ "verified": finding.is_none(), "log": key.origin().as_str(), "size": size, "finding": finding });
-    let line = match &finding {
-        None => {
-            format!("verified: the record is in the log `{}` of {} entries", key.origin(), size.unwrap_or_default())
-        }
-        Some(finding) => format!("NOT verified: {finding}"),
-    };
-    if format == Format::Json {
-        print(&value.to_string())?
-    } else {
-        print(&line)?
-    }
-    Ok(if finding.is_none() { Exit::Done } else { Exit::NotVerified })
-}
-
-/// Whether an answer and its entry tell of the same outcome. Only an answer that is there can disagree.
-fn agrees(answer: &Value, entry: Option<&Value>) -> bool {
-    let Some(outcome) = answer.get("outcome").and_then(Value::as_str) else {
-        return true;
-    };
-    let body = entry.and_then(|entry| entry.get("body"));
-    let part = |key: &str| body.and_then(|body| body.get(key)).and_then(Value::as_str);
-    let code = answer.get("error").and_then(|error| error.get("code")).and_then(Value::as_str);
-    // A dry run and a refusal have entries of their own kind, without a status.
-    part("status").is_none_or(|status| status == outcome) && part("code") == code
-}
-
 pub(super) fn for_people(reports: &[RoomReport]) -> String {
     let mut out = String::new();
     for room in reports {
@@ -281,7 +204,7 @@ fn finding_rows(room: &RoomReport) -> Vec<Vec<String>> {
 }
 
 /// A key as text, or the file that holds it.
-fn verifier_key(text: &str) -> Result<VerifierKey> {
+pub(super) fn verifier_key(text: &str) -> Result<VerifierKey> {
     let wrong = |error| {
         Fault::usage(format!("`--key`: {error}"), "give the one line of the log's file `log.pub`, or that file")
     };

@@ -9,6 +9,7 @@ mod get;
 mod keys;
 mod policy;
 mod query;
+mod receipt;
 mod serve;
 mod tokenize;
 

@@ -61,6 +61,10 @@ pub(super) struct QueryArgs {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
+    /// Writes the receipt to a file: proof that the log holds this answer, for `cleanroom audit receipt verify`
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+
     #[command(flatten)]
     target: TargetArgs,
 }
@@ -109,6 +113,11 @@ pub(super) fn run(args: QueryArgs, format: Format) -> Result<Exit> {
             ask_server(&client, room.as_deref(), &question, &body, format)?
         }
     };
+    if let Some(path) = &args.receipt {
+        let receipt = shown.object.get("receipt").and_then(|receipt| receipt.get("proof")).and_then(Value::as_str);
+        let none = || Fault::failure("the answer came without a receipt", "look the query up again");
+        Sink::new(Some(path.clone())).write(receipt.ok_or_else(none)?.as_bytes())?;
+    }
     show(&shown, format, &sink)
 }
 

@@ -50,6 +50,7 @@ fn router(app: App) -> Router {
         .route("/queries", post(queries::post).get(queries::list))
         .route("/queries/{query}", get(queries::get).delete(queries::cancel))
         .route("/queries/{query}/result", get(queries::result))
+        .route("/queries/{query}/receipt", get(queries::receipt))
         .route("/log/checkpoint", get(log::checkpoint))
         .route("/log/key", get(log::key))
         .route("/log/tile/{*tile}", get(log::tile))

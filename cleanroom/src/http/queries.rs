@@ -196,6 +196,27 @@ pub(super) async fn result(
     Ok(response)
 }
 
+/// The receipt of one of the caller's own questions: a C2SP tlog-proof that its end is in the log. Its `extra` data is JSON with
+/// the `entry` and, of an answer, the `nonce` that binds the answer to it.
+#[utoipa::path(get, path = "/v1/rooms/{room}/queries/{query}/receipt", tag = "queries",
+    params(("room" = String, Path, description = "name of the room"), ("query" = String, Path, description = "id of the query")),
+    responses((status = 200, description = "a `c2sp.org/tlog-proof@v1` file", body = String, content_type = "text/plain"),
+        (status = 404, description = "no such query of the caller"), (status = 409, description = "the query has not ended")))]
+pub(super) async fn receipt(
+    State(app): State<App>,
+    caller: Caller,
+    Path((room, query)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let (room, partner) = app.member(&caller, &room).await?;
+    let id = QueryId::parse(&query).ok_or_else(Problem::not_found)?;
+    let answer = stored(&app, &room.name, &partner, &id).await?.ok_or_else(Problem::not_found)?;
+    let running = || Problem::conflict("the query has not ended", "wait for its outcome");
+    let proof = answer.ok_or_else(running)?.proof().to_owned();
+    let mut response = Response::new(Body::from(proof));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    Ok(response)
+}
+
 /// Cancels a question that runs.
 #[utoipa::path(delete, path = "/v1/rooms/{room}/queries/{query}", tag = "queries",
     params(("room" = String, Path, description = "name of the room"), ("query" = String, Path, description = "id of the query")),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::cell::visible;
+use super::visible::visible;
 
 /// The `error` object of the contract as lines of text. `sql` is what was asked.
 pub(crate) fn refusal_text(error: &Value, sql: &str) -> String {

@@ -2,15 +2,16 @@
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
+use cleanroom_vault::CellColumn;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
-use super::cell::{Column, visible};
+use super::visible::visible;
 use crate::fault::{Fault, Result};
 
 /// A released table, numbers to the right.
 pub(crate) fn batch_table(batch: &RecordBatch) -> Result<String, ArrowError> {
-    let columns = batch.columns().iter().map(Column::new).collect::<Result<Vec<_>, _>>()?;
+    let columns = batch.columns().iter().map(CellColumn::new).collect::<Result<Vec<_>, _>>()?;
     let mut table = empty();
     let schema = batch.schema_ref();
     table

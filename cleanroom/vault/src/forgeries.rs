@@ -8,12 +8,12 @@
 /// ```
 /// ```compile_fail
 /// fn forged(batch: arrow::array::RecordBatch) -> cleanroom_vault::Released {
-///     cleanroom_vault::Released { columns: Vec::new(), batch, ipc: Vec::new(), notes: Vec::new() }
+///     cleanroom_vault::Released { columns: Vec::new(), batch, rows: Vec::new(), ipc: Vec::new(), notes: Vec::new(), cost: Vec::new() }
 /// }
 /// ```
 /// ```compile_fail
 /// fn forged(batch: arrow::array::RecordBatch) -> cleanroom_vault::Released {
-///     cleanroom_vault::Released::new(Vec::new(), batch, Vec::new(), Vec::new())
+///     cleanroom_vault::Released::new(Vec::new(), batch, Vec::new(), Vec::new(), Vec::new())
 /// }
 /// ```
 pub(crate) struct Released;

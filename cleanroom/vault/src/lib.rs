@@ -8,6 +8,7 @@
 mod forgeries;
 
 mod answer;
+mod cells;
 mod check;
 mod compile;
 mod deep;
@@ -43,6 +44,7 @@ mod suggest;
 mod testing;
 mod vault;
 
+pub use cells::{CellColumn, json_rows};
 pub use cleanroom_registry::QueryId;
 pub use deep::WORKER_STACK;
 pub use guide::Guide;

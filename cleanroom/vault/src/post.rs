@@ -12,6 +12,7 @@ use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 
+use crate::cells::json_rows;
 use crate::execute;
 use crate::noise::ColumnNoise;
 use crate::release::ReleasedTable;
@@ -70,7 +71,8 @@ pub(crate) fn answer(batch: &RecordBatch, notes: Vec<String>, noise: Vec<Option<
         .map(|(field, noise)| OutputColumn::new(field.name(), field.data_type().to_string()).with_noise(noise))
         .collect();
     let ipc = ipc(&batch)?;
-    Ok(Released::new(columns, batch, ipc, notes))
+    let rows = json_rows(&batch)?;
+    Ok(Released::new(columns, batch, rows, ipc, notes))
 }
 
 fn rebuilt(batch: &RecordBatch) -> Result<RecordBatch> {

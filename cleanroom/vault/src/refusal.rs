@@ -270,6 +270,10 @@ impl Outcome for Refusal {
         None
     }
 
+    fn answer(&self) -> Option<Value> {
+        None
+    }
+
     fn code(&self) -> Option<&str> {
         Some(self.reason.code.as_str())
     }
@@ -316,6 +320,10 @@ impl Outcome for Failure {
     }
 
     fn result(&self) -> Option<&[u8]> {
+        None
+    }
+
+    fn answer(&self) -> Option<Value> {
         None
     }
 

@@ -83,14 +83,22 @@ impl OutputColumn {
 pub struct Released {
     columns: Vec<OutputColumn>,
     batch: RecordBatch,
+    rows: Vec<Value>,
     ipc: Vec<u8>,
     notes: Vec<String>,
     cost: Vec<Cost>,
 }
 
 impl Released {
-    pub(crate) fn new(columns: Vec<OutputColumn>, batch: RecordBatch, ipc: Vec<u8>, notes: Vec<String>) -> Self {
-        Self { columns, batch, ipc, notes, cost: Vec::new() }
+    /// `rows` and `ipc` are the batch, as JSON and as an Arrow IPC stream.
+    pub(crate) fn new(
+        columns: Vec<OutputColumn>,
+        batch: RecordBatch,
+        rows: Vec<Value>,
+        ipc: Vec<u8>,
+        notes: Vec<String>,
+    ) -> Self {
+        Self { columns, batch, rows, ipc, notes, cost: Vec::new() }
     }
 
     pub(crate) fn at_cost(self, cost: Vec<Cost>) -> Self {
@@ -138,6 +146,12 @@ impl Outcome for Released {
         Some(&self.ipc)
     }
 
+    fn answer(&self) -> Option<Value> {
+        let mut answer = self.document();
+        answer.as_object_mut()?.insert("rows".to_owned(), Value::Array(self.rows.clone()));
+        Some(answer)
+    }
+
     fn code(&self) -> Option<&str> {
         None
     }
@@ -175,6 +189,10 @@ impl Outcome for Priced {
     }
 
     fn result(&self) -> Option<&[u8]> {
+        None
+    }
+
+    fn answer(&self) -> Option<Value> {
         None
     }
 

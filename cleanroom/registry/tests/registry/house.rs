@@ -190,6 +190,10 @@ impl Outcome for Ended {
         self.result.as_deref()
     }
 
+    fn answer(&self) -> Option<Value> {
+        self.result.as_ref().map(|result| json!({ "outcome": "released", "rows": [[result]] }))
+    }
+
     fn code(&self) -> Option<&str> {
         self.code
     }

@@ -1,4 +1,4 @@
-//! One value of a released table.
+//! The values of a released table, as text and as JSON.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
@@ -10,29 +10,37 @@ use serde_json::{Number, Value};
 ///
 /// Integers and decimals are numbers with all their digits, floats the shortest number that reads back as the same
 /// float, not-a-number and infinities `null`, dates and times ISO 8601 text.
-pub(crate) fn json_rows(batch: &RecordBatch) -> Result<Vec<Value>, ArrowError> {
-    let columns = batch.columns().iter().map(Column::new).collect::<Result<Vec<_>, _>>()?;
+///
+/// # Errors
+/// Where a column's type has no text: no released table has such a one.
+pub fn json_rows(batch: &RecordBatch) -> Result<Vec<Value>, ArrowError> {
+    let columns = batch.columns().iter().map(CellColumn::new).collect::<Result<Vec<_>, _>>()?;
     Ok((0..batch.num_rows()).map(|row| Value::Array(columns.iter().map(|column| column.json(row)).collect())).collect())
 }
 
 /// One column, ready to be read value by value.
-pub(super) struct Column<'a> {
+pub struct CellColumn<'a> {
     array: &'a ArrayRef,
     text: ArrayFormatter<'a>,
 }
 
-impl<'a> Column<'a> {
-    pub(super) fn new(array: &'a ArrayRef) -> Result<Self, ArrowError> {
+impl<'a> CellColumn<'a> {
+    /// A column of any type that a released table has.
+    ///
+    /// # Errors
+    /// As [`json_rows`].
+    pub fn new(array: &'a ArrayRef) -> Result<Self, ArrowError> {
         const OPTIONS: FormatOptions<'static> = FormatOptions::new().with_display_error(true);
         Ok(Self { array, text: ArrayFormatter::try_new(array.as_ref(), &OPTIONS)? })
     }
 
-    pub(super) fn is_number(&self) -> bool {
+    /// Whether its values are numbers.
+    pub fn is_number(&self) -> bool {
         self.array.data_type().is_numeric()
     }
 
     /// The value as text; `None` for NULL.
-    pub(super) fn text(&self, row: usize) -> Option<String> {
+    pub fn text(&self, row: usize) -> Option<String> {
         // A dictionary's NULL may stand in its values, which only the logical nulls tell.
         let null = self.array.logical_nulls().is_some_and(|nulls| nulls.is_null(row));
         if null || self.array.data_type().is_null() {
@@ -67,17 +75,6 @@ impl<'a> Column<'a> {
             _ => None,
         }
     }
-}
-
-/// Text with its control characters made visible: a value from someone's data may not steer a terminal.
-pub(super) fn visible(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if !text.chars().any(steers) {
-        return text.to_owned();
-    }
-    text.chars().map(|c| if steers(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
 fn float_text(value: f64) -> String {
@@ -128,11 +125,5 @@ mod tests {
                 r#"[812,null,2.0,-0.05,"\u001b[2J",false,"2022-01-08","1970-01-01T00:00:00","b"]"#,
             ]
         );
-    }
-
-    #[test]
-    fn a_value_cannot_steer_the_terminal() {
-        assert_eq!(visible("plain é"), "plain é");
-        assert_eq!(visible("a\u{1b}[2J\n\u{202e}"), "a\\u{1b}[2J\\u{a}\\u{202e}");
     }
 }
