@@ -18,6 +18,7 @@ mod random;
 mod receipts;
 mod replays;
 mod server;
+mod signatures;
 mod splitmix;
 mod support;
 mod worlds;

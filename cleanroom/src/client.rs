@@ -10,6 +10,7 @@ use ureq::{Agent, Body, SendBody};
 
 use crate::exit::Exit;
 use crate::fault::{Fault, Result};
+use crate::signature_file;
 
 /// Largest answer that is read.
 const ANSWER_BYTES: u64 = 1 << 30;
@@ -84,13 +85,18 @@ impl Client {
 
     /// Puts text.
     pub(crate) fn put(&self, path: &str, media: &str, body: &str) -> Result<Value> {
-        self.put_body(path, media, body.as_bytes())
+        self.put_body(path, media, body.as_bytes(), None)
+    }
+
+    /// Puts a policy with its owner's signature, where there is one.
+    pub(crate) fn put_policy(&self, path: &str, text: &str, signature: Option<&str>) -> Result<Value> {
+        self.put_body(path, "application/yaml", text.as_bytes(), signature)
     }
 
     /// Puts a file, streaming it.
     pub(crate) fn put_file(&self, path: &str, media: &str, file: &Path) -> Result<Value> {
         let file = File::open(file).map_err(|error| Fault::read(file, &error))?;
-        self.put_body(path, media, SendBody::from_owned_reader(file))
+        self.put_body(path, media, SendBody::from_owned_reader(file), None)
     }
 
     /// Posts JSON; a refusal is no failure here.
@@ -106,7 +112,7 @@ impl Client {
         self.reply(request.send(body.to_string()))
     }
 
-    fn put_body(&self, path: &str, media: &str, body: impl ureq::AsSendBody) -> Result<Value> {
+    fn put_body(&self, path: &str, media: &str, body: impl ureq::AsSendBody, signature: Option<&str>) -> Result<Value> {
         let mut request = self
             .agent
             .put(format!("{}{path}", self.base))
@@ -114,6 +120,9 @@ impl Client {
             .header("Content-Type", media);
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        if let Some(signature) = signature {
+            request = request.header(signature_file::HEADER, signature);
         }
         self.reply(request.send(body))?.or_fault()?.json()
     }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cleanroom_policy::{
-    Ability, DocumentError, PartnerName, Policy, Room, Source, TableDeclaration, TableName, check_policy_in_room,
-    parse_policy, parse_room,
+    Ability, DocumentError, PartnerName, Policy, Room, RoomName, Source, TableDeclaration, TableName,
+    check_policy_in_room, parse_policy, parse_room,
 };
 use cleanroom_registry::{Actor, Change, OpenOptions, PolicyRecord, Registry, Replace};
 use cleanroom_vault::{Format, IngestRequest, IngestSource, Ingested, Vault, VaultOptions};
@@ -16,6 +16,7 @@ use crate::config;
 use crate::fault::{Fault, Result};
 use crate::listing;
 use crate::operator_log;
+use crate::signature_file;
 use crate::template_file::{self, TemplateFile};
 
 /// Largest document that is read; policies and rooms are far smaller.
@@ -64,6 +65,13 @@ pub(crate) struct PolicyFile {
     pub(crate) text: String,
     /// What it says.
     pub(crate) policy: Policy,
+}
+
+impl PolicyFile {
+    /// Its owner's signature for the room, where one lies beside it.
+    pub(crate) fn signature(&self, room: &RoomName) -> Result<Option<String>> {
+        signature_file::read(Path::new(&self.label), &self.policy, Some(room))
+    }
 }
 
 /// A room that is open.
@@ -378,18 +386,20 @@ impl Session {
     ) -> Result<()> {
         let room = &self.room.name;
         let actor = Actor::embedded(None);
+        let mut signatures = Vec::with_capacity(tables.len());
         for table in tables {
             let stored = self.stored_policy(&table.declaration.name).await?;
             must_grow(&table.policy, stored.as_ref())?;
+            signatures.push(table.policy.signature(room)?);
         }
         let change = self.registry.put_room(&self.room, &actor).await?;
         report(&Step { kind: "room", name: room.to_string(), change: word(change), detail: String::new() });
         self.put_templates(templates, &report).await?;
-        for table in tables {
+        for (table, signature) in tables.iter().zip(signatures) {
             let name = &table.declaration.name;
             let PolicyFile { text, policy, .. } = &table.policy;
             let owner = Actor::embedded(Some(name.owner().clone()));
-            let change = self.registry.put_policy(room, policy, text, &owner).await?;
+            let change = self.registry.put_signed_policy(room, policy, text, signature.as_deref(), &owner).await?;
             let mut detail = format!("version {}", policy.version);
             if policy.access.templates.is_some()
                 && change != Change::Unchanged

@@ -15,6 +15,7 @@ mod listing;
 mod operator_log;
 mod output;
 mod render;
+mod signature_file;
 mod target;
 mod template_file;
 

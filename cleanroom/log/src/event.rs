@@ -1,9 +1,12 @@
 //! What an entry can say: one body per event type. Bodies name things and commit to them; they never hold data values,
 //! counts, labels or durations.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::hash::Digest;
+use crate::note::VerifierKey;
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -51,6 +54,15 @@ pub struct Member {
     pub partner: String,
     /// What it may do: `contribute`, `query`, `receive`, `audit`.
     pub abilities: Vec<String>,
+    /// The key that signs for it, as a verifier key under its name; absent of a partner that signs nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<String>,
+    /// Its signature over the membership ([`crate::MembershipStatement`]); there where `key` is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signature: Option<String>,
+    /// The signature of the key it had before over the same; there where the key changed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rotation: Option<String>,
 }
 
 /// Body of `policy.active`.
@@ -69,6 +81,9 @@ pub struct PolicyActive {
     /// The templates through which alone the table may be asked of, as they were approved; absent where any question may be.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub templates: Option<Vec<TemplateReference>>,
+    /// The owner's signature over it ([`crate::PolicyStatement`]); absent of an owner that has no key in the room.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signature: Option<String>,
 }
 
 /// A template with one content.
@@ -379,6 +394,20 @@ fn code(text: &str) -> Result<(), Broken> {
     require(fits, "code", "a code is `CR` and four digits")
 }
 
+fn signer(key: &str, partner: &str) -> Result<(), Broken> {
+    let read = key.parse::<VerifierKey>();
+    require(
+        read.is_ok_and(|key| key.origin().as_str() == partner),
+        "key",
+        "a key is a verifier key under its partner's name",
+    )
+}
+
+fn signature(text: &str) -> Result<(), Broken> {
+    let fits = STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 68);
+    require(fits, "signature", "a signature is base64 of 4 and 64 bytes")
+}
+
 fn asked_through(template: Option<&TemplateReference>) -> Result<(), Broken> {
     template.map_or(Ok(()), |template| name(&template.name, "template"))
 }
@@ -389,6 +418,10 @@ impl Event {
         match self {
             Self::RoomPut(body) => body.members.iter().try_for_each(|member| {
                 name(&member.partner, "partner")?;
+                let keyed = (member.key.is_some(), member.signature.is_some());
+                require(keyed.0 == keyed.1, "signature", "a partner with a key signs its membership, no other does")?;
+                member.key.as_deref().map_or(Ok(()), |key| signer(key, &member.partner))?;
+                [&member.signature, &member.rotation].into_iter().flatten().try_for_each(|text| signature(text))?;
                 member.abilities.iter().try_for_each(|ability| name(ability, "abilities"))
             }),
             Self::PolicyActive(body) => {
@@ -396,6 +429,7 @@ impl Event {
                 integer(body.version, "version")?;
                 let some = body.templates.as_ref().is_none_or(|templates| !templates.is_empty());
                 require(some, "templates", "a policy that approves templates approves at least one")?;
+                body.signature.as_deref().map_or(Ok(()), signature)?;
                 body.templates.iter().flatten().try_for_each(|template| name(&template.name, "templates"))
             }
             Self::TemplatePut(body) => name(&body.name, "name"),

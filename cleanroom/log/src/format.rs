@@ -35,4 +35,8 @@ pub(crate) const NOTE_SIGNATURE_LIMIT: usize = 16;
 /// The longest signed note, in bytes; 16 post-quantum signatures of nearly 5 kB in base64 fit.
 pub(crate) const NOTE_LIMIT: usize = 128 * 1024;
 
+/// First lines of what partners sign.
+pub(crate) const POLICY_STATEMENT: &str = "cleanroom/v1 policy";
+pub(crate) const MEMBERSHIP_STATEMENT: &str = "cleanroom/v1 membership";
+
 pub(crate) const PROOF_HEADER: &str = "c2sp.org/tlog-proof@v1";

@@ -17,6 +17,7 @@ mod note;
 mod proof_file;
 mod prove;
 mod receipt;
+mod statement;
 mod tile;
 mod tree;
 mod verify;
@@ -35,6 +36,11 @@ pub use note::{KeyTextError, NoteError, Origin, OriginError, VerifierKey};
 pub use proof_file::{InclusionProof, ProofFileError};
 pub use prove::{ProofError, verify_consistency, verify_inclusion};
 pub use receipt::{ReceiptError, ReceiptExtra, result_commitment};
+pub use statement::{
+    MembershipStatement, PolicyStatement, StatementError, check_signature, signature_text, signed_note, unverified_note,
+};
 pub use tile::{entries_path, tile_path};
 pub use tree::{HashSource, RangeError, Tree, consistency_proof, inclusion_proof};
-pub use verify::{Code, Finding, Report, RoomReport, VerifyError, published_key, verify_directory, verify_tree};
+pub use verify::{
+    Code, Finding, Report, RoomReport, VerifyError, published_key, verify_directory, verify_tree, verify_tree_knowing,
+};

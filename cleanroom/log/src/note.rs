@@ -93,7 +93,7 @@ impl VerifierKey {
         id
     }
 
-    fn verifies(&self, text: &str, signature: &[u8]) -> bool {
+    pub(crate) fn verifies(&self, text: &str, signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, &self.public).verify(text.as_bytes(), signature).is_ok()
     }
 }
@@ -173,6 +173,12 @@ pub(crate) fn open<'n>(note: &'n str, keys: &[&VerifierKey]) -> Result<&'n str, 
         known += 1;
     }
     if known == 0 { Err(NoteError::Unsigned) } else { Ok(text) }
+}
+
+/// Whether `signature`, written as in a signature line, is by `key` over `text`.
+pub(crate) fn signed_by(key: &VerifierKey, text: &str, signature: &str) -> bool {
+    let bytes = STANDARD.decode(signature).unwrap_or_default();
+    bytes.split_at_checked(4).is_some_and(|(id, signature)| id == key.id() && key.verifies(text, signature))
 }
 
 /// Text and signature lines, both with their final newline.

@@ -266,6 +266,9 @@ fn partner(partner: &Partner) -> Json {
         .with("name", text(&partner.name))
         .with("abilities", texts(&partner.abilities))
         .with("tables", Json::List(partner.tables.iter().map(table).collect()))
+        .with("key", partner.key.as_ref().map(text))
+        .with("membership", partner.membership.as_ref().map(text))
+        .with("rotation", partner.rotation.as_ref().map(text))
         .end()
 }
 

@@ -28,6 +28,12 @@ pub struct Partner {
     pub abilities: BTreeSet<Ability>,
     /// Tables the partner owns; empty unless it may contribute.
     pub tables: Vec<TableDeclaration>,
+    /// The public key that signs for it, a verifier key under its name; what it signs takes effect with its signature only.
+    pub key: Option<String>,
+    /// Its signature for being in the room under this key with these abilities; there where `key` is.
+    pub membership: Option<String>,
+    /// The signature of the key it had before over the same.
+    pub rotation: Option<String>,
 }
 
 /// What a partner may do in a room.

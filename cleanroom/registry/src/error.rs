@@ -68,6 +68,24 @@ pub enum RegistryError {
         /// The version of both.
         version: u64,
     },
+    /// A partner with a key is in a room on terms that it has not signed.
+    #[error("`{partner}` has not signed for how it is in room `{room}`: {reason}")]
+    Membership {
+        /// The room.
+        room: RoomName,
+        /// The partner.
+        partner: PartnerName,
+        /// What is missing.
+        reason: String,
+    },
+    /// A policy is not signed by its owner.
+    #[error("the policy of `{table}` is not signed by its owner: {reason}")]
+    PolicySignature {
+        /// The table.
+        table: TableName,
+        /// What is missing.
+        reason: String,
+    },
     /// The text of a policy does not say what the checked policy says.
     #[error("text of the policy of `{0}` is not that of the checked policy")]
     PolicyText(TableName),
@@ -242,6 +260,8 @@ impl RegistryError {
                 | E::NoSuchToken(_)
                 | E::PolicyOutdated { .. }
                 | E::PolicyVersionReused { .. }
+                | E::Membership { .. }
+                | E::PolicySignature { .. }
                 | E::PolicyText(_)
                 | E::NoSuchEntry { .. }
                 | E::NoSuchTemplate { .. }
@@ -288,6 +308,12 @@ impl RegistryError {
             E::NotReleased(_) => "read the query's outcome first",
             E::PolicyOutdated { .. } => "give the policy a version above the active one",
             E::PolicyVersionReused { .. } => "raise the policy's `version`",
+            E::Membership { .. } => {
+                "let the partner sign: `cleanroom keys join ROOM.yaml --as PARTNER --key FILE` prints what belongs into the room document"
+            }
+            E::PolicySignature { .. } => {
+                "let the owner sign this very version: `cleanroom policy sign POLICY --room ROOM --key FILE`"
+            }
             E::PolicyChanged(_) | E::TemplateChanged(_) => "ask again",
             E::NoSuchTemplate { .. } => "put the template first, or approve it by its digest: `name@digest`",
             E::TemplateTaken(_) => "put it under another name, or ask its author or an administrator to change it",

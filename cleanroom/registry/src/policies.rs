@@ -11,6 +11,7 @@ use crate::error::{RegistryError, Result};
 use crate::numbers::{stored, unsigned};
 use crate::registry::Registry;
 use crate::rooms::{Change, first};
+use crate::signatures;
 use crate::templates;
 
 /// The active policy of a table.
@@ -27,17 +28,37 @@ pub struct PolicyRecord {
     pub approved: BTreeSet<TemplateApproval>,
     /// The log entry that made it active.
     pub sequence: u64,
+    /// The owner's signature over it; `None` of an owner that had no key in the room then.
+    pub signature: Option<String>,
 }
 
 impl Registry {
-    /// Makes `policy` the active one of its table; `text` is the document it was parsed from.
+    /// As [`Registry::put_signed_policy`], of an owner that has no key in the room.
     ///
     /// # Errors
+    /// As [`Registry::put_signed_policy`].
+    pub async fn put_policy(&self, room: &RoomName, policy: &Policy, text: &str, actor: &Actor) -> Result<Change> {
+        self.put_signed_policy(room, policy, text, None, actor).await
+    }
+
+    /// Makes `policy` the active one of its table; `text` is the document it was parsed from, and `signature` that of its
+    /// owner over [`crate::policy_statement`].
+    ///
+    /// # Errors
+    /// [`RegistryError::PolicySignature`], where the owner has a key in the room and the signature is not by it, or has none
+    /// and there is a signature;
     /// [`RegistryError::NoSuchRoom`] and [`RegistryError::NoSuchTable`]; [`RegistryError::PolicyOutdated`] and
     /// [`RegistryError::PolicyVersionReused`], where the version does not grow with the change;
     /// [`RegistryError::NoSuchTemplate`], where it approves a template that the room does not have;
     /// [`RegistryError::PolicyText`], where `text` says something else; where the database or the log fails.
-    pub async fn put_policy(&self, room: &RoomName, policy: &Policy, text: &str, actor: &Actor) -> Result<Change> {
+    pub async fn put_signed_policy(
+        &self,
+        room: &RoomName,
+        policy: &Policy,
+        text: &str,
+        signature: Option<&str>,
+        actor: &Actor,
+    ) -> Result<Change> {
         let table = &policy.table;
         let digest = policy.digest();
         self.declared(room, table).await?;
@@ -75,17 +96,21 @@ impl Registry {
         };
         let change = if previous.is_some() { Change::Updated } else { Change::Created };
         let approved = templates::bound(&mut write, room, policy).await?;
+        let bound = approved.as_deref().unwrap_or_default();
+        signatures::must_be_signed(&mut write, room, policy, bound, signature).await?;
         let event = PolicyActive {
             table: table.to_string(),
             version: policy.version,
             digest: sha256_digest(&digest)?,
             previous: previous.as_deref().map(sha256_digest).transpose()?,
             templates: approved.clone(),
+            signature: signature.map(str::to_owned),
         };
         let canonical = policy.canonical_json();
         let sequence = write.append(room, actor, None, event.into(), &[canonical.as_bytes()]).await?;
         sqlx::query(
-            "INSERT INTO policies (room, table_name, version, digest, text, sequence) VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO policies (room, table_name, version, digest, text, sequence, signature) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(room.as_str())
         .bind(table.to_string())
@@ -93,6 +118,7 @@ impl Registry {
         .bind(&digest)
         .bind(text)
         .bind(stored(sequence)?)
+        .bind(signature)
         .execute(write.connection())
         .await?;
         templates::keep(&mut write, room, policy, approved.as_deref().unwrap_or_default()).await?;
@@ -107,7 +133,7 @@ impl Registry {
     /// Where the database fails, or the stored text no longer says what its digest was taken of.
     pub async fn policy(&self, room: &RoomName, table: &TableName) -> Result<Option<PolicyRecord>> {
         let row = sqlx::query(
-            "SELECT digest, text, sequence FROM policies WHERE room = $1 AND table_name = $2 ORDER BY version DESC LIMIT 1",
+            "SELECT digest, text, sequence, signature FROM policies WHERE room = $1 AND table_name = $2 ORDER BY version DESC LIMIT 1",
         )
         .bind(room.as_str())
         .bind(table.to_string())
@@ -122,7 +148,8 @@ impl Registry {
         }
         let sequence = unsigned(row.try_get("sequence")?)?;
         let approved = self.approved(room, table, policy.version).await?;
-        Ok(Some(PolicyRecord { policy, text, digest, approved, sequence }))
+        let signature = row.try_get("signature")?;
+        Ok(Some(PolicyRecord { policy, text, digest, approved, sequence, signature }))
     }
 
     /// Another spelling of the active policy: nothing to log, but its lines are what refusals point at.

@@ -1,6 +1,6 @@
 //! Rooms: their documents and secrets.
 
-use cleanroom_log::{Member, RoomPut};
+use cleanroom_log::RoomPut;
 use cleanroom_policy::{Ability, Room, RoomName, TableName, parse_room};
 
 use crate::actor::Actor;
@@ -8,6 +8,7 @@ use crate::error::{RegistryError, Result};
 use crate::policies::sha256_digest;
 use crate::random::random;
 use crate::registry::Registry;
+use crate::signatures;
 
 /// What putting a document changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,7 @@ impl Registry {
     /// Makes a room, or replaces its document.
     ///
     /// # Errors
-    /// Where the database or the log fails.
+    /// [`RegistryError::Membership`], where a partner with a key has not signed for how it is in the room; where the database or the log fails.
     pub async fn put_room(&self, room: &Room, actor: &Actor) -> Result<Change> {
         let digest = room.digest();
         let mut write = self.write().await?;
@@ -58,16 +59,10 @@ impl Registry {
                 .execute(write.connection())
                 .await?;
         }
-        let members = room
-            .partners
-            .iter()
-            .map(|partner| Member {
-                partner: partner.name.to_string(),
-                abilities: partner.abilities.iter().map(|ability| ability_word(*ability).to_owned()).collect(),
-            })
-            .collect();
+        let (members, keys) = signatures::members(&mut write, room).await?;
         let event = RoomPut { digest: sha256_digest(&digest)?, members };
         let sequence = write.append(&room.name, actor, None, event.into(), &[]).await?;
+        signatures::keep(&mut write, &room.name, &keys, sequence).await?;
         write.commit().await?;
         self.publish(&room.name, sequence).await?;
         Ok(change)
@@ -134,7 +129,7 @@ pub(crate) fn first<E: ToString>(errors: &[E]) -> String {
     errors.first().map(E::to_string).unwrap_or_default()
 }
 
-fn ability_word(ability: Ability) -> &'static str {
+pub(crate) fn ability_word(ability: Ability) -> &'static str {
     match ability {
         Ability::Contribute => "contribute",
         Ability::Query => "query",

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use cleanroom_policy::{Document, PartnerName, Policy, parse_document};
+use cleanroom_policy::{Document, PartnerName, Policy, RoomName, parse_document};
 use cleanroom_vault::Format as DataFormat;
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::fault::{Fault, Result};
 use crate::http::media;
 use crate::output::{Format, list};
+use crate::signature_file;
 use crate::template_file::{self, TemplateFile};
 
 #[derive(Debug, Args)]
@@ -241,7 +242,8 @@ impl Server<'_> {
                 let name = table.declaration.name.to_string();
                 let at = format!("{base}/tables/{}", segment(&name));
                 if let Some(policy) = &table.policy {
-                    let reply = client.put(&format!("{at}/policy"), "application/yaml", &policy.text)?;
+                    let signature = policy.signature(&room.name)?;
+                    let reply = client.put_policy(&format!("{at}/policy"), &policy.text, signature.as_deref())?;
                     let detail = format!("version {}", policy.policy.version);
                     steps.push(Step { kind: "policy", name: name.clone(), change: change(&reply), detail });
                 }
@@ -289,7 +291,8 @@ impl Server<'_> {
             None => self.client.with_token(self.args.token.clone().unwrap_or_default()),
         };
         let path = format!("/v1/rooms/{}/tables/{}/policy", segment(room), segment(&policy.table.to_string()));
-        let reply = client.put(&path, "application/yaml", text)?;
+        let signature = signature_file::read(Path::new(label), policy, RoomName::new(room).ok().as_ref())?;
+        let reply = client.put_policy(&path, text, signature.as_deref())?;
         let detail = format!("version {}", policy.version);
         Ok(Step { kind: "policy", name: policy.table.to_string(), change: change(&reply), detail })
     }

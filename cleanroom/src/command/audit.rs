@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use cleanroom_log::{RoomReport, VerifierKey, verify_tree};
+use cleanroom_log::{RoomReport, VerifierKey, verify_tree_knowing};
 use serde_json::{Value, json};
 
 use super::{block_on, receipt};
@@ -69,6 +69,10 @@ pub(super) struct VerifyArgs {
     /// Public key of a log, or a file that holds it; otherwise the key beside the log is used, on trust
     #[arg(long = "key", value_name = "KEY|FILE")]
     keys: Vec<String>,
+
+    /// Public key of a partner, as `keys show --as` prints it, or a file that holds it: its policies must all be signed by it
+    #[arg(long = "member", value_name = "KEY|FILE")]
+    members: Vec<String>,
 }
 
 pub(super) fn run(command: AuditCommand, format: Format) -> Result<Exit> {
@@ -133,7 +137,8 @@ fn prove(args: &EntryArgs) -> Result<Exit> {
 
 fn verify(args: &VerifyArgs, format: Format) -> Result<Exit> {
     let keys = args.keys.iter().map(|key| verifier_key(key)).collect::<Result<Vec<_>>>()?;
-    let reports = verify_tree(&args.directory, &keys).map_err(|error| {
+    let members = args.members.iter().map(|key| verifier_key(key)).collect::<Result<Vec<_>>>()?;
+    let reports = verify_tree_knowing(&args.directory, &keys, &members).map_err(|error| {
         Fault::usage(error, "name a data directory such as `.cleanroom`, or the directory of one log")
     })?;
     let passed = reports.iter().all(|report| report.report.passed());

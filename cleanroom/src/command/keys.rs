@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use cleanroom_keys::{RoomKey, SigningKey};
+use cleanroom_log::{Origin, VerifierKey, signature_text};
+use cleanroom_policy::PartnerName;
+use cleanroom_registry::membership_statement;
 use serde_json::json;
 
+use crate::embedded::RoomFiles;
 use crate::exit::Exit;
 use crate::fault::{Fault, Result};
-use crate::output::{Format, list};
+use crate::output::{Format, list, print};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeysCommand {
@@ -17,6 +21,8 @@ pub(super) enum KeysCommand {
     New(NewArgs),
     /// Shows what may be shown of a key
     Show(ShowArgs),
+    /// Signs a partner's membership of a room; prints the lines that belong into the room document
+    Join(JoinArgs),
     /// Gives a room key to another partner (not available in this version)
     Share,
 }
@@ -36,6 +42,29 @@ pub(super) struct NewArgs {
 pub(super) struct ShowArgs {
     /// A key that `keys new` made
     file: PathBuf,
+
+    /// Shows a signing key as the verifier key of this partner, for `audit verify --member`
+    #[arg(long = "as", value_name = "PARTNER")]
+    partner: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct JoinArgs {
+    /// The room document, with the partner and its abilities in it
+    #[arg(value_name = "ROOM")]
+    room: PathBuf,
+
+    /// Who joins
+    #[arg(long = "as", value_name = "PARTNER")]
+    partner: String,
+
+    /// The partner's signing key
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+
+    /// The signing key that it had in the room until now, to replace it
+    #[arg(long, value_name = "FILE")]
+    previous: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -58,7 +87,12 @@ pub(super) fn run(command: KeysCommand, format: Format) -> Result<Exit> {
             key.save(&output).map_err(broken)?;
             show(format, "signing", &hex::encode(key.public()), &output)
         }
-        KeysCommand::Show(ShowArgs { file }) => match RoomKey::load(&file) {
+        KeysCommand::Show(ShowArgs { file, partner: Some(partner) }) => {
+            let (public, _) = signer(&load(&file)?, &partner_name(&partner)?)?;
+            show(format, "signing", &public.to_string(), &file)
+        }
+        KeysCommand::Join(args) => join(&args, format),
+        KeysCommand::Show(ShowArgs { file, partner: None }) => match RoomKey::load(&file) {
             Ok(key) => show(format, "room", &key.key_id(), &file),
             Err(error) => match SigningKey::load(&file) {
                 Ok(key) => show(format, "signing", &hex::encode(key.public()), &file),
@@ -77,6 +111,53 @@ fn show(format: Format, kind: &str, id: &str, file: &Path) -> Result<Exit> {
     let rows = [vec![kind.to_owned(), id.to_owned(), name.clone()]];
     list(format, &["kind", "public id", "file"], &rows, &json!({ "kind": kind, "id": id, "file": name }))?;
     Ok(Exit::Done)
+}
+
+fn join(args: &JoinArgs, format: Format) -> Result<Exit> {
+    let files = RoomFiles::open(&args.room, None)?;
+    let (room, name) = (files.room(), partner_name(&args.partner)?);
+    let partner = room.partner(&name).ok_or_else(|| {
+        Fault::usage(
+            format!("`{name}` is no partner of room `{}`", room.name),
+            "add it, with what it may do, to the room document",
+        )
+    })?;
+    let key = load(&args.key)?;
+    let (public, sign) = signer(&key, &name)?;
+    let statement = membership_statement(&room.name, partner, &public);
+    let mut lines = vec![("key", public.to_string()), ("membership", sign(&statement))];
+    if let Some(previous) = &args.previous {
+        let previous = load(previous)?;
+        let (_, sign) = signer(&previous, &name)?;
+        lines.push(("rotation", sign(&statement)));
+    }
+    if format == Format::Json {
+        let lines: serde_json::Map<_, _> =
+            lines.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        print(&serde_json::Value::Object(lines).to_string())?;
+    } else {
+        print(&lines.iter().map(|(key, value)| format!("{key}: {value}")).collect::<Vec<_>>().join("\n"))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn load(file: &Path) -> Result<SigningKey> {
+    SigningKey::load(file).map_err(broken)
+}
+
+fn partner_name(text: &str) -> Result<PartnerName> {
+    PartnerName::new(text).map_err(|error| Fault::usage(error, "give the partner's name as the room document has it"))
+}
+
+/// A partner's public key under its name, and what signs texts with the key: each signature as a signed note carries it.
+pub(super) fn signer<'k>(
+    key: &'k SigningKey,
+    partner: &PartnerName,
+) -> Result<(VerifierKey, impl Fn(&str) -> String + use<'k>)> {
+    let name = Origin::new(partner.as_str()).map_err(broken)?;
+    let public = VerifierKey::new(name, key.public());
+    let shown = public.clone();
+    Ok((shown, move |text: &str| signature_text(&public, &key.sign(text.as_bytes()))))
 }
 
 fn broken(error: impl Display) -> Fault {

@@ -17,7 +17,7 @@ use super::problem::Problem;
 use super::rooms::status;
 use super::{body, media, upload};
 use crate::embedded::word;
-use crate::listing;
+use crate::{listing, signature_file};
 
 /// A table as its owner declares it.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -116,13 +116,15 @@ pub(super) async fn get_policy(
     record.as_ref().map(|record| Json(listing::policy(record))).ok_or_else(Problem::not_found)
 }
 
-/// Puts a policy in force. Its version must grow with every change.
+/// Puts a policy in force. Its version must grow with every change. Where the owner has a key in the room, its signature comes
+/// with the policy: the last word of the file that `cleanroom policy sign` writes.
 #[utoipa::path(put, path = "/v1/rooms/{room}/tables/{table}/policy", tag = "tables",
-    params(("room" = String, Path, description = "name of the room"), ("table" = String, Path, description = "`owner.table`")),
+    params(("room" = String, Path, description = "name of the room"), ("table" = String, Path, description = "`owner.table`"),
+        ("Cleanroom-Signature" = Option<String>, Header, description = "base64 of the key's identifier and the Ed25519 signature")),
     request_body(content = String, content_type = "application/yaml", description = "a policy document, as YAML or JSON"),
     responses((status = 200, description = "`change`, `version`, `digest`", body = Value), (status = 201, description = "the first", body = Value),
         (status = 400, description = "the document is not valid"), (status = 403, description = "not the owner's token"),
-        (status = 409, description = "the version did not grow")))]
+        (status = 409, description = "the version did not grow, or the policy is not signed by its owner")))]
 pub(super) async fn put_policy(
     State(app): State<App>,
     caller: Caller,
@@ -146,7 +148,9 @@ pub(super) async fn put_policy(
     if !errors.is_empty() {
         return Err(Problem::documents(&errors));
     }
-    let change = app.registry().put_policy(&room.name, &policy, &text, &caller.actor()).await?;
+    let signature = headers.get(signature_file::HEADER).map(|value| value.to_str().unwrap_or_default());
+    let registry = app.registry();
+    let change = registry.put_signed_policy(&room.name, &policy, &text, signature, &caller.actor()).await?;
     let mut shown = json!({
         "table": table.to_string(), "version": policy.version, "digest": policy.digest(), "change": word(change),
     });

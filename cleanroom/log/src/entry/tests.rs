@@ -1,5 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::*;
 use crate::event::{
     Charge, Member, OutcomeStatus, PolicyActive, PolicyReference, PricedOutcome, QueryIntent, QueryOutcome,
@@ -25,16 +28,31 @@ pub(crate) fn one_of_each() -> Vec<Event> {
     let digest = Digest::sha256_of(b"");
     let table = "retailer.purchases".to_owned();
     let template = TemplateReference { name: "reach".to_owned(), digest };
-    let member = Member { partner: "agency".to_owned(), abilities: vec!["query".to_owned(), "receive".to_owned()] };
+    let member = Member {
+        partner: "agency".to_owned(),
+        abilities: vec!["query".to_owned(), "receive".to_owned()],
+        key: None,
+        signature: None,
+        rotation: None,
+    };
     vec![
         RoomPut { digest, members: vec![member] }.into(),
-        PolicyActive { table: table.clone(), version: 3, digest, previous: Some(digest), templates: None }.into(),
+        PolicyActive {
+            table: table.clone(),
+            version: 3,
+            digest,
+            previous: Some(digest),
+            templates: None,
+            signature: None,
+        }
+        .into(),
         PolicyActive {
             table: table.clone(),
             version: 4,
             digest,
             previous: Some(digest),
             templates: Some(vec![template.clone()]),
+            signature: Some(STANDARD.encode([1; 68])),
         }
         .into(),
         TemplatePut { name: "reach".to_owned(), digest, previous: Some(digest) }.into(),
@@ -138,7 +156,13 @@ fn what_could_not_be_read_is_not_written() {
     assert!(matches!(refused(Entry { request, ..outcome() }), EntryError::Rule { field: "request", .. }));
     let released = QueryOutcome { status: OutcomeStatus::Released, code: None, result: None };
     assert!(matches!(refused(entry(released)), EntryError::Rule { field: "result", .. }));
-    let member = Member { partner: "agency".to_owned(), abilities: vec!["query".to_owned()] };
+    let member = Member {
+        partner: "agency".to_owned(),
+        abilities: vec!["query".to_owned()],
+        key: None,
+        signature: None,
+        rotation: None,
+    };
     let crowd = RoomPut { digest: Digest::sha256_of(b""), members: vec![member; 1000] };
     assert_eq!(refused(entry(crowd)), EntryError::TooLong);
 }

@@ -1,11 +1,14 @@
 //! The entry format as a table, and reading an entry by it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::finding::Code;
 use crate::format::{DIGEST_BLAKE3, DIGEST_SHA256, ENTRY_LIMIT, ENTRY_VERSION, INTEGER_LIMIT};
+use crate::note::VerifierKey;
 
 /// An entry that has its format.
 pub(super) struct Entry {
@@ -86,6 +89,10 @@ enum Kind {
     Objects(&'static [Field]),
     /// As [`Kind::Objects`], and not empty.
     SomeObjects(&'static [Field]),
+    /// A verifier key.
+    Key,
+    /// Base64 of a key's identifier and an Ed25519 signature.
+    Signature,
     /// A whole number from 0 to 2^63 - 1, in text.
     Amount,
 }
@@ -129,6 +136,7 @@ const BODIES: &[(&str, &[Field])] = &[
             must("digest", Kind::Blob),
             may("previous", Kind::Digest),
             may("templates", Kind::SomeObjects(TEMPLATE)),
+            may("signature", Kind::Signature),
         ],
     ),
     ("template.put", &[must("name", Kind::Name), must("digest", Kind::Blob), may("previous", Kind::Digest)]),
@@ -195,7 +203,13 @@ const CHARGE: &[Field] = &[
     must("delta", Kind::Amount),
     may("epsilon", Kind::Amount),
 ];
-const MEMBER: &[Field] = &[must("partner", Kind::Name), must("abilities", Kind::Names)];
+const MEMBER: &[Field] = &[
+    must("partner", Kind::Name),
+    must("abilities", Kind::Names),
+    may("key", Kind::Key),
+    may("signature", Kind::Signature),
+    may("rotation", Kind::Signature),
+];
 
 fn object(held: &Map<String, Value>, fields: &[Field], at: &str, blobs: &mut Vec<String>) -> Result<(), String> {
     if held.keys().any(|name| !fields.iter().any(|field| field.name == name)) {
@@ -243,6 +257,8 @@ fn fits(value: &Value, kind: &Kind, blobs: &mut Vec<String>) -> bool {
         Kind::SomeObjects(fields) => {
             value.as_array().is_some_and(|values| !values.is_empty()) && fits(value, &Kind::Objects(fields), blobs)
         }
+        Kind::Key => text.is_some_and(|text| text.parse::<VerifierKey>().is_ok()),
+        Kind::Signature => text.is_some_and(|text| STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 68)),
         Kind::Amount => text.is_some_and(is_amount),
     }
 }

@@ -106,6 +106,12 @@ codes! {
     PolicyVersion => "policy-version", true;
     /// A question was decided by a policy that was not active.
     PolicyNotActive => "policy-not-active", true;
+    /// A partner is in the room under a key or on terms that it has not signed.
+    Membership => "membership", true;
+    /// A policy is not signed by its owner.
+    PolicySignature => "policy-signature", true;
+    /// A policy whose owner has no key in the room.
+    Unsigned => "unsigned", false;
     /// A template replaced another than the one in force, or a question came through one that was not in force.
     Template => "template", true;
     /// A question about a table came through no template that its policy approves.

@@ -8,6 +8,7 @@ mod entry;
 mod finding;
 mod merkle;
 mod replay;
+mod signed;
 mod stored;
 
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use self::finding::Findings;
 pub use self::finding::{Code, Finding, Report};
 use self::replay::Replay;
+use self::signed::Signers;
 use self::stored::Stored;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::format::{CHECKPOINT_FILE, KEY_FILE, LOGS_FOLDER, NOTE_LIMIT, TILE_FOLDER};
@@ -32,11 +34,15 @@ use crate::note::{KeyTextError, NoteError, VerifierKey};
 /// # Errors
 /// Where nothing can be verified: the directory cannot be read. Everything else is a finding.
 pub fn verify_directory(directory: &Path, keys: &[VerifierKey]) -> Result<Report, VerifyError> {
+    verify_one(directory, keys, &[])
+}
+
+fn verify_one(directory: &Path, keys: &[VerifierKey], members: &[VerifierKey]) -> Result<Report, VerifyError> {
     let mut findings = Findings::default();
     let Some(checkpoint) = signed_checkpoint(directory, keys, &mut findings)? else {
         return Ok(Report { size: 0, root: merkle::nothing(), findings: findings.into_vec() });
     };
-    let mut replay = Replay::new(directory, checkpoint.origin.room());
+    let mut replay = Replay::new(directory, checkpoint.origin.room(), Signers::knowing(members));
     let root = Stored::new(directory, checkpoint.size).check(&mut replay, &mut findings)?;
     // Without every entry there is no root to compare, and the missing ones are findings already.
     if root.is_some_and(|root| root != checkpoint.root) {
@@ -52,6 +58,19 @@ pub fn verify_directory(directory: &Path, keys: &[VerifierKey]) -> Result<Report
 /// # Errors
 /// Where there is no log, a directory cannot be read, or a given key is that of none of the logs.
 pub fn verify_tree(directory: &Path, keys: &[VerifierKey]) -> Result<Vec<RoomReport>, VerifyError> {
+    verify_tree_knowing(directory, keys, &[])
+}
+
+/// As [`verify_tree`], by someone who knows keys of partners from elsewhere: each policy of such a partner must be signed by
+/// one of its keys, whatever the log says that its key is.
+///
+/// # Errors
+/// As [`verify_tree`].
+pub fn verify_tree_knowing(
+    directory: &Path,
+    keys: &[VerifierKey],
+    members: &[VerifierKey],
+) -> Result<Vec<RoomReport>, VerifyError> {
     let mut unused: Vec<_> = keys.iter().collect();
     let mut reports = Vec::new();
     for directory in logs(directory)? {
@@ -60,7 +79,10 @@ pub fn verify_tree(directory: &Path, keys: &[VerifierKey]) -> Result<Vec<RoomRep
             keys.iter().filter(|key| Some(key.origin().as_str()) == origin.as_deref()).cloned().collect();
         unused.retain(|key| !named.contains(key));
         let key_on_trust = named.is_empty();
-        let report = if key_on_trust { verify_on_trust(&directory)? } else { verify_directory(&directory, &named)? };
+        let report = match key_on_trust {
+            true => verify_on_trust(&directory, members)?,
+            false => verify_one(&directory, &named, members)?,
+        };
         reports.push(RoomReport { directory, key_on_trust, report });
     }
     match unused.first() {
@@ -130,7 +152,7 @@ impl VerifyError {
     }
 }
 
-fn verify_on_trust(directory: &Path) -> Result<Report, VerifyError> {
+fn verify_on_trust(directory: &Path, members: &[VerifierKey]) -> Result<Report, VerifyError> {
     let nothing = |code, message: &str| {
         let mut findings = Findings::default();
         findings.add(None, code, message);
@@ -140,7 +162,7 @@ fn verify_on_trust(directory: &Path) -> Result<Report, VerifyError> {
         return Ok(nothing(Code::NotStarted, "nothing has been signed in this log yet"));
     }
     match published_key(directory) {
-        Ok(key) => verify_directory(directory, &[key]),
+        Ok(key) => verify_one(directory, &[key], members),
         Err(VerifyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Ok(nothing(Code::MissingFile, "`log.pub` is missing and no key was given"))
         }

@@ -10,6 +10,7 @@ use time::{Duration, OffsetDateTime};
 use super::budget::Budgets;
 use super::entry::Entry;
 use super::finding::{Code, Findings};
+use super::signed::Signers;
 use super::{VerifyError, read};
 use crate::format::BLOB_FOLDER;
 
@@ -30,6 +31,7 @@ pub(super) struct Replay<'d> {
     approved: HashMap<String, Vec<(String, String)>>,
     tables: HashMap<String, u64>,
     budgets: Budgets,
+    signers: Signers,
     questions: HashMap<String, Question>,
     blobs: HashSet<String>,
 }
@@ -42,7 +44,7 @@ enum Question {
 }
 
 impl<'d> Replay<'d> {
-    pub(super) fn new(directory: &'d Path, room: Option<&str>) -> Self {
+    pub(super) fn new(directory: &'d Path, room: Option<&str>, signers: Signers) -> Self {
         Self {
             directory,
             room: room.map(str::to_owned),
@@ -54,6 +56,7 @@ impl<'d> Replay<'d> {
             approved: HashMap::new(),
             tables: HashMap::new(),
             budgets: Budgets::default(),
+            signers,
             questions: HashMap::new(),
             blobs: HashSet::new(),
         }
@@ -128,6 +131,7 @@ impl<'d> Replay<'d> {
             "room.put" => {
                 let members = entry.list(&["body", "members"]).iter();
                 self.members = members.map(|member| (text(member, "partner"), names(member, "abilities"))).collect();
+                self.signers.room(entry, wrong);
             }
             "policy.active" => self.policy(entry, wrong)?,
             "template.put" => self.template(entry, wrong),
@@ -153,6 +157,7 @@ impl<'d> Replay<'d> {
             wrong(Code::PolicyVersion, "the policy changed without a higher version");
         }
         self.policies.insert(table.to_owned(), (version, digest.to_owned()));
+        self.signers.policy(entry, wrong);
         let approved = entry.list(&["body", "templates"]).iter();
         let approved: Vec<_> = approved.map(|one| (text(one, "name"), text(one, "digest"))).collect();
         // A policy that approves templates approves at least one.
@@ -279,7 +284,7 @@ pub(super) fn text(value: &Value, name: &str) -> String {
     value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-fn names(value: &Value, name: &str) -> Vec<String> {
+pub(super) fn names(value: &Value, name: &str) -> Vec<String> {
     let names = value.get(name).and_then(Value::as_array).into_iter().flatten();
     names.filter_map(Value::as_str).map(str::to_owned).collect()
 }

@@ -8,6 +8,7 @@ mod explain;
 mod made_up;
 mod new;
 mod rows;
+mod sign;
 mod test;
 mod trial;
 
@@ -33,6 +34,8 @@ pub(super) enum PolicyCommand {
     Diff(diff::DiffArgs),
     /// Runs the cases that policies are meant to answer and to refuse
     Test(test::TestArgs),
+    /// Signs a policy for a room, as its owner
+    Sign(sign::SignArgs),
     /// Tries known attacks on a policy's own data, and says what each would have learned
     Attack(attack::AttackArgs),
 }
@@ -44,6 +47,7 @@ pub(super) fn run(command: &PolicyCommand, format: Format) -> Result<Exit> {
         PolicyCommand::Explain(args) => explain::run(args, format),
         PolicyCommand::Diff(args) => diff::run(args, format),
         PolicyCommand::Test(args) => test::run(args, format),
+        PolicyCommand::Sign(args) => sign::run(args, format),
         PolicyCommand::Attack(args) => attack::run(args, format),
     }
 }

@@ -178,12 +178,18 @@ pub(super) fn small_room(owner: &TableName, analyst: &PartnerName, tables: &[Tab
         name: owner.owner().clone(),
         abilities: if owner.owner() == analyst { asking.clone() } else { BTreeSet::from([Ability::Contribute]) },
         tables: vec![declare(owner)],
+        key: None,
+        membership: None,
+        rotation: None,
     }];
     if owner.owner() != analyst {
         partners.push(Partner {
             name: analyst.clone(),
             abilities: asking,
             tables: tables.iter().map(declare).collect(),
+            key: None,
+            membership: None,
+            rotation: None,
         });
     }
     let name = RoomName::new("trial").map_err(|error| Fault::failure(error, ""))?;

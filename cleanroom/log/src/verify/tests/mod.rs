@@ -1,5 +1,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod signed;
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -39,7 +41,8 @@ impl Story {
     fn begun() -> Self {
         let mut story = Self::new();
         let abilities = vec!["query".to_owned(), "receive".to_owned()];
-        let members = vec![Member { partner: "agency".to_owned(), abilities }];
+        let members =
+            vec![Member { partner: "agency".to_owned(), abilities, key: None, signature: None, rotation: None }];
         story.tell(None, RoomPut { digest: digest("room"), members });
         story.tell(None, policy(1, "policy 1", None));
         story.tell(
@@ -97,8 +100,11 @@ impl Story {
         log
     }
 
+    /// What is found, but for the notice that the owner has no key: signatures have a file of their own.
     fn verify(&self) -> Report {
-        verify_directory(&self.path(), &[self.vkey()]).unwrap()
+        let mut report = verify_directory(&self.path(), &[self.vkey()]).unwrap();
+        report.findings.retain(|finding| finding.code != Code::Unsigned);
+        report
     }
 
     fn findings(&self) -> Vec<(Option<u64>, Code)> {
@@ -132,6 +138,7 @@ fn policy(version: u64, text: &str, previous: Option<&str>) -> PolicyActive {
         digest: digest(text),
         previous: previous.map(digest),
         templates: None,
+        signature: None,
     }
 }
 
@@ -172,8 +179,13 @@ fn with_noise() -> Story {
     let mut story = Story::begun();
     LogDirectory::open(story.path()).unwrap().write_blob(NOISY).unwrap();
     let abilities = vec!["query".to_owned()];
-    let members = ["agency", "brand", "retailer"]
-        .map(|partner| Member { partner: partner.to_owned(), abilities: abilities.clone() });
+    let members = ["agency", "brand", "retailer"].map(|partner| Member {
+        partner: partner.to_owned(),
+        abilities: abilities.clone(),
+        key: None,
+        signature: None,
+        rotation: None,
+    });
     story.tell(None, RoomPut { digest: digest("room"), members: members.to_vec() });
     story.tell(None, PolicyActive { digest: Digest::sha256_of(NOISY), ..policy(2, "policy 1", Some("policy 1")) });
     story
@@ -330,7 +342,7 @@ fn a_checkpoint_must_be_signed_by_the_given_key() {
     assert_eq!(report.findings[0].code, Code::Signature);
     assert!(!report.passed());
     let report = verify_directory(&story.path(), &[foreign, story.vkey()]).unwrap();
-    assert_eq!(report.findings, []);
+    assert!(report.passed());
     assert!(!verify_directory(&story.path(), &[]).unwrap().passed());
 }
 

@@ -1,0 +1,100 @@
+//! Signatures of partners in the log: who is in the room under which key, and whether its policies are its own.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
+use super::entry::Entry;
+use super::finding::Code;
+use super::replay::{names, text};
+use crate::format::{MEMBERSHIP_STATEMENT, POLICY_STATEMENT};
+use crate::note::{VerifierKey, signed_by};
+
+/// The keys of partners, as the log tells them; a partner that once had one is never without.
+#[derive(Default)]
+pub(super) struct Signers {
+    keys: HashMap<String, VerifierKey>,
+    // What whoever verifies knows from elsewhere.
+    known: Vec<VerifierKey>,
+    // Owners of which it was said that they have no key.
+    unsigned: HashSet<String>,
+}
+
+impl Signers {
+    pub(super) fn knowing(known: &[VerifierKey]) -> Self {
+        Self { known: known.to_vec(), ..Self::default() }
+    }
+
+    /// The members of a `room.put`.
+    pub(super) fn room(&mut self, entry: &Entry, wrong: &mut impl FnMut(Code, &str)) {
+        let room = entry.text(&["room"]).unwrap_or_default();
+        for member in entry.list(&["body", "members"]) {
+            let partner = text(member, "partner");
+            let held = self.keys.get(&partner);
+            let Some(written) = member.get("key").and_then(Value::as_str) else {
+                if held.is_some() {
+                    wrong(Code::Membership, "a partner that has a key is in the room without it");
+                }
+                continue;
+            };
+            let key = match written.parse::<VerifierKey>() {
+                Ok(key) if key.origin().as_str() == partner => key,
+                _ => {
+                    wrong(Code::Membership, "the key of a partner is not one under its name");
+                    continue;
+                }
+            };
+            let mut abilities = names(member, "abilities");
+            abilities.sort_unstable();
+            let statement = format!(
+                "{MEMBERSHIP_STATEMENT}\nroom {room}\npartner {partner}\nabilities {}\nkey {written}\n",
+                abilities.join(" ")
+            );
+            if !signed_by(&key, &statement, &text(member, "signature")) {
+                wrong(Code::Membership, "a partner is in the room on terms that it has not signed");
+            }
+            if held.is_some_and(|held| *held != key && !signed_by(held, &statement, &text(member, "rotation"))) {
+                wrong(Code::Membership, "a partner has another key, which the one before has not signed for");
+            }
+            self.keys.insert(partner, key);
+        }
+    }
+
+    /// A `policy.active`.
+    pub(super) fn policy(&mut self, entry: &Entry, wrong: &mut impl FnMut(Code, &str)) {
+        let body = |name| entry.text(&["body", name]).unwrap_or_default();
+        let (table, version) = (body("table"), entry.integer(&["body", "version"]).unwrap_or_default());
+        let owner = table.split('.').next().unwrap_or_default();
+        let mut statement = format!(
+            "{POLICY_STATEMENT}\nroom {}\ntable {table}\nversion {version}\npolicy {}\n",
+            entry.text(&["room"]).unwrap_or_default(),
+            body("digest")
+        );
+        let templates = entry.list(&["body", "templates"]).iter();
+        let mut templates: Vec<_> = templates.map(|one| (text(one, "name"), text(one, "digest"))).collect();
+        templates.sort();
+        for (name, digest) in templates {
+            statement.push_str(&format!("template {name} {digest}\n"));
+        }
+        let signature = body("signature");
+        let known: Vec<_> = self.known.iter().filter(|key| key.origin().as_str() == owner).collect();
+        if !known.is_empty() && !known.iter().any(|key| signed_by(key, &statement, signature)) {
+            wrong(Code::PolicySignature, "the policy is not signed by the key that you gave for its owner");
+        }
+        match self.keys.get(owner) {
+            Some(key) if !signed_by(key, &statement, signature) => {
+                wrong(Code::PolicySignature, "the policy is not signed by its owner");
+            }
+            None if !signature.is_empty() => {
+                wrong(Code::PolicySignature, "the policy is signed by an owner that has no key in the room");
+            }
+            None if self.unsigned.insert(owner.to_owned()) => {
+                let owner = format!(
+                    "`{owner}` has no key in the room: that its policies are its own rests on the operator's word"
+                );
+                wrong(Code::Unsigned, &owner);
+            }
+            None | Some(_) => {}
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Signatures of partners: every way in which one is missing or wrong is found.
+
+use ring::rand::SystemRandom;
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+
+use super::*;
+use crate::statement::{MembershipStatement, PolicyStatement, signature_text};
+
+struct Signer {
+    pair: Ed25519KeyPair,
+    key: VerifierKey,
+}
+
+impl Signer {
+    fn new(partner: &str) -> Self {
+        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap();
+        let public = pair.public_key().as_ref().try_into().unwrap();
+        Self { pair, key: VerifierKey::new(Origin::new(partner).unwrap(), public) }
+    }
+
+    fn sign(&self, text: &str) -> String {
+        signature_text(&self.key, self.pair.sign(text.as_bytes()).as_ref().try_into().unwrap())
+    }
+
+    fn member(&self, before: Option<&Signer>) -> Member {
+        let abilities = vec!["contribute".to_owned()];
+        let text =
+            MembershipStatement { room: "retail", partner: "retailer", abilities: &abilities, key: &self.key }.text();
+        Member {
+            partner: "retailer".to_owned(),
+            abilities,
+            key: Some(self.key.to_string()),
+            signature: Some(self.sign(&text)),
+            rotation: before.map(|before| before.sign(&text)),
+        }
+    }
+
+    fn policy(&self, version: u64, text: &str, previous: Option<&str>) -> PolicyActive {
+        let statement =
+            PolicyStatement { room: "retail", table: TABLE, version, digest: digest(text), templates: &[] }.text();
+        PolicyActive { signature: Some(self.sign(&statement)), ..policy(version, text, previous) }
+    }
+}
+
+fn room(members: &[Member]) -> RoomPut {
+    RoomPut { digest: digest("room"), members: members.to_vec() }
+}
+
+fn found(entries: Vec<Event>) -> Vec<(Option<u64>, Code)> {
+    let mut story = Story::new();
+    for entry in entries {
+        story.tell(None, entry);
+    }
+    story.told()
+}
+
+#[test]
+fn a_policy_is_signed_by_the_key_that_its_owner_signed_for() {
+    let (one, other) = (Signer::new("retailer"), Signer::new("retailer"));
+    let begun = || room(&[one.member(None)]).into();
+    assert_eq!(found(vec![begun(), one.policy(1, "policy 1", None).into()]), []);
+    let wrong = [(Some(1), Code::PolicySignature)];
+    assert_eq!(found(vec![begun(), policy(1, "policy 1", None).into()]), wrong, "not signed");
+    assert_eq!(found(vec![begun(), other.policy(1, "policy 1", None).into()]), wrong, "by another key");
+    let stolen = PolicyActive { signature: one.policy(2, "policy 1", None).signature, ..policy(1, "policy 1", None) };
+    assert_eq!(found(vec![begun(), stolen.into()]), wrong, "the signature of another version");
+    let approving = PolicyActive {
+        templates: Some(vec![TemplateReference { name: "reach".to_owned(), digest: digest("SELECT") }]),
+        ..one.policy(1, "policy 1", None)
+    };
+    assert_eq!(found(vec![begun(), approving.into()]), wrong, "templates that were not signed for");
+}
+
+#[test]
+fn a_key_is_replaced_by_itself_alone() {
+    let (one, two) = (Signer::new("retailer"), Signer::new("retailer"));
+    let (first, rotated) = (room(&[one.member(None)]), room(&[two.member(Some(&one))]));
+    let signed = two.policy(1, "policy 1", None);
+    assert_eq!(found(vec![first.clone().into(), rotated.clone().into(), signed.clone().into()]), []);
+    assert_eq!(
+        found(vec![first.clone().into(), rotated.into(), one.policy(1, "policy 1", None).into()]),
+        [(Some(2), Code::PolicySignature)],
+        "by the key that was replaced"
+    );
+    let wrong = [(Some(1), Code::Membership)];
+    for members in [vec![two.member(None)], vec![two.member(Some(&two))]] {
+        assert_eq!(found(vec![first.clone().into(), room(&members).into()]), wrong, "not by the key before");
+    }
+    let bare = Member { key: None, signature: None, rotation: None, ..one.member(None) };
+    assert_eq!(found(vec![first.clone().into(), room(&[bare]).into()]), wrong, "without its key");
+    // Left out of the room and let in again, the partner is who it was.
+    assert_eq!(
+        found(vec![first.into(), room(&[]).into(), room(&[two.member(None)]).into()]),
+        [(Some(2), Code::Membership)]
+    );
+}
+
+#[test]
+fn abilities_are_what_the_partner_signed() {
+    let one = Signer::new("retailer");
+    let more = Member { abilities: vec!["contribute".to_owned(), "query".to_owned()], ..one.member(None) };
+    assert_eq!(found(vec![room(&[more]).into()]), [(Some(0), Code::Membership)]);
+    let other = Member { partner: "agency".to_owned(), ..one.member(None) };
+    assert!(Story::new().entry(0, None, room(&[other]).into()).to_line().is_err(), "the key of another name");
+}
+
+#[test]
+fn whoever_knows_a_partners_key_needs_not_believe_the_log_about_it() {
+    let (real, made_up) = (Signer::new("retailer"), Signer::new("retailer"));
+    let mut story = Story::new();
+    story.tell(None, room(&[made_up.member(None)]));
+    story.tell(None, made_up.policy(1, "policy 1", None));
+    story.write();
+    let codes = |member: &Signer| -> Vec<Code> {
+        let reports = verify_tree_knowing(&story.path(), &[story.vkey()], std::slice::from_ref(&member.key)).unwrap();
+        reports[0].report.findings.iter().map(|finding| finding.code).collect()
+    };
+    assert_eq!(codes(&made_up), []);
+    assert_eq!(codes(&real), [Code::PolicySignature]);
+}
+
+#[test]
+fn an_owner_without_a_key_is_named_once() {
+    let mut story = Story::new();
+    story.tell(None, policy(1, "policy 1", None));
+    story.tell(None, policy(2, "policy 1", Some("policy 1")));
+    story.write();
+    let report = verify_directory(&story.path(), &[story.vkey()]).unwrap();
+    assert_eq!(report.findings.iter().map(|found| found.code).collect::<Vec<_>>(), [Code::Unsigned]);
+    assert!(report.passed());
+    assert!(!Code::Unsigned.is_failure());
+}
