@@ -1,8 +1,10 @@
 //! A room's transparency log: entries, the RFC 6962 tree over them, its files (C2SP tlog-tiles), signed checkpoints
-//! (C2SP tlog-checkpoint), proofs, and offline verification.
+//! (C2SP tlog-checkpoint), proofs, and what partners sign.
 //!
 //! Writing goes from an [`Entry`] to its bytes, from bytes to files ([`LogDirectory`]), and from the files' [`Tree`] to a
-//! signed [`Checkpoint`]. Reading trusts nothing: [`verify_directory`] recomputes all of it with code of its own.
+//! signed [`Checkpoint`]. Whoever reads trusts none of this: the crate `cleanroom-verify` recomputes all of it with code of its own.
+
+use cleanroom_format as format;
 
 mod blob;
 mod checkpoint;
@@ -10,7 +12,6 @@ mod directory;
 mod entry;
 mod event;
 mod files;
-mod format;
 mod hash;
 mod key;
 mod note;
@@ -20,7 +21,6 @@ mod receipt;
 mod statement;
 mod tile;
 mod tree;
-mod verify;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use directory::{LogDirectory, StoreError, Tiles};
@@ -41,6 +41,3 @@ pub use statement::{
 };
 pub use tile::{entries_path, tile_path};
 pub use tree::{HashSource, RangeError, Tree, consistency_proof, inclusion_proof};
-pub use verify::{
-    Code, Finding, Report, RoomReport, VerifyError, published_key, verify_directory, verify_tree, verify_tree_knowing,
-};

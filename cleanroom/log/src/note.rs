@@ -175,12 +175,6 @@ pub(crate) fn open<'n>(note: &'n str, keys: &[&VerifierKey]) -> Result<&'n str, 
     if known == 0 { Err(NoteError::Unsigned) } else { Ok(text) }
 }
 
-/// Whether `signature`, written as in a signature line, is by `key` over `text`.
-pub(crate) fn signed_by(key: &VerifierKey, text: &str, signature: &str) -> bool {
-    let bytes = STANDARD.decode(signature).unwrap_or_default();
-    bytes.split_at_checked(4).is_some_and(|(id, signature)| id == key.id() && key.verifies(text, signature))
-}
-
 /// Text and signature lines, both with their final newline.
 pub(crate) fn split(note: &str) -> Result<(&str, &str), NoteError> {
     if note.len() > NOTE_LIMIT {

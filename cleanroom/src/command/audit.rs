@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use cleanroom_log::{RoomReport, VerifierKey, verify_tree_knowing};
+use cleanroom_verify::{Key, RoomReport, verify_tree_knowing};
 use serde_json::{Value, json};
 
 use super::{block_on, receipt};
@@ -143,7 +143,7 @@ fn verify(args: &VerifyArgs, format: Format) -> Result<Exit> {
     })?;
     let passed = reports.iter().all(|report| report.report.passed());
     match format {
-        Format::Table => print(&for_people(&reports))?,
+        Format::Table => print(&RoomReport::for_people(&reports))?,
         _ => {
             let rows: Vec<Vec<String>> = reports.iter().flat_map(finding_rows).collect();
             let value = json!({ "verified": passed, "logs": reports.iter().map(report_json).collect::<Vec<_>>() });
@@ -151,29 +151,6 @@ fn verify(args: &VerifyArgs, format: Format) -> Result<Exit> {
         }
     }
     Ok(if passed { Exit::Done } else { Exit::NotVerified })
-}
-
-pub(super) fn for_people(reports: &[RoomReport]) -> String {
-    let mut out = String::new();
-    for room in reports {
-        let verdict = if room.report.passed() { "verified" } else { "NOT verified" };
-        out.push_str(&format!(
-            "{verdict}: {} ({} entries, root {})\n",
-            room.directory.display(),
-            room.report.size,
-            room.report.root.to_base64()
-        ));
-        for finding in &room.report.findings {
-            out.push_str(&format!("  {finding}\n"));
-        }
-        if room.key_on_trust {
-            out.push_str(
-                "  the key was taken from the directory itself: this shows that the log is whole, not who wrote it; \
-                 give the key you were told by `--key`\n",
-            );
-        }
-    }
-    out
 }
 
 fn report_json(room: &RoomReport) -> Value {
@@ -209,7 +186,7 @@ fn finding_rows(room: &RoomReport) -> Vec<Vec<String>> {
 }
 
 /// A key as text, or the file that holds it.
-pub(super) fn verifier_key(text: &str) -> Result<VerifierKey> {
+pub(super) fn verifier_key(text: &str) -> Result<Key> {
     let wrong = |error| {
         Fault::usage(format!("`--key`: {error}"), "give the one line of the log's file `log.pub`, or that file")
     };

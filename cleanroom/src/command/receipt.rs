@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use cleanroom_log::{Checkpoint, InclusionProof, ReceiptExtra, VerifierKey, result_commitment};
+use cleanroom_verify::{Covers, verify_receipt};
 use serde_json::{Value, json};
 
-use super::audit::{text, verifier_key};
+use super::audit::verifier_key;
 use crate::embedded::read_document;
 use crate::exit::Exit;
 use crate::fault::{Fault, Result};
@@ -57,19 +57,26 @@ pub(super) fn run(command: &ReceiptCommand, format: Format) -> Result<Exit> {
             None => (proof, answer.get("outcome").is_some().then_some(answer)),
         }
     };
-    let found = verify(&proof, answer.as_ref(), &key);
-    let finding = found.as_ref().err();
-    let covers = found.as_ref().ok().map(|(_, covers)| covers.word());
-    let size = found.as_ref().ok().map(|(checkpoint, _)| checkpoint.size);
+    let found = verify_receipt(&proof, answer.as_ref(), &key);
     if format == Format::Json {
-        print(
-            &json!({ "verified": found.is_ok(), "log": key.origin().as_str(), "size": size, "covers": covers, "finding": finding })
-                .to_string(),
-        )?;
+        let (verified, finding) = (found.as_ref().ok(), found.as_ref().err());
+        let covers = verified.map(|verified| match verified.covers {
+            Covers::Answer => "answer",
+            Covers::Record => "record",
+        });
+        let value = json!({
+            "verified": found.is_ok(), "log": key.name(), "index": verified.map(|verified| verified.index),
+            "size": verified.map(|verified| verified.size), "covers": covers, "finding": finding,
+        });
+        print(&value.to_string())?;
     } else {
         print(&match &found {
-            Ok((checkpoint, covers)) => {
-                format!("verified: {} the log `{}` of {} entries", covers.sentence(), key.origin(), checkpoint.size)
+            Ok(verified) => {
+                let what = match verified.covers {
+                    Covers::Answer => "the answer, every row of it, is the one recorded in",
+                    Covers::Record => "the record is in",
+                };
+                format!("verified: {what} the log `{}` of {} entries", key.name(), verified.size)
             }
             Err(finding) => format!("NOT verified: {finding}"),
         })?;
@@ -84,88 +91,4 @@ fn answer(file: &Path) -> Result<Value> {
             "give the object that `cleanroom query --format json` printed",
         )
     })
-}
-
-/// What a receipt was found to vouch for.
-#[derive(Debug, Clone, Copy)]
-enum Covers {
-    /// The whole answer.
-    Answer,
-    /// That there is a record of the question's end, and for a refusal its code.
-    Record,
-}
-
-impl Covers {
-    fn word(self) -> &'static str {
-        match self {
-            Covers::Answer => "answer",
-            Covers::Record => "record",
-        }
-    }
-
-    fn sentence(self) -> &'static str {
-        match self {
-            Covers::Answer => "the answer, every row of it, is the one recorded in",
-            Covers::Record => "the record is in",
-        }
-    }
-}
-
-fn verify(proof: &str, answer: Option<&Value>, key: &VerifierKey) -> std::result::Result<(Checkpoint, Covers), String> {
-    let words = |error: &dyn std::fmt::Display| error.to_string();
-    let proof: InclusionProof = proof.parse().map_err(|error| words(&error))?;
-    let extra =
-        proof.extra.as_deref().ok_or("the receipt has no `extra` line, so it does not say of which entry it is")?;
-    let extra = ReceiptExtra::read(extra).map_err(|error| words(&error))?;
-    let checkpoint = proof.verify(extra.entry.as_bytes(), key).map_err(|error| words(&error))?;
-    let entry: Value = serde_json::from_str(&extra.entry).map_err(|_| "the entry is not JSON".to_owned())?;
-    let committed = entry.get("body").and_then(|body| body.get("result")).and_then(Value::as_str);
-    let nonce = extra.nonce().map_err(|error| words(&error))?;
-    if committed.is_some() != nonce.is_some() {
-        return Err("the receipt and its entry do not agree on whether there is a result".to_owned());
-    }
-    let Some(answer) = answer else {
-        return Ok((checkpoint, Covers::Record));
-    };
-    let stated = answer.get("receipt").is_none_or(|stated| {
-        let says = |key: &str, value: &Value| stated.get(key).is_none_or(|stated| stated == value);
-        says("entry", &json!(extra.entry))
-            && says("sequence", &json!(proof.index))
-            && says("room", entry.get("room").unwrap_or(&Value::Null))
-    });
-    if !stated {
-        return Err("the answer's `receipt` says something else than the proof in it".to_owned());
-    }
-    if answer.get("query_id").and_then(Value::as_str) != Some(text(&entry, "request").as_str()) {
-        return Err("the entry is about another query".to_owned());
-    }
-    match (committed, nonce) {
-        (Some(committed), Some(nonce)) => {
-            let found = result_commitment(&nonce, answer).map_err(|error| words(&error))?;
-            match found.to_string() == committed {
-                true => Ok((checkpoint, Covers::Answer)),
-                false => Err("the answer is not the one that was recorded".to_owned()),
-            }
-        }
-        _ => match agrees(answer, &entry) {
-            true => Ok((checkpoint, Covers::Record)),
-            false => Err("the entry tells of another outcome".to_owned()),
-        },
-    }
-}
-
-/// Whether what is not an answer and its entry tell of the same outcome.
-fn agrees(answer: &Value, entry: &Value) -> bool {
-    let said = |key: &str| answer.get(key).and_then(Value::as_str);
-    let code = answer.get("error").and_then(|error| error.get("code")).and_then(Value::as_str);
-    let body = entry.get("body");
-    let part = |key: &str| body.and_then(|body| body.get(key)).and_then(Value::as_str);
-    let outcome = said("outcome");
-    match text(entry, "type").as_str() {
-        "query.outcome" => outcome == Some("failed") && part("code") == code,
-        "query.refused" => matches!(outcome, Some("refused" | "exhausted" | "failed")) && part("code") == code,
-        // A dry run shows no rows.
-        "query.priced" => part("outcome") == outcome && answer.get("rows").is_none_or(|rows| rows == &json!([])),
-        _ => false,
-    }
 }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use cleanroom_log::{Entry, verify_directory};
+use cleanroom_log::Entry;
 use cleanroom_policy::{PartnerName, Policy, Room, RoomName, TableName, parse_policy, parse_room};
 use cleanroom_registry::{
     Actor, Attempt, Intent, NewTableVersion, OpenOptions, Outcome, QueryId, Registry, RegistryError, Status,
 };
+use cleanroom_verify::verify_directory;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -92,7 +93,7 @@ pub(crate) async fn furnish(registry: &Registry) {
 /// Verifies the room's directory with the published key, to the last byte.
 pub(crate) fn verified(registry: &Registry) {
     let directory = registry.log_directory(&room_name());
-    let key = cleanroom_log::published_key(&directory).unwrap();
+    let key = cleanroom_verify::published_key(&directory).unwrap();
     let report = verify_directory(&directory, &[key]).unwrap();
     assert!(report.passed(), "{:?}", report.findings);
 }

@@ -210,8 +210,8 @@ impl Bank {
 
 pub(crate) fn verified(registry: &Registry, name: &str) {
     let directory = registry.log_directory(&room(name));
-    let key = cleanroom_log::published_key(&directory).unwrap();
-    let report = cleanroom_log::verify_directory(&directory, &[key]).unwrap();
+    let key = cleanroom_verify::published_key(&directory).unwrap();
+    let report = cleanroom_verify::verify_directory(&directory, &[key]).unwrap();
     assert!(report.passed(), "{:?}", report.findings);
 }
 

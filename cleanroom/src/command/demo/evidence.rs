@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use arrow::array::AsArray as _;
-use cleanroom_log::{Code, VerifierKey, entries_path, verify_tree};
+use cleanroom_log::entries_path;
+use cleanroom_verify::{Code, Key, RoomReport, verify_tree};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
@@ -60,7 +61,7 @@ pub(super) async fn log(stage: &Stage, session: &Session) -> Result<()> {
 /// Verifies the log with nothing but its files and its public key, then a copy in which one bit is another.
 pub(super) fn verify(stage: &mut Stage, log: &Path, key: &str) -> Result<()> {
     let keys = [key
-        .parse::<VerifierKey>()
+        .parse::<Key>()
         .map_err(|error| Fault::failure(format!("the log's public key cannot be read: {error}"), ""))?];
     stage.say("Anyone with the log's files and its public key can verify it, without this server and offline:")?;
     stage.command("cleanroom audit verify .cleanroom --key .cleanroom/log/demo/log.pub")?;
@@ -82,7 +83,7 @@ pub(super) fn verify(stage: &mut Stage, log: &Path, key: &str) -> Result<()> {
 }
 
 /// Verifies and shows the report. Gives the number of entries.
-fn check(stage: &mut Stage, log: &Path, keys: &[VerifierKey], sound: bool) -> Result<u64> {
+fn check(stage: &mut Stage, log: &Path, keys: &[Key], sound: bool) -> Result<u64> {
     let mut reports = verify_tree(log, keys).map_err(|error| Fault::failure(error, ""))?;
     let passed = reports.iter().all(|report| report.report.passed());
     stage.expect(passed == sound && !reports.is_empty(), "the log verifies, and a changed one does not");
@@ -95,7 +96,7 @@ fn check(stage: &mut Stage, log: &Path, keys: &[VerifierKey], sound: bool) -> Re
         findings.truncate(FINDINGS);
     }
     let more = if more > 0 { format!("  and {more} more findings") } else { String::new() };
-    stage.quote(format!("{}{more}", audit::for_people(&reports)).trim_end())?;
+    stage.quote(format!("{}{more}", RoomReport::for_people(&reports)).trim_end())?;
     Ok(reports.first().map_or(0, |report| report.report.size))
 }
 

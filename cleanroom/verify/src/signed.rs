@@ -7,21 +7,21 @@ use serde_json::Value;
 use super::entry::Entry;
 use super::finding::Code;
 use super::replay::{names, text};
-use crate::format::{MEMBERSHIP_STATEMENT, POLICY_STATEMENT};
-use crate::note::{VerifierKey, signed_by};
+use crate::note::Key;
+use cleanroom_format::{MEMBERSHIP_STATEMENT, POLICY_STATEMENT};
 
 /// The keys of partners, as the log tells them; a partner that once had one is never without.
 #[derive(Default)]
 pub(super) struct Signers {
-    keys: HashMap<String, VerifierKey>,
+    keys: HashMap<String, Key>,
     // What whoever verifies knows from elsewhere.
-    known: Vec<VerifierKey>,
+    known: Vec<Key>,
     // Owners of which it was said that they have no key.
     unsigned: HashSet<String>,
 }
 
 impl Signers {
-    pub(super) fn knowing(known: &[VerifierKey]) -> Self {
+    pub(super) fn knowing(known: &[Key]) -> Self {
         Self { known: known.to_vec(), ..Self::default() }
     }
 
@@ -37,8 +37,8 @@ impl Signers {
                 }
                 continue;
             };
-            let key = match written.parse::<VerifierKey>() {
-                Ok(key) if key.origin().as_str() == partner => key,
+            let key = match written.parse::<Key>() {
+                Ok(key) if key.name() == partner => key,
                 _ => {
                     wrong(Code::Membership, "the key of a partner is not one under its name");
                     continue;
@@ -50,10 +50,10 @@ impl Signers {
                 "{MEMBERSHIP_STATEMENT}\nroom {room}\npartner {partner}\nabilities {}\nkey {written}\n",
                 abilities.join(" ")
             );
-            if !signed_by(&key, &statement, &text(member, "signature")) {
+            if !key.signed(&statement, &text(member, "signature")) {
                 wrong(Code::Membership, "a partner is in the room on terms that it has not signed");
             }
-            if held.is_some_and(|held| *held != key && !signed_by(held, &statement, &text(member, "rotation"))) {
+            if held.is_some_and(|held| *held != key && !held.signed(&statement, &text(member, "rotation"))) {
                 wrong(Code::Membership, "a partner has another key, which the one before has not signed for");
             }
             self.keys.insert(partner, key);
@@ -77,12 +77,12 @@ impl Signers {
             statement.push_str(&format!("template {name} {digest}\n"));
         }
         let signature = body("signature");
-        let known: Vec<_> = self.known.iter().filter(|key| key.origin().as_str() == owner).collect();
-        if !known.is_empty() && !known.iter().any(|key| signed_by(key, &statement, signature)) {
+        let known: Vec<_> = self.known.iter().filter(|key| key.name() == owner).collect();
+        if !known.is_empty() && !known.iter().any(|key| key.signed(&statement, signature)) {
             wrong(Code::PolicySignature, "the policy is not signed by the key that you gave for its owner");
         }
         match self.keys.get(owner) {
-            Some(key) if !signed_by(key, &statement, signature) => {
+            Some(key) if !key.signed(&statement, signature) => {
                 wrong(Code::PolicySignature, "the policy is not signed by its owner");
             }
             None if !signature.is_empty() => {

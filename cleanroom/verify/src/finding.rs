@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::hash::EntryHash;
+use crate::hash::Hash;
 
 /// What a verification found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub struct Report {
     /// How many entries the signed checkpoint covers; 0 where there is none to believe.
     pub size: u64,
     /// The root that the checkpoint signs.
-    pub root: EntryHash,
+    pub root: Hash,
     /// Everything that is not as it should be, and notices.
     pub findings: Vec<Finding>,
 }

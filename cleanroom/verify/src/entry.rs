@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::finding::Code;
-use crate::format::{DIGEST_BLAKE3, DIGEST_SHA256, ENTRY_LIMIT, ENTRY_VERSION, INTEGER_LIMIT};
-use crate::note::VerifierKey;
+use crate::note::Key;
+use cleanroom_format::{DIGEST_BLAKE3, DIGEST_SHA256, ENTRY_LIMIT, ENTRY_VERSION, INTEGER_LIMIT};
 
 /// An entry that has its format.
 pub(super) struct Entry {
@@ -257,7 +257,7 @@ fn fits(value: &Value, kind: &Kind, blobs: &mut Vec<String>) -> bool {
         Kind::SomeObjects(fields) => {
             value.as_array().is_some_and(|values| !values.is_empty()) && fits(value, &Kind::Objects(fields), blobs)
         }
-        Kind::Key => text.is_some_and(|text| text.parse::<VerifierKey>().is_ok()),
+        Kind::Key => text.is_some_and(|text| text.parse::<Key>().is_ok()),
         Kind::Signature => text.is_some_and(|text| STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 68)),
         Kind::Amount => text.is_some_and(is_amount),
     }

@@ -12,7 +12,7 @@ use super::entry::Entry;
 use super::finding::{Code, Findings};
 use super::signed::Signers;
 use super::{VerifyError, read};
-use crate::format::BLOB_FOLDER;
+use cleanroom_format::BLOB_FOLDER;
 
 /// No question runs longer; one without an outcome after this much of the log's own time was dropped.
 const LONGEST_QUESTION: Duration = Duration::hours(24);

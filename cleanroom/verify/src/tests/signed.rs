@@ -4,7 +4,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 use super::*;
-use crate::statement::{MembershipStatement, PolicyStatement, signature_text};
+use cleanroom_log::{MembershipStatement, PolicyStatement, signature_text};
 
 struct Signer {
     pair: Ed25519KeyPair,
@@ -113,7 +113,7 @@ fn whoever_knows_a_partners_key_needs_not_believe_the_log_about_it() {
     story.tell(None, made_up.policy(1, "policy 1", None));
     story.write();
     let codes = |member: &Signer| -> Vec<Code> {
-        let reports = verify_tree_knowing(&story.path(), &[story.vkey()], std::slice::from_ref(&member.key)).unwrap();
+        let reports = verify_tree_knowing(&story.path(), &[story.public()], &[read_key(&member.key)]).unwrap();
         reports[0].report.findings.iter().map(|finding| finding.code).collect()
     };
     assert_eq!(codes(&made_up), []);
@@ -126,7 +126,7 @@ fn an_owner_without_a_key_is_named_once() {
     story.tell(None, policy(1, "policy 1", None));
     story.tell(None, policy(2, "policy 1", Some("policy 1")));
     story.write();
-    let report = verify_directory(&story.path(), &[story.vkey()]).unwrap();
+    let report = verify_directory(&story.path(), &[story.public()]).unwrap();
     assert_eq!(report.findings.iter().map(|found| found.code).collect::<Vec<_>>(), [Code::Unsigned]);
     assert!(report.passed());
     assert!(!Code::Unsigned.is_failure());

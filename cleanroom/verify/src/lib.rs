@@ -1,12 +1,16 @@
-//! Offline verification: recomputes everything that a log's directory claims, from nothing but its files and a public key.
+//! Offline verification: recomputes everything that a log's directory or a receipt claims, from nothing but files and a public
+//! key.
 //!
-//! It shares constants and the opening of signed notes with the rest of the crate, and nothing that writes, so that no
-//! mistake can vouch for itself. Of budgets it shares the arithmetic alone.
+//! It shares constants with what writes logs, and no code, so that no mistake can vouch for itself; of budgets it shares the
+//! arithmetic. The program `cleanroom-verify` is this crate alone.
 
 mod budget;
 mod entry;
 mod finding;
+mod hash;
 mod merkle;
+mod note;
+mod receipt;
 mod replay;
 mod signed;
 mod stored;
@@ -20,29 +24,30 @@ use std::path::{Path, PathBuf};
 
 use self::finding::Findings;
 pub use self::finding::{Code, Finding, Report};
+pub use self::hash::Hash;
+use self::note::{Checkpoint, NoteError};
+pub use self::note::{Key, KeyError};
+pub use self::receipt::{Covers, Verified, verify_receipt};
 use self::replay::Replay;
 use self::signed::Signers;
 use self::stored::Stored;
-use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::format::{CHECKPOINT_FILE, KEY_FILE, LOGS_FOLDER, NOTE_LIMIT, TILE_FOLDER};
-use crate::hash::EntryHash;
-use crate::note::{KeyTextError, NoteError, VerifierKey};
+use cleanroom_format::{CHECKPOINT_FILE, KEY_FILE, LOGS_FOLDER, NOTE_LIMIT, TILE_FOLDER};
 
 /// Verifies one log: signature, every tile, bundle and blob, the root, and that the entries tell a story that can be true.
 /// One of `keys` must be the log's.
 ///
 /// # Errors
 /// Where nothing can be verified: the directory cannot be read. Everything else is a finding.
-pub fn verify_directory(directory: &Path, keys: &[VerifierKey]) -> Result<Report, VerifyError> {
+pub fn verify_directory(directory: &Path, keys: &[Key]) -> Result<Report, VerifyError> {
     verify_one(directory, keys, &[])
 }
 
-fn verify_one(directory: &Path, keys: &[VerifierKey], members: &[VerifierKey]) -> Result<Report, VerifyError> {
+fn verify_one(directory: &Path, keys: &[Key], members: &[Key]) -> Result<Report, VerifyError> {
     let mut findings = Findings::default();
     let Some(checkpoint) = signed_checkpoint(directory, keys, &mut findings)? else {
         return Ok(Report { size: 0, root: merkle::nothing(), findings: findings.into_vec() });
     };
-    let mut replay = Replay::new(directory, checkpoint.origin.room(), Signers::knowing(members));
+    let mut replay = Replay::new(directory, checkpoint.room(), Signers::knowing(members));
     let root = Stored::new(directory, checkpoint.size).check(&mut replay, &mut findings)?;
     // Without every entry there is no root to compare, and the missing ones are findings already.
     if root.is_some_and(|root| root != checkpoint.root) {
@@ -57,7 +62,7 @@ fn verify_one(directory: &Path, keys: &[VerifierKey], members: &[VerifierKey]) -
 ///
 /// # Errors
 /// Where there is no log, a directory cannot be read, or a given key is that of none of the logs.
-pub fn verify_tree(directory: &Path, keys: &[VerifierKey]) -> Result<Vec<RoomReport>, VerifyError> {
+pub fn verify_tree(directory: &Path, keys: &[Key]) -> Result<Vec<RoomReport>, VerifyError> {
     verify_tree_knowing(directory, keys, &[])
 }
 
@@ -66,17 +71,12 @@ pub fn verify_tree(directory: &Path, keys: &[VerifierKey]) -> Result<Vec<RoomRep
 ///
 /// # Errors
 /// As [`verify_tree`].
-pub fn verify_tree_knowing(
-    directory: &Path,
-    keys: &[VerifierKey],
-    members: &[VerifierKey],
-) -> Result<Vec<RoomReport>, VerifyError> {
+pub fn verify_tree_knowing(directory: &Path, keys: &[Key], members: &[Key]) -> Result<Vec<RoomReport>, VerifyError> {
     let mut unused: Vec<_> = keys.iter().collect();
     let mut reports = Vec::new();
     for directory in logs(directory)? {
         let origin = claimed_origin(&directory)?;
-        let named: Vec<_> =
-            keys.iter().filter(|key| Some(key.origin().as_str()) == origin.as_deref()).cloned().collect();
+        let named: Vec<_> = keys.iter().filter(|key| Some(key.name()) == origin.as_deref()).cloned().collect();
         unused.retain(|key| !named.contains(key));
         let key_on_trust = named.is_empty();
         let report = match key_on_trust {
@@ -86,7 +86,7 @@ pub fn verify_tree_knowing(
         reports.push(RoomReport { directory, key_on_trust, report });
     }
     match unused.first() {
-        Some(key) => Err(VerifyError::NoSuchLog { origin: key.origin().to_string() }),
+        Some(key) => Err(VerifyError::NoSuchLog { origin: key.name().to_owned() }),
         None if reports.is_empty() => Err(VerifyError::NotALog { path: directory.to_owned() }),
         None => Ok(reports),
     }
@@ -96,7 +96,7 @@ pub fn verify_tree_knowing(
 ///
 /// # Errors
 /// Where there is none, or it is not a key.
-pub fn published_key(directory: &Path) -> Result<VerifierKey, VerifyError> {
+pub fn published_key(directory: &Path) -> Result<Key, VerifyError> {
     let path = directory.join(KEY_FILE);
     let text = fs::read_to_string(&path).map_err(|source| VerifyError::io(&path, source))?;
     text.trim_end().parse().map_err(|source| VerifyError::Key { path, source })
@@ -111,6 +111,32 @@ pub struct RoomReport {
     pub key_on_trust: bool,
     /// What was found.
     pub report: Report,
+}
+
+impl RoomReport {
+    /// Reports as text for people, a few lines a log.
+    pub fn for_people(reports: &[Self]) -> String {
+        let mut out = String::new();
+        for room in reports {
+            let verdict = if room.report.passed() { "verified" } else { "NOT verified" };
+            out.push_str(&format!(
+                "{verdict}: {} ({} entries, root {})\n",
+                room.directory.display(),
+                room.report.size,
+                room.report.root.to_base64()
+            ));
+            for finding in &room.report.findings {
+                out.push_str(&format!("  {finding}\n"));
+            }
+            if room.key_on_trust {
+                out.push_str(
+                    "  the key was taken from the directory itself: this shows that the log is whole, not who wrote it; \
+                     give the key you were told by `--key`\n",
+                );
+            }
+        }
+        out
+    }
 }
 
 /// Why nothing could be verified.
@@ -130,7 +156,7 @@ pub enum VerifyError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: KeyTextError,
+        source: KeyError,
     },
     /// There is no log there.
     #[error("`{}` holds no log; name a data directory, or a log's directory with its file `checkpoint`", path.display())]
@@ -152,7 +178,7 @@ impl VerifyError {
     }
 }
 
-fn verify_on_trust(directory: &Path, members: &[VerifierKey]) -> Result<Report, VerifyError> {
+fn verify_on_trust(directory: &Path, members: &[Key]) -> Result<Report, VerifyError> {
     let nothing = |code, message: &str| {
         let mut findings = Findings::default();
         findings.add(None, code, message);
@@ -175,7 +201,7 @@ fn verify_on_trust(directory: &Path, members: &[VerifierKey]) -> Result<Report, 
 
 fn signed_checkpoint(
     directory: &Path,
-    keys: &[VerifierKey],
+    keys: &[Key],
     findings: &mut Findings,
 ) -> Result<Option<Checkpoint>, VerifyError> {
     let Some(note) = read(&directory.join(CHECKPOINT_FILE))? else {
@@ -187,29 +213,27 @@ fn signed_checkpoint(
         return Ok(None);
     };
     let opened = keys.iter().map(|key| (key, Checkpoint::open(note, key)));
-    let mut error = CheckpointError::Note(NoteError::Unsigned);
+    let mut error = NoteError::Unsigned;
     for (key, opened) in opened {
         match opened {
             Ok(checkpoint) => {
                 check_published_key(directory, key, findings)?;
                 return Ok(Some(checkpoint));
             }
-            Err(CheckpointError::Note(NoteError::Unsigned)) => {}
+            Err(NoteError::Unsigned) => {}
             Err(other) => error = other,
         }
     }
     let code = match error {
-        CheckpointError::Note(NoteError::Unsigned | NoteError::BadSignature) | CheckpointError::Origin => {
-            Code::Signature
-        }
-        CheckpointError::Note(NoteError::Shape | NoteError::TooLong) | CheckpointError::Shape => Code::Checkpoint,
+        NoteError::Unsigned | NoteError::Signature | NoteError::Origin => Code::Signature,
+        NoteError::Shape => Code::Checkpoint,
     };
     findings.add(None, code, &format!("`checkpoint`: {error}"));
     Ok(None)
 }
 
 // A reader who trusts the published key must not be led to another one.
-fn check_published_key(directory: &Path, key: &VerifierKey, findings: &mut Findings) -> Result<(), VerifyError> {
+fn check_published_key(directory: &Path, key: &Key, findings: &mut Findings) -> Result<(), VerifyError> {
     match read(&directory.join(KEY_FILE))? {
         None => findings.add(None, Code::MissingFile, "`log.pub` is missing"),
         Some(bytes) if bytes != format!("{key}\n").as_bytes() => {
@@ -226,8 +250,8 @@ fn text(bytes: &[u8]) -> Option<&str> {
 
 fn claimed_origin(directory: &Path) -> Result<Option<String>, VerifyError> {
     let note = read(&directory.join(CHECKPOINT_FILE))?;
-    let checkpoint = note.as_deref().and_then(text).and_then(|note| Checkpoint::unverified(note).ok());
-    Ok(checkpoint.map(|checkpoint| checkpoint.origin.to_string()))
+    let checkpoint = note.as_deref().and_then(text).and_then(Checkpoint::claimed);
+    Ok(checkpoint.map(|checkpoint| checkpoint.origin))
 }
 
 fn logs(directory: &Path) -> Result<Vec<PathBuf>, VerifyError> {
@@ -279,4 +303,4 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-type Hashes = Vec<EntryHash>;
+type Hashes = Vec<Hash>;

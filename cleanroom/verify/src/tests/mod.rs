@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod receipts;
 mod signed;
 
 use std::fs;
@@ -8,20 +9,17 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
-use crate::checkpoint::Checkpoint;
-use crate::directory::LogDirectory;
-use crate::entry::{Actor, Door, Entry, EntryTime};
-use crate::event::{
-    Charge, Event, Member, OutcomeStatus, PolicyActive, PolicyReference, PricedOutcome, QueryIntent, QueryOutcome,
-    QueryPriced, QueryRefused, ResultDelivered, RoomPut, TableReference, TableVersion, TemplatePut, TemplateReference,
+use cleanroom_log::{
+    Actor, Charge, Checkpoint, Digest, Door, Entry, EntryHash, EntryTime, Event, LogDirectory, LogKey, Member, Origin,
+    OutcomeStatus, PolicyActive, PolicyReference, PricedOutcome, QueryIntent, QueryOutcome, QueryPriced, QueryRefused,
+    ResultDelivered, Role, RoomPut, TableReference, TableVersion, TemplatePut, TemplateReference, TokenIssued,
+    TokenRevoked, Tree, VerifierKey,
 };
-use crate::hash::Digest;
-use crate::key::LogKey;
-use crate::note::Origin;
-use crate::tree::Tree;
 
 const TABLE: &str = "retailer.purchases";
 const BLOBS: [&[u8]; 4] = [b"SELECT", b"plan", b"policy 1", b"schema"];
+
+include!("../../../log/src/entry/one_of_each.rs");
 
 /// Entries that follow each other, signed however they are.
 struct Story {
@@ -79,6 +77,11 @@ impl Story {
         self.key.vkey(&self.origin())
     }
 
+    /// The same key, as the verifier reads it.
+    fn public(&self) -> Key {
+        read_key(&self.vkey())
+    }
+
     fn path(&self) -> PathBuf {
         self.folder.path().join("log/retail")
     }
@@ -102,7 +105,7 @@ impl Story {
 
     /// What is found, but for the notice that the owner has no key: signatures have a file of their own.
     fn verify(&self) -> Report {
-        let mut report = verify_directory(&self.path(), &[self.vkey()]).unwrap();
+        let mut report = verify_directory(&self.path(), &[self.public()]).unwrap();
         report.findings.retain(|finding| finding.code != Code::Unsigned);
         report
     }
@@ -125,6 +128,10 @@ impl Story {
             ResultDelivered { query: outcome, to: "agency".to_owned(), format: "json".to_owned() },
         );
     }
+}
+
+fn read_key(key: &VerifierKey) -> Key {
+    key.to_string().parse().unwrap()
 }
 
 fn digest(text: &str) -> Digest {
@@ -243,7 +250,8 @@ fn an_honest_log_verifies_at_every_size() {
     }
     let report = story.verify();
     assert_eq!(report.size, 273);
-    assert_eq!(report.root, Tree::from_leaves(story.lines.iter().map(|line| EntryHash::of_entry(line))).root());
+    let tree = Tree::from_leaves(story.lines.iter().map(|line| EntryHash::of_entry(line)));
+    assert_eq!(report.root.as_bytes(), tree.root().as_bytes());
 }
 
 #[test]
@@ -337,11 +345,11 @@ fn a_checkpoint_must_sign_the_entries_that_are_there() {
 fn a_checkpoint_must_be_signed_by_the_given_key() {
     let story = Story::begun();
     story.write();
-    let foreign = LogKey::generate().unwrap().vkey(&story.origin());
+    let foreign = read_key(&LogKey::generate().unwrap().vkey(&story.origin()));
     let report = verify_directory(&story.path(), std::slice::from_ref(&foreign)).unwrap();
     assert_eq!(report.findings[0].code, Code::Signature);
     assert!(!report.passed());
-    let report = verify_directory(&story.path(), &[foreign, story.vkey()]).unwrap();
+    let report = verify_directory(&story.path(), &[foreign, story.public()]).unwrap();
     assert!(report.passed());
     assert!(!verify_directory(&story.path(), &[]).unwrap().passed());
 }
@@ -401,11 +409,11 @@ fn a_data_directory_is_verified_log_by_log() {
         let reports = verify_tree(&directory, &[]).unwrap();
         assert_eq!(reports.len(), 1);
         assert!(reports[0].key_on_trust && reports[0].report.passed());
-        let reports = verify_tree(&directory, &[story.vkey()]).unwrap();
+        let reports = verify_tree(&directory, &[story.public()]).unwrap();
         assert!(!reports[0].key_on_trust && reports[0].report.passed());
     }
     let other = story.key.vkey(&Origin::for_room("logs.example", "health").unwrap());
-    assert!(matches!(verify_tree(&story.path(), &[other]), Err(VerifyError::NoSuchLog { .. })));
+    assert!(matches!(verify_tree(&story.path(), &[read_key(&other)]), Err(VerifyError::NoSuchLog { .. })));
     let empty = tempfile::tempdir().unwrap();
     assert!(matches!(verify_tree(empty.path(), &[]), Err(VerifyError::NotALog { .. })));
     assert!(matches!(verify_tree(&empty.path().join("none"), &[]), Err(VerifyError::NotALog { .. })));
@@ -435,7 +443,7 @@ fn a_log_that_was_never_signed_is_a_notice_and_one_that_lost_its_checkpoint_a_fa
 #[test]
 fn every_kind_of_entry_is_of_the_format_that_the_verifier_knows() {
     let mut story = Story::new();
-    for event in crate::entry::tests::one_of_each() {
+    for event in one_of_each() {
         let entry = story.entry(7, Some("q1"), event);
         assert!(entry::Entry::read(&entry.to_line().unwrap()).is_ok(), "{}", entry.event.kind());
     }
@@ -720,7 +728,7 @@ fn a_charge_belongs_to_its_question() {
     let unread = story.ask("agency", noisy(vec![charge(1), other("retailer.returns", "household")]));
     let space = story.ask("agency", noisy(vec![other(TABLE, "card")]));
     let unequal = story.ask("brand", noisy(vec![charge(1), Charge { rho: "2".to_owned(), ..charge(1) }]));
-    story.tell(None, policy(3, "policy 1", None).with_previous(NOISY));
+    story.tell(None, PolicyActive { previous: Some(Digest::sha256_of(NOISY)), ..policy(3, "policy 1", None) });
     let without = story.ask("brand", QueryIntent { charge: vec![charge(1)], ..intent("policy 1", 1) });
     let expected = [twice, unread, unread, space, unequal, unequal, without].map(|index| (Some(index), Code::Charge));
     assert_eq!(story.told(), expected);
@@ -769,10 +777,4 @@ fn amounts_have_one_spelling() {
     let mut story = with_noise();
     let both = QueryIntent { replay: Some("q1".to_owned()), ..noisy(vec![charge(1)]) };
     assert!(story.entry(5, Some("q5"), both.into()).to_line().is_err(), "what is shown again costs nothing");
-}
-
-impl PolicyActive {
-    fn with_previous(self, content: &[u8]) -> Self {
-        Self { previous: Some(Digest::sha256_of(content)), ..self }
-    }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::finding::{Code, Findings};
 use super::replay::Replay;
 use super::{Hashes, VerifyError, list, merkle, read};
-use crate::format::{ENTRIES_FOLDER, HASH_BYTES, TILE_FOLDER, TILE_WIDTH};
-use crate::hash::EntryHash;
+use crate::hash::Hash;
+use cleanroom_format::{ENTRIES_FOLDER, HASH_BYTES, TILE_FOLDER, TILE_WIDTH};
 
 pub(super) struct Stored<'d> {
     directory: &'d Path,
@@ -27,7 +27,7 @@ impl<'d> Stored<'d> {
         mut self,
         replay: &mut Replay<'_>,
         findings: &mut Findings,
-    ) -> Result<Option<EntryHash>, VerifyError> {
+    ) -> Result<Option<Hash>, VerifyError> {
         let mut complete = true;
         // The roots of full tiles, and that of the last tile where it is not full.
         let (mut full, mut last) = (Hashes::new(), None);
@@ -45,7 +45,7 @@ impl<'d> Stored<'d> {
             for (entry, index) in entries.iter().zip(first..) {
                 replay.entry(index, entry, findings)?;
             }
-            let leaves: Hashes = entries.iter().map(|entry| merkle::leaf(entry)).collect();
+            let leaves: Hashes = entries.iter().map(|entry| Hash::leaf(entry)).collect();
             self.tile(0, number, &leaves, findings)?;
             match width {
                 TILE_WIDTH => full.push(merkle::root(&leaves)),
@@ -61,7 +61,7 @@ impl<'d> Stored<'d> {
         Ok(Some(merkle::root(&full)))
     }
 
-    fn levels(&mut self, full: &[EntryHash], findings: &mut Findings) -> Result<(), VerifyError> {
+    fn levels(&mut self, full: &[Hash], findings: &mut Findings) -> Result<(), VerifyError> {
         let (mut level, mut hashes) = (1, full.to_vec());
         while !hashes.is_empty() {
             let mut above = Hashes::new();
@@ -102,13 +102,7 @@ impl<'d> Stored<'d> {
         Ok(Some(entries.collect()))
     }
 
-    fn tile(
-        &mut self,
-        level: u32,
-        number: u64,
-        hashes: &[EntryHash],
-        findings: &mut Findings,
-    ) -> Result<(), VerifyError> {
+    fn tile(&mut self, level: u32, number: u64, hashes: &[Hash], findings: &mut Findings) -> Result<(), VerifyError> {
         let base = format!("{TILE_FOLDER}/{level}/{}", path_number(number));
         let width = hashes.len() as u64;
         let content: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
