@@ -52,6 +52,7 @@ mod apply;
 mod audience;
 mod decide;
 mod field;
+mod kept;
 mod merge;
 mod search;
 mod sets;
@@ -63,6 +64,7 @@ mod vector;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cleanroom_keys::RoomKey;
 use cleanroom_policy::RoomName;
@@ -86,6 +88,16 @@ impl Guards {
     fn room(&self, room: &RoomName) -> Arc<tokio::sync::Mutex<store::Known>> {
         let mut rooms = self.rooms.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         Arc::clone(rooms.entry(room.clone()).or_default())
+    }
+}
+
+/// Ends a decision when nobody waits for it any more: its question was cancelled, or ran out of time.
+#[derive(Default)]
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -118,6 +130,8 @@ pub(crate) async fn guard(
     let known = vault.guards.room(room);
     // Queries of this process take turns, so that none is overtaken for ever; other processes are met by the claim.
     let mut known = known.lock_owned().await;
+    let stop = Stop::default();
+    known.span.until(Arc::clone(&stop.0));
     loop {
         let names = options.registry.released_cells(room).await.map_err(failed)?;
         let mut caps: Vec<CellCap> = Vec::new();
@@ -131,8 +145,7 @@ pub(crate) async fn guard(
         let (held, border, dir) = (Arc::clone(&held), Arc::clone(&border), dir.clone());
         let (kept, decided) = deep::run(move || {
             let decided = (|| {
-                let sets = known.sets(&dir, &names).map_err(apply::unreadable)?;
-                known.span.sync(sets);
+                known.sync(&dir, &names).map_err(apply::unreadable)?;
                 let decided = apply::apply(&held, &mut known.span, caps, &border)?;
                 let file = store::write(&dir, &decided.new).map_err(apply::unreadable)?;
                 Ok::<_, datafusion::common::DataFusionError>((decided, file))
@@ -144,6 +157,8 @@ pub(crate) async fn guard(
         let (decided, file) = decided?;
         let claim = CellClaim { seen, file, caps: decided.caps };
         if options.registry.claim_cells(room, query_id, &claim).await.map_err(failed)? {
+            // What the next process finds kept it need not work out. The answer does not wait on whether that can be kept.
+            deep::run(move || known.span.claimed()).await.ok();
             return Ok(decided.tables);
         }
     }
