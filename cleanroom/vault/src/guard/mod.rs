@@ -31,8 +31,9 @@
 //! **How combinations are found.** As words are decoded: see [`sets`] for those that are like the new number in all units of an
 //! information set, and [`search`] for those that differ from it in one or two of these. With `n` recorded numbers of an owner
 //! and space, a new one takes in the order of `n^2` steps of arithmetic for each of some dozen units in each of three sets, and
-//! reading a block of each vector, or two; where one comes near, all of the vectors in the combination. Kept in memory is
-//! 24 `n^2` bytes, and for each vector a note for every 4 KiB of it. A process that starts works all of it out anew: `n^3` steps.
+//! reading a block of each vector for each of 64 units of each set, or for all of them where they stand together; where one
+//! comes near, all of the vectors in the combination. In memory are 24 `n^2` bytes, and for each vector a note for every KiB
+//! of it. The same is kept in files, so that a process that starts reads it: see [`kept`]. `docs/guard.md` has figures.
 //!
 //! **What it cannot do.** A combination is missed where three or more of the units in which it differs stand in each of the
 //! three sets. The units are drawn in secret, so nobody can aim: one unit, or two, are not missed by that. With `n` numbers over
@@ -43,7 +44,8 @@
 //!
 //! **What lasts.** The exact sets are files of the room, written before the registry names them, and named before the answer
 //! is seen. A claim holds only where nobody claimed since the query looked, else the query looks again: of two queries at
-//! once one sees the other's. One claims at a time, so every round somebody gets on, and no lock outlives a crash.
+//! once one sees the other's. One claims at a time, so every round somebody gets on, and no lock outlives a crash. A question
+//! that is cancelled or runs out of time gives up its turn after the number it is at.
 //!
 //! In the same step stand two rules that also look further than a release point's own numbers: the least audience, and the
 //! cap on released cells, which counts every number that is shown, be it new or not.

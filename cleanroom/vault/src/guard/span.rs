@@ -18,6 +18,9 @@ const SETS: usize = 3;
 /// Most independent numbers of an owner and space that are looked at: what is worked out takes 24 bytes for each pair of them.
 pub(super) const MOST: usize = 3000;
 
+/// Numbers that are taken in before what was worked out about them is kept, whatever becomes of those that follow.
+const KEPT_EVERY: usize = 32;
+
 /// The released numbers of a room in the order of their release, and what was worked out about them.
 #[derive(Default)]
 pub(super) struct Span {
@@ -107,18 +110,19 @@ impl Span {
         floor: u64,
         border: &Border,
     ) -> io::Result<(Verdict, Vec<Look>)> {
-        let known = basis.seen;
-        let all = (|| {
-            for place in basis.seen..self.all.len() {
-                self.wanted()?;
-                basis.take(&self.all, place, new, border)?;
+        let (known, released) = (basis.seen, self.all.get(..self.released).unwrap_or_default());
+        let taken = (known..self.all.len()).try_for_each(|place| {
+            self.wanted()?;
+            basis.take(&self.all, place, new, border)?;
+            if place % KEPT_EVERY == 0 {
+                basis.keep(released);
             }
             Ok::<_, io::Error>(())
-        })();
+        });
         if basis.seen > known {
-            basis.keep(self.all.get(..self.released).unwrap_or_default());
+            basis.keep(released);
         }
-        all?;
+        taken?;
         self.wanted()?;
         basis.verdict(&self.all, new, floor, border)
     }

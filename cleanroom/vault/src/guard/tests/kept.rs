@@ -48,9 +48,9 @@ fn kept_files(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn decisions_are_the_same_in_whatever_process() {
     let (mut own, mut others, mut damaged) = (0, 0, 0);
-    for seed in 0..40 {
+    for seed in 0..12 {
         let mut next = chance(seed);
-        let units = [12, 40, 300][usize::try_from(next(3)).unwrap()];
+        let units = [12, 40, 120][usize::try_from(next(3)).unwrap()];
         let folder = tempfile::tempdir().unwrap();
         let (mut known, mut names, mut memory) = (Known::default(), Vec::new(), Span::default());
         let mut before: Vec<Vec<i128>> = Vec::new();
@@ -89,7 +89,7 @@ fn decisions_are_the_same_in_whatever_process() {
             }
         }
     }
-    assert!(own > 200 && others > 200 && damaged > 100, "{own} own, {others} others, {damaged} damaged");
+    assert!(own > 50 && others > 50 && damaged > 30, "{own} own, {others} others, {damaged} damaged");
 }
 
 #[test]
