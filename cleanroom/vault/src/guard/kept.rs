@@ -62,15 +62,20 @@ impl Kept {
     pub(super) fn read<'f>(&'f mut self, sets: usize) -> impl FnMut(&Vector, usize) -> Option<Vec<Step>> + 'f {
         let mut file = File::open(&self.path).ok().map(|file| BufReader::with_capacity(TOGETHER, file));
         move |vector, taken| {
-            let (record, steps) = record(file.as_mut()?, sets, taken).ok().flatten()?;
-            let (body, hash) = record.split_last_chunk::<HASH>()?;
-            // `blake3::Hash` is compared in constant time.
-            if self.hash(body) != blake3::Hash::from(*hash) || !body.starts_with(&about(vector)) {
+            let read = record(file.as_mut()?, sets, taken).ok().flatten();
+            let whole = read.as_ref().and_then(|(record, _steps)| {
+                let (body, hash) = record.split_last_chunk::<HASH>()?;
+                // `blake3::Hash` is compared in constant time.
+                let whole = self.hash(body) == blake3::Hash::from(*hash) && body.starts_with(&about(vector));
+                whole.then_some((record.len(), *hash))
+            });
+            let Some((length, hash)) = whole else {
+                // Nothing behind it is looked at.
                 file = None;
                 return None;
-            }
-            self.passed(record.len(), *hash);
-            Some(steps)
+            };
+            self.passed(length, hash);
+            read.map(|(_record, steps)| steps)
         }
     }
 

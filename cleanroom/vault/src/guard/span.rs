@@ -217,8 +217,9 @@ impl Basis {
     /// Takes in a number that was released before, unless it follows from others or is of other owners than `of`.
     fn take(&mut self, all: &[Arc<Vector>], place: usize, of: &Vector, border: &Border) -> io::Result<()> {
         let Some(vector) = all.get(place) else { return Ok(()) };
-        self.seen = place + 1;
+        // A number that cannot be read is not one that was looked at: it is tried again.
         if !of.is_of(vector) || self.members.len() >= MOST {
+            self.seen = place + 1;
             return Ok(());
         }
         let members = self.members(all);
@@ -226,6 +227,7 @@ impl Basis {
         for (set, number) in self.sets.iter().zip(0_usize..) {
             let residual = set.residual(vector, &members, 1)?;
             if residual.support == 0 {
+                self.seen = place + 1;
                 return Ok(());
             }
             looks.push(self.look((number, residual), vector, &members, border)?);

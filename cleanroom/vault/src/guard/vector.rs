@@ -83,7 +83,7 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// All that is told by them, and nothing that is told by others.
+    /// All of them but where reading can begin, which follows from the entries.
     pub(crate) fn text(&self) -> String {
         let Self { space, owners, difference, entries, units, factor, scale, total, ones, digest, bytes, .. } = self;
         format!("{space:?} {owners:?} {difference} {entries} {units} {factor} {scale} {total} {ones} {digest} {bytes}")

@@ -218,6 +218,33 @@ fn who_is_not_waited_for_ends_and_nothing_is_lost() {
     }
 }
 
+#[test]
+fn a_number_that_could_not_be_read_once_is_not_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut next = chance(31);
+    let names: Vec<String> = (0..3)
+        .map(|_| vector(10, &(0..9000).map(|unit| (unit, i128::from(next(900)) + 1)).collect::<Vec<_>>()))
+        .map(|vector| store::write(folder.path(), &[vector]).unwrap().unwrap())
+        .collect();
+    let mut known = Known::default();
+    known.sync(folder.path(), &names).unwrap();
+    let numbers = known.span.since(0);
+    let (path, aside) = (folder.path().join(&names[1]), folder.path().join("aside"));
+    fs::rename(&path, &aside).unwrap();
+    for _ in 0..2 {
+        assert!(known.span.decide(&numbers[1], 2, &BORDER).is_err());
+    }
+    fs::rename(&aside, &path).unwrap();
+    let mut later = Known::default();
+    later.sync(folder.path(), &names).unwrap();
+    for known in [&mut known, &mut later] {
+        for number in &numbers {
+            assert_ne!(known.span.decide(number, 2, &BORDER).unwrap(), Verdict::Own);
+        }
+        assert_eq!(known.span.len(), 3);
+    }
+}
+
 /// The inverse of what units add to vectors, a row for each unit, worked out step by step as a whole.
 #[derive(Default)]
 struct Inverse(Vec<Vec<Residue>>);
