@@ -355,17 +355,29 @@ fn what_a_killed_process_released_still_counts() {
 #[test]
 fn nothing_exact_stands_where_a_member_could_read_it() {
     let room = guarded(GUARD);
-    room.ask("publisher", EVERYBODY);
+    let everybody = numbers(&room.ask("publisher", EVERYBODY));
     let cells = room.path().join(".cleanroom/rooms/adversarial/cells");
-    let files: Vec<_> = std::fs::read_dir(&cells).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(files.len(), 1);
-    let text = String::from_utf8_lossy(&std::fs::read(&files[0]).unwrap()).into_owned();
-    assert!(PLANTED.iter().all(|planted| !text.contains(planted)));
+    let mut files: Vec<_> = std::fs::read_dir(&cells).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort_by_key(|path| path.extension().map(ToOwned::to_owned));
+    let [sets, kept] = files.as_slice() else { panic!("{files:?}") };
+    assert!(sets.extension().unwrap() == "cells" && kept.extension().unwrap() == "kept");
     use std::os::unix::fs::PermissionsExt as _;
-    assert_eq!(std::fs::metadata(&files[0]).unwrap().permissions().mode() & 0o077, 0);
+    for file in &files {
+        let text = String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned();
+        assert!(PLANTED.iter().all(|planted| !text.contains(planted)));
+        assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o077, 0);
+    }
     assert_eq!(std::fs::metadata(&cells).unwrap().permissions().mode() & 0o077, 0);
+    // What was worked out about the sets is worked out anew where it is damaged or gone.
+    let whole = std::fs::read(kept).unwrap();
+    std::fs::write(kept, vec![1; whole.len()]).unwrap();
+    assert_eq!(numbers(&room.ask("publisher", BUT_ONE)), everybody);
+    assert!(std::fs::read(kept).unwrap() == whole);
+    std::fs::remove_file(kept).unwrap();
+    assert_eq!(numbers(&room.ask("agency", BUT_ONE)), everybody);
+    assert!(std::fs::read(kept).unwrap() == whole);
     // A set that is gone cannot be compared with: no answer, rather than one that is not guarded.
-    std::fs::remove_file(&files[0]).unwrap();
+    std::fs::remove_file(sets).unwrap();
     let answer = room.ask("publisher", BUT_ONE);
     assert_eq!(answer.outcome(), "failed");
     unseen(&answer);

@@ -29,6 +29,10 @@ impl Residue {
         Self(bits % P)
     }
 
+    pub(super) fn to_bits(self) -> u64 {
+        self.0
+    }
+
     pub(super) fn is_zero(self) -> bool {
         self.0 == 0
     }
@@ -113,23 +117,43 @@ pub(super) fn dot(one: &[Residue], other: &[Residue]) -> Residue {
     sum
 }
 
-/// The sum of rows, each multiplied by its factor; rows that are left out by a factor of zero cost nothing.
-pub(super) fn combined<'r>(rows: impl Iterator<Item = (Residue, &'r [Residue])>, length: usize) -> Vec<Residue> {
-    let mut sums = vec![0_u128; length];
-    let mut together = 0;
-    for (factor, row) in rows.filter(|(factor, _row)| !factor.is_zero()) {
-        if together == TOGETHER - 1 {
-            for sum in &mut sums {
+/// Sums of multiples of rows, reduced as seldom as can be.
+pub(super) struct Sums {
+    sums: Vec<u128>,
+    /// Products in each sum since they were reduced.
+    together: usize,
+}
+
+impl Sums {
+    pub(super) fn of(start: impl Iterator<Item = Residue>) -> Self {
+        Self { sums: start.map(|number| u128::from(number.0)).collect(), together: 0 }
+    }
+
+    /// Adds a multiple of a row to the first sums; what is left out by a factor of zero costs nothing.
+    pub(super) fn add(&mut self, factor: Residue, row: &[Residue]) {
+        if factor.is_zero() {
+            return;
+        }
+        if self.together == TOGETHER - 1 {
+            for sum in &mut self.sums {
                 *sum = u128::from(reduced(*sum).0);
             }
-            together = 0;
+            self.together = 0;
         }
-        for (sum, number) in sums.iter_mut().zip(row) {
+        for (sum, number) in self.sums.iter_mut().zip(row) {
             *sum += u128::from(factor.0) * u128::from(number.0);
         }
-        together += 1;
+        self.together += 1;
     }
-    sums.into_iter().map(reduced).collect()
+
+    /// Takes the last sum out.
+    pub(super) fn pop(&mut self) -> Option<Residue> {
+        self.sums.pop().map(reduced)
+    }
+
+    pub(super) fn into_sums(self) -> Vec<Residue> {
+        self.sums.into_iter().map(reduced).collect()
+    }
 }
 
 /// Adds a multiple of a row to another.

@@ -31,8 +31,9 @@
 //! **How combinations are found.** As words are decoded: see [`sets`] for those that are like the new number in all units of an
 //! information set, and [`search`] for those that differ from it in one or two of these. With `n` recorded numbers of an owner
 //! and space, a new one takes in the order of `n^2` steps of arithmetic for each of some dozen units in each of three sets, and
-//! reading a block of each vector, or two; where one comes near, all of the vectors in the combination. Kept in memory is
-//! 24 `n^2` bytes, and for each vector a note for every 4 KiB of it. A process that starts works all of it out anew: `n^3` steps.
+//! reading a block of each vector for each of 64 units of each set, or for all of them where they stand together; where one
+//! comes near, all of the vectors in the combination. In memory are 24 `n^2` bytes, and for each vector a note for every KiB
+//! of it. The same is kept in files, so that a process that starts reads it: see [`kept`]. `docs/guard.md` has figures.
 //!
 //! **What it cannot do.** A combination is missed where three or more of the units in which it differs stand in each of the
 //! three sets. The units are drawn in secret, so nobody can aim: one unit, or two, are not missed by that. With `n` numbers over
@@ -43,7 +44,8 @@
 //!
 //! **What lasts.** The exact sets are files of the room, written before the registry names them, and named before the answer
 //! is seen. A claim holds only where nobody claimed since the query looked, else the query looks again: of two queries at
-//! once one sees the other's. One claims at a time, so every round somebody gets on, and no lock outlives a crash.
+//! once one sees the other's. One claims at a time, so every round somebody gets on, and no lock outlives a crash. A question
+//! that is cancelled or runs out of time gives up its turn after the number it is at.
 //!
 //! In the same step stand two rules that also look further than a release point's own numbers: the least audience, and the
 //! cap on released cells, which counts every number that is shown, be it new or not.
@@ -52,6 +54,7 @@ mod apply;
 mod audience;
 mod decide;
 mod field;
+mod kept;
 mod merge;
 mod search;
 mod sets;
@@ -63,6 +66,7 @@ mod vector;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cleanroom_keys::RoomKey;
 use cleanroom_policy::RoomName;
@@ -86,6 +90,16 @@ impl Guards {
     fn room(&self, room: &RoomName) -> Arc<tokio::sync::Mutex<store::Known>> {
         let mut rooms = self.rooms.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         Arc::clone(rooms.entry(room.clone()).or_default())
+    }
+}
+
+/// Ends a decision when nobody waits for it any more: its question was cancelled, or ran out of time.
+#[derive(Default)]
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -118,6 +132,8 @@ pub(crate) async fn guard(
     let known = vault.guards.room(room);
     // Queries of this process take turns, so that none is overtaken for ever; other processes are met by the claim.
     let mut known = known.lock_owned().await;
+    let stop = Stop::default();
+    known.span.until(Arc::clone(&stop.0));
     loop {
         let names = options.registry.released_cells(room).await.map_err(failed)?;
         let mut caps: Vec<CellCap> = Vec::new();
@@ -131,8 +147,7 @@ pub(crate) async fn guard(
         let (held, border, dir) = (Arc::clone(&held), Arc::clone(&border), dir.clone());
         let (kept, decided) = deep::run(move || {
             let decided = (|| {
-                let sets = known.sets(&dir, &names).map_err(apply::unreadable)?;
-                known.span.sync(sets);
+                known.sync(&dir, &names).map_err(apply::unreadable)?;
                 let decided = apply::apply(&held, &mut known.span, caps, &border)?;
                 let file = store::write(&dir, &decided.new).map_err(apply::unreadable)?;
                 Ok::<_, datafusion::common::DataFusionError>((decided, file))
@@ -144,6 +159,8 @@ pub(crate) async fn guard(
         let (decided, file) = decided?;
         let claim = CellClaim { seen, file, caps: decided.caps };
         if options.registry.claim_cells(room, query_id, &claim).await.map_err(failed)? {
+            // What the next process finds kept it need not work out. The answer does not wait on whether that can be kept.
+            deep::run(move || known.span.claimed()).await.ok();
             return Ok(decided.tables);
         }
     }

@@ -75,10 +75,13 @@ pub(super) fn candidates(
         .into_iter()
         .take(LOOKED_AT)
         .filter_map(|(_agree, taken)| {
-            let mut more = vec![Residue::ZERO; residual.factors.len()];
+            let mut given = vec![Residue::ZERO; residual.factors.len()];
             for (row, by) in taken {
-                add(&mut more, by, set.row(row));
+                if let Some(given) = given.get_mut(row) {
+                    *given = by;
+                }
             }
+            let mut more = set.combination(&given);
             let differ =
                 residual.sample.iter().zip(columns).filter(|((_key, left), column)| *left != dot(&more, column));
             if differ.take(usize::try_from(limit).unwrap_or(usize::MAX)).count() as u64 >= limit {

@@ -2,23 +2,35 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::decide::{Border, Verdict, judge};
 use super::field::Residue;
+use super::kept::Kept;
 use super::search;
 use super::sets::{InformationSet, Residual};
 use super::vector::Vector;
 
 /// Information sets for the same numbers, each of other units.
 const SETS: usize = 3;
-/// Most independent numbers of an owner and space that are looked at: the inverses take 24 bytes for each pair of them.
+/// Most independent numbers of an owner and space that are looked at: what is worked out takes 24 bytes for each pair of them.
 pub(super) const MOST: usize = 3000;
+
+/// Numbers that are taken in before what was worked out about them is kept, whatever becomes of those that follow.
+const KEPT_EVERY: usize = 32;
 
 /// The released numbers of a room in the order of their release, and what was worked out about them.
 #[derive(Default)]
 pub(super) struct Span {
     all: Vec<Arc<Vector>>,
+    /// How many of them are released for certain.
+    released: usize,
+    /// Where what is worked out about these is kept.
+    dir: Option<PathBuf>,
+    /// Set when nobody waits for a decision any more.
+    stop: Arc<AtomicBool>,
     bases: HashMap<(String, Vec<String>), Basis>,
 }
 
@@ -28,6 +40,25 @@ impl Span {
         let same = self.all.iter().zip(&released).take_while(|(one, other)| one.facts == other.facts).count();
         self.truncate(same);
         self.all = released;
+        self.released = self.all.len();
+    }
+
+    /// Keeps what is worked out in a folder from now on, and reads what is kept there.
+    pub(super) fn keep_in(&mut self, dir: &Path) {
+        self.dir = Some(dir.to_owned());
+    }
+
+    /// Ends decisions early once this is set: they fail then.
+    pub(super) fn until(&mut self, stop: Arc<AtomicBool>) {
+        self.stop = stop;
+    }
+
+    /// All numbers are released for certain.
+    pub(super) fn claimed(&mut self) {
+        self.released = self.all.len();
+        for basis in self.bases.values_mut() {
+            basis.keep(&self.all);
+        }
     }
 
     /// How many numbers there are.
@@ -43,6 +74,7 @@ impl Span {
     /// Forgets the numbers from a place on.
     pub(super) fn truncate(&mut self, place: usize) {
         self.all.truncate(place);
+        self.released = self.released.min(place);
         for basis in self.bases.values_mut() {
             basis.truncate(place);
         }
@@ -56,18 +88,52 @@ impl Span {
         let mut owners = new.facts.owners.clone();
         owners.sort_unstable();
         let about = (new.facts.space.clone(), owners);
-        // It is put back whole, or not at all.
-        let mut basis = self.bases.remove(&about).unwrap_or_else(|| Basis::new(&about, border));
-        for place in basis.seen..self.all.len() {
-            basis.take(&self.all, place, new, border)?;
-        }
-        let verdict = basis.verdict(&self.all, new, floor, border)?;
-        if let (Verdict::Own, looks) = &verdict {
+        let mut basis = match self.bases.remove(&about) {
+            Some(basis) => basis,
+            None => Basis::new(&about, self.dir.as_deref(), border)
+                .with_kept(self.all.get(..self.released).unwrap_or_default()),
+        };
+        let verdict = self.decide_by(&mut basis, new, floor, border);
+        if let Ok((Verdict::Own, looks)) = &verdict {
             basis.push(looks, self.all.len());
             self.all.push(Arc::clone(new));
         }
+        // Whatever came of it, no number is half taken in.
         self.bases.insert(about, basis);
-        Ok(verdict.0)
+        Ok(verdict?.0)
+    }
+
+    fn decide_by(
+        &self,
+        basis: &mut Basis,
+        new: &Vector,
+        floor: u64,
+        border: &Border,
+    ) -> io::Result<(Verdict, Vec<Look>)> {
+        let (known, released) = (basis.seen, self.all.get(..self.released).unwrap_or_default());
+        let taken = (known..self.all.len()).try_for_each(|place| {
+            self.wanted()?;
+            basis.take(&self.all, place, new, border)?;
+            if place % KEPT_EVERY == 0 {
+                basis.keep(released);
+            }
+            Ok::<_, io::Error>(())
+        });
+        if basis.seen > known {
+            basis.keep(released);
+        }
+        taken?;
+        self.wanted()?;
+        basis.verdict(&self.all, new, floor, border)
+    }
+
+    /// # Errors
+    /// Where nobody waits for a decision any more.
+    fn wanted(&self) -> io::Result<()> {
+        match self.stop.load(Ordering::Relaxed) {
+            true => Err(io::ErrorKind::Interrupted.into()),
+            false => Ok(()),
+        }
     }
 }
 
@@ -79,6 +145,7 @@ struct Basis {
     seen: usize,
     sets: Vec<InformationSet>,
     name: String,
+    kept: Option<Kept>,
 }
 
 /// What is to be known to take a number in: for each set, what is left of it.
@@ -91,14 +158,50 @@ struct Look {
 }
 
 impl Basis {
-    fn new((space, owners): &(String, Vec<String>), border: &Border) -> Self {
+    fn new((space, owners): &(String, Vec<String>), dir: Option<&Path>, border: &Border) -> Self {
         let name = format!("{space:?} {owners:?}");
         let starts = border.secrets(&format!("start {name}"), SETS);
         let sets = starts.into_iter().map(|start| InformationSet::new((start >> 32) as u32)).collect();
-        Self { members: Vec::new(), seen: 0, sets, name }
+        let kept = dir.map(|dir| Kept::new(dir, &name, border));
+        Self { members: Vec::new(), seen: 0, sets, name, kept }
+    }
+
+    /// The same with what is kept of released numbers.
+    fn with_kept(mut self, released: &[Arc<Vector>]) -> Self {
+        let Self { members, seen, sets, kept: Some(kept), .. } = &mut self else { return self };
+        let mut read = kept.read(sets.len());
+        for (place, vector) in released.iter().enumerate() {
+            let Some(steps) = read(vector, members.len()) else { break };
+            if !steps.is_empty() {
+                members.push(place);
+            }
+            for (set, step) in sets.iter_mut().zip(steps) {
+                set.take(step);
+            }
+            *seen = place + 1;
+        }
+        drop(read);
+        self
+    }
+
+    /// Keeps what was worked out about released numbers.
+    fn keep(&mut self, released: &[Arc<Vector>]) {
+        let Self { members, seen, sets, kept: Some(kept), .. } = self else { return };
+        if kept.records > 0 && !kept.is_there() {
+            kept.forget();
+        }
+        let places = released.iter().enumerate().take(*seen).skip(kept.records);
+        kept.write(places.map(|(place, vector)| {
+            let member = members.binary_search(&place).ok();
+            let steps = sets.iter().filter_map(|set| set.step(member?)).collect();
+            (vector.as_ref(), steps)
+        }));
     }
 
     fn truncate(&mut self, place: usize) {
+        if let Some(kept) = self.kept.as_mut().filter(|kept| kept.records > place) {
+            kept.forget();
+        }
         self.seen = self.seen.min(place);
         while self.members.pop_if(|member| *member >= place).is_some() {
             for set in &mut self.sets {
@@ -114,8 +217,9 @@ impl Basis {
     /// Takes in a number that was released before, unless it follows from others or is of other owners than `of`.
     fn take(&mut self, all: &[Arc<Vector>], place: usize, of: &Vector, border: &Border) -> io::Result<()> {
         let Some(vector) = all.get(place) else { return Ok(()) };
-        self.seen = place + 1;
+        // A number that cannot be read is not one that was looked at: it is tried again.
         if !of.is_of(vector) || self.members.len() >= MOST {
+            self.seen = place + 1;
             return Ok(());
         }
         let members = self.members(all);
@@ -123,6 +227,7 @@ impl Basis {
         for (set, number) in self.sets.iter().zip(0_usize..) {
             let residual = set.residual(vector, &members, 1)?;
             if residual.support == 0 {
+                self.seen = place + 1;
                 return Ok(());
             }
             looks.push(self.look((number, residual), vector, &members, border)?);

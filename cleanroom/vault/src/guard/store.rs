@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::kept;
 use super::span::Span;
 use super::vector::{Facts, Vector};
 
@@ -26,6 +27,16 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// Makes the released numbers those of the files in a folder, in the order of the names.
+    ///
+    /// # Errors
+    /// See [`Self::sets`].
+    pub(super) fn sync(&mut self, dir: &Path, names: &[String]) -> io::Result<()> {
+        let sets = self.sets(dir, names)?;
+        self.span.sync(sets);
+        Ok(())
+    }
+
     /// The sets of the files in a folder, in the order of the names.
     ///
     /// # Errors
@@ -33,6 +44,7 @@ impl Known {
     pub(super) fn sets(&mut self, dir: &Path, names: &[String]) -> io::Result<Vec<Arc<Vector>>> {
         if !self.swept {
             sweep(dir, names)?;
+            self.span.keep_in(dir);
             self.swept = true;
         }
         let mut sets = Vec::new();
@@ -82,10 +94,15 @@ pub(super) fn write(dir: &Path, sets: &[Arc<Vector>]) -> io::Result<Option<Strin
     let mut hasher = blake3::Hasher::new();
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     let length = (head.len() as u64).to_le_bytes();
-    let bytes = sets.iter().filter_map(|vector| vector.bytes());
-    for part in [&length[..], &head].into_iter().chain(bytes) {
+    let mut put = |part: &[u8]| {
         hasher.update(part);
-        file.write_all(part)?;
+        file.write_all(part)
+    };
+    put(&length)?;
+    put(&head)?;
+    for (entries, notes) in sets.iter().filter_map(|vector| vector.bytes()) {
+        put(entries)?;
+        put(&notes)?;
     }
     file.as_file().sync_all()?;
     let name = format!("{}.cells", hasher.finalize().to_hex());
@@ -98,7 +115,8 @@ pub(super) fn write(dir: &Path, sets: &[Arc<Vector>]) -> io::Result<Option<Strin
 fn sweep(dir: &Path, named: &[String]) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        let known = entry.file_name().to_str().is_some_and(|name| named.iter().any(|known| known == name));
+        let name = entry.file_name();
+        let known = name.to_str().is_some_and(|name| kept::is_named(name) || named.iter().any(|known| known == name));
         let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
         if !known && age.is_some_and(|age| age > LEFT_BEHIND) {
             fs::remove_file(entry.path()).ok();

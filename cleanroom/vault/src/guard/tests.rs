@@ -1,8 +1,10 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod cost;
+mod kept;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use proptest::prelude::{Strategy, prop, prop_assert, prop_assert_eq, proptest};
 
@@ -484,44 +486,4 @@ proptest! {
             }
         }
     }
-}
-
-/// Not a test: what a thousand earlier numbers of 600 000 units cost.
-#[test]
-#[ignore = "takes minutes and gigabytes of disk; CLEANROOM_NUMBERS says of how many earlier numbers"]
-fn a_thousand_earlier_numbers() {
-    const UNITS: u32 = 600_000;
-    let numbers = std::env::var("CLEANROOM_NUMBERS").ok().and_then(|text| text.parse().ok()).unwrap_or(1000_u32);
-    let folder = tempfile::tempdir().unwrap();
-    let amounts = |number: u32| {
-        let share = move |unit: u32| i128::from(unit.wrapping_mul(2 * number + 2_654_435_761) >> 18);
-        of("retailer", 10, (0..UNITS).map(move |unit| (unit, share(unit))), 2)
-    };
-    let counted =
-        |number: u32| set(10, (0..UNITS).filter(move |unit| unit.wrapping_mul(2 * number + 40_503) >> 30 != 1));
-    let started = Instant::now();
-    let names: Vec<String> = (0..numbers)
-        .map(|number| if number % 2 == 0 { amounts(number) } else { counted(number) })
-        .map(|vector| store::write(folder.path(), &[vector]).unwrap().unwrap())
-        .collect();
-    println!("{numbers} numbers written in {:?}", started.elapsed());
-    let bytes: u64 =
-        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
-    println!("on disk: {} MB", bytes >> 20);
-    let mut known = store::Known::default();
-    for round in ["first", "second", "third"] {
-        for (what, new) in [
-            ("a sum", amounts(numbers + 2)),
-            ("a count", counted(numbers + 3)),
-            ("an earlier one", counted(numbers - 1)),
-        ] {
-            let started = Instant::now();
-            let sets = known.sets(folder.path(), &names).unwrap();
-            known.span.sync(sets);
-            let own = known.span.decide(&new, 25, &BORDER).unwrap() == Verdict::Own;
-            println!("{round} time, {what}: {:?}; its own answer: {own}", started.elapsed());
-        }
-    }
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    println!("{}", status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default());
 }

@@ -2,8 +2,8 @@
 //!
 //! A number is `factor * 10^-scale` times the sum of whole numbers without a common divisor, one for each unit that adds
 //! something. Units stand in an order that is the same in all vectors and has nothing to do with who they are, so those from
-//! any place on are a sample: vectors that differ in many units are told apart by reading a few. Where to begin to read is
-//! noted when a vector is first read elsewhere than from its start.
+//! any place on are a sample: vectors that differ in many units are told apart by reading a few. Where reading can begin is
+//! noted behind the entries. Notes that are missing or damaged are made anew by reading all.
 
 use std::fs::File;
 use std::io;
@@ -13,8 +13,12 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
-/// Bytes that are read first, mostly enough to see that two vectors are unlike; and between the places that are noted.
+/// Bytes that are read first, mostly enough to see that two vectors are unlike.
 const FIRST: usize = 4 * 1024;
+/// Bytes between the places that are noted.
+const APART: usize = 1024;
+/// Bytes of a note.
+const NOTE: usize = 16;
 /// Most bytes read at a time after these.
 const BLOCK: usize = 256 * 1024;
 
@@ -31,9 +35,20 @@ pub(crate) struct Vector {
 struct Place {
     /// Where the unit before stands.
     key: u32,
-    /// Bytes and entries before.
+    /// Entries and bytes before.
+    entries: u32,
     bytes: u64,
-    entries: u64,
+}
+
+impl Place {
+    fn note(self) -> [u8; NOTE] {
+        (u128::from(self.key) << 96 | u128::from(self.entries) << 64 | u128::from(self.bytes)).to_be_bytes()
+    }
+
+    fn noted(note: [u8; NOTE]) -> Self {
+        let note = u128::from_be_bytes(note);
+        Self { key: (note >> 96) as u32, entries: (note >> 64) as u32, bytes: note as u64 }
+    }
 }
 
 /// All of a vector but its entries.
@@ -60,6 +75,19 @@ pub(crate) struct Facts {
     /// BLAKE3 of the entries and the factor.
     pub(crate) digest: String,
     bytes: u64,
+    /// How many places are noted behind the entries, and the BLAKE3 of these notes.
+    #[serde(default)]
+    notes: u64,
+    #[serde(default)]
+    notes_digest: String,
+}
+
+impl Facts {
+    /// All of them but where reading can begin, which follows from the entries.
+    pub(crate) fn text(&self) -> String {
+        let Self { space, owners, difference, entries, units, factor, scale, total, ones, digest, bytes, .. } = self;
+        format!("{space:?} {owners:?} {difference} {entries} {units} {factor} {scale} {total} {ones} {digest} {bytes}")
+    }
 }
 
 /// Whole numbers wider than JSON's.
@@ -119,7 +147,8 @@ impl Vector {
             scale -= 1;
         }
         let ones = entries.iter().all(|(_key, share)| *share == 1);
-        let bytes = encoded(&entries, ones);
+        let (bytes, places) = encoded(&entries, ones);
+        let notes: Vec<u8> = places.iter().flat_map(|place| place.note()).collect();
         let facts = Facts {
             space: subject.space.to_owned(),
             owners: subject.owners,
@@ -132,21 +161,25 @@ impl Vector {
             ones,
             digest: digest(factor, scale, ones, &bytes),
             bytes: bytes.len() as u64,
+            notes: places.len() as u64,
+            notes_digest: blake3::hash(&notes).to_hex().to_string(),
         };
-        Self { facts, data: Data::Memory(bytes.into()), places: OnceLock::new() }
+        Self { facts, data: Data::Memory(bytes.into()), places: OnceLock::from(places) }
     }
 
     /// A vector whose entries begin at a place of a file; the place behind them.
     pub(crate) fn stored(facts: Facts, path: &Arc<PathBuf>, at: u64) -> (Self, u64) {
-        let behind = at.saturating_add(facts.bytes);
+        let behind = at.saturating_add(facts.bytes).saturating_add(facts.notes.saturating_mul(NOTE as u64));
         let data = Data::File { path: Arc::clone(path), at, first: OnceLock::new() };
         (Self { facts, data, places: OnceLock::new() }, behind)
     }
 
-    /// The entries as they are kept; `None` where they are kept already.
-    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+    /// The entries and the notes as they are kept; `None` where they are kept already.
+    pub(crate) fn bytes(&self) -> Option<(&[u8], Vec<u8>)> {
         match &self.data {
-            Data::Memory(bytes) => Some(bytes),
+            Data::Memory(bytes) => {
+                Some((bytes, self.places.get().into_iter().flatten().flat_map(|place| place.note()).collect()))
+            }
             Data::File { .. } => None,
         }
     }
@@ -166,18 +199,19 @@ impl Vector {
 
     /// The entries from the first on.
     pub(crate) fn entries(&self) -> Entries<'_> {
-        self.entries_behind(Place { key: 0, bytes: 0, entries: 0 })
+        self.entries_behind(Place { key: 0, entries: 0, bytes: 0 })
     }
 
     fn entries_behind(&self, place: Place) -> Entries<'_> {
         Entries {
             vector: self,
+            file: None,
             block: None,
             start: place.bytes,
             at: 0,
             size: FIRST,
             key: place.key,
-            left: self.facts.entries.saturating_sub(place.entries),
+            left: self.facts.entries.saturating_sub(place.entries.into()),
         }
     }
 
@@ -201,13 +235,18 @@ impl Vector {
     pub(crate) fn shares_at(&self, keys: impl Iterator<Item = u32>) -> io::Result<Vec<i128>> {
         let places = self.places()?;
         let part = |key: u32| places.partition_point(|place| place.key < key);
+        // One file is held open here, and not one for each vector.
+        let file = match &self.data {
+            Data::Memory(_) => None,
+            Data::File { path, .. } => Some(Arc::new(File::open(path.as_path())?)),
+        };
         let mut shares = Vec::new();
         let mut entries: Option<Entries<'_>> = None;
         let mut next: Option<(u32, i128)> = None;
         for key in keys {
             let far = entries.as_ref().is_none_or(|entries| part(key) > part(entries.key) + 1);
             if far && next.is_none_or(|(known, _share)| known < key) {
-                let mut near = self.entries_near(key)?;
+                let mut near = Entries { file: file.clone(), size: APART, ..self.entries_near(key)? };
                 next = near.next().transpose()?;
                 entries = Some(near);
             }
@@ -226,23 +265,39 @@ impl Vector {
         if let Some(places) = self.places.get() {
             return Ok(places);
         }
-        let mut places: Vec<Place> = Vec::new();
-        if self.facts.bytes > FIRST as u64 {
-            let mut entries = self.entries();
-            let mut read = 0;
-            while let Some((key, _share)) = entries.next().transpose()? {
-                read += 1;
-                let bytes = entries.start.saturating_add(entries.at as u64);
-                if bytes.saturating_sub(places.last().map_or(0, |last| last.bytes)) >= FIRST as u64 {
-                    places.push(Place { key, bytes, entries: read });
+        let places = match self.noted()? {
+            Some(places) => places,
+            None => {
+                let (mut places, mut entries) = (Places::default(), self.entries());
+                while let Some((key, _share)) = entries.next().transpose()? {
+                    places.passed(key, entries.start.saturating_add(entries.at as u64));
                 }
+                places.places
             }
-        }
+        };
         Ok(self.places.get_or_init(|| places))
     }
 
+    /// The places that were noted, where they were and the notes are whole.
+    fn noted(&self) -> io::Result<Option<Vec<Place>>> {
+        if self.facts.bytes < APART as u64 {
+            return Ok(Some(Vec::new()));
+        }
+        let Data::File { path, at, .. } = &self.data else { return Ok(None) };
+        if self.facts.notes == 0 || self.facts.notes > self.facts.bytes / APART as u64 {
+            return Ok(None);
+        }
+        let length = usize::try_from(self.facts.notes).unwrap_or(usize::MAX).saturating_mul(NOTE);
+        let mut notes = vec![0; length];
+        File::open(path.as_path())?.read_exact_at(&mut notes, at.saturating_add(self.facts.bytes))?;
+        if blake3::hash(&notes).to_hex().as_str() != self.facts.notes_digest {
+            return Ok(None);
+        }
+        Ok(Some(notes.as_chunks().0.iter().map(|note| Place::noted(*note)).collect()))
+    }
+
     /// At most `most` bytes from `start` on: at least one, unless there are none.
-    fn block(&self, start: u64, most: usize) -> io::Result<Arc<[u8]>> {
+    fn block(&self, start: u64, most: usize, file: Option<&File>) -> io::Result<Arc<[u8]>> {
         let (path, at, first) = match &self.data {
             Data::Memory(bytes) => {
                 let rest = usize::try_from(start).ok().and_then(|start| bytes.get(start..));
@@ -260,7 +315,10 @@ impl Vector {
         }
         let left = self.facts.bytes.saturating_sub(start);
         let mut block = vec![0; usize::try_from(left).unwrap_or(most).min(most)];
-        File::open(path.as_path())?.read_exact_at(&mut block, at.saturating_add(start))?;
+        match file {
+            Some(file) => file.read_exact_at(&mut block, at.saturating_add(start))?,
+            None => File::open(path.as_path())?.read_exact_at(&mut block, at.saturating_add(start))?,
+        }
         let block: Arc<[u8]> = block.into();
         if start == 0 {
             first.set(Arc::clone(&block)).ok();
@@ -272,6 +330,8 @@ impl Vector {
 /// Entries in the order of all vectors: where the unit stands, and its share without factor and scale.
 pub(crate) struct Entries<'v> {
     vector: &'v Vector,
+    /// The vector's file, where it is held open.
+    file: Option<Arc<File>>,
     block: Option<Arc<[u8]>>,
     /// Where the block starts, and what comes next in it.
     start: u64,
@@ -295,13 +355,23 @@ impl Entries<'_> {
             if self.start >= self.vector.facts.bytes {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            self.block = Some(self.vector.block(self.start, self.size)?);
+            self.block = Some(self.vector.block(self.start, self.size, self.file.as_deref())?);
             self.size = self.size.saturating_mul(4).min(BLOCK);
             self.at = 0;
         }
     }
 
     fn number(&mut self) -> io::Result<u128> {
+        // Mostly it is short and stands in the block as a whole.
+        let rest = self.block.as_ref().and_then(|block| block.get(self.at..)).unwrap_or_default();
+        let mut number = 0_u64;
+        for (place, byte) in rest.iter().take(9).enumerate() {
+            number |= u64::from(byte & 0x7f) << (7 * place);
+            if byte & 0x80 == 0 {
+                self.at += place + 1;
+                return Ok(number.into());
+            }
+        }
         let mut number = 0_u128;
         for shift in (0..128).step_by(7) {
             let byte = self.byte()?;
@@ -346,24 +416,44 @@ fn digest(factor: i128, scale: i8, ones: bool, bytes: &[u8]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-fn encoded(entries: &[(u32, i128)], ones: bool) -> Vec<u8> {
+/// Places some way apart.
+#[derive(Default)]
+struct Places {
+    places: Vec<Place>,
+    entries: u64,
+}
+
+impl Places {
+    /// An entry ends where so many bytes were passed.
+    fn passed(&mut self, key: u32, bytes: u64) {
+        self.entries += 1;
+        if bytes.saturating_sub(self.places.last().map_or(0, |last| last.bytes)) >= APART as u64
+            && let Ok(entries) = u32::try_from(self.entries)
+        {
+            self.places.push(Place { key, entries, bytes });
+        }
+    }
+}
+
+fn encoded(entries: &[(u32, i128)], ones: bool) -> (Vec<u8>, Vec<Place>) {
     let mut bytes = Vec::with_capacity(entries.len() * if ones { 2 } else { 4 });
-    let mut put = |mut number: u128| {
+    let put = |bytes: &mut Vec<u8>, mut number: u128| {
         while number >= 0x80 {
             bytes.push((number & 0x7f) as u8 | 0x80);
             number >>= 7;
         }
         bytes.push(number as u8);
     };
-    let mut before = 0;
+    let (mut places, mut before) = (Places::default(), 0);
     for (key, share) in entries {
-        put(u128::from(key - before));
+        put(&mut bytes, u128::from(key - before));
         before = *key;
         if !ones {
-            put(((share << 1) ^ (share >> 127)).cast_unsigned());
+            put(&mut bytes, ((share << 1) ^ (share >> 127)).cast_unsigned());
         }
+        places.passed(*key, bytes.len() as u64);
     }
-    bytes
+    (bytes, places.places)
 }
 
 /// Where a unit stands. Every number has a place of its own (the finaliser of MurmurHash3, which can be undone).
