@@ -1,13 +1,13 @@
 //! How far off answers over real data are, beside published mechanisms with the same bounds and the same epsilon.
 //!
 //! ```text
-//! cargo nextest run --run-ignored only --no-capture -E 'test(how_far_off_answers_are)'
+//! cargo nextest run --workspace --run-ignored only --no-capture -E 'test(how_far_off_answers_are)'
 //! ```
 //!
 //! prints the table of `docs/accuracy.md`. Answers come from the command line, `ACCURACY_TIMES` (21) of them with fresh noise
 //! each. The others are computed here from their formulas, over the exact bounded numbers, which the product tells where a
 //! policy for tests leaves the noise out: Laplace noise of the size of a unit's part in all groups together (Dwork, McSherry,
-//! Nissim and Smith 2006; the bounding of units in SQL of Wilson et al. 2020, as GoogleSQL and SmartNoise do it), and Gaussian
+//! Nissim and Smith 2006; the bounding of units in SQL of Wilson et al. 2020), and Gaussian
 //! noise of the least deviation for epsilon and delta there is (Balle and Wang 2018).
 
 use std::collections::BTreeMap;
@@ -157,7 +157,7 @@ fn analytic_gaussian(epsilon: f64, delta: f64) -> f64 {
 
 #[test]
 fn the_analytic_gaussian_is_that_of_its_paper() {
-    // The published values of the authors' own program for these arguments.
+    // Two values to three digits, so that a slip in the formula is seen.
     assert!((analytic_gaussian(1.0, 1e-5) - 3.7306).abs() < 2e-3, "{}", analytic_gaussian(1.0, 1e-5));
     assert!((analytic_gaussian(1.0, 1e-6) - 4.2247).abs() < 2e-3, "{}", analytic_gaussian(1.0, 1e-6));
 }

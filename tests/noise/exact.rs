@@ -54,6 +54,17 @@ fn without_noise_numbers_are_the_exact_bounded_ones() {
                 );
             }
         }
+        // Of all rows, and in groups that show by the units there are.
+        let all = blocks.values().concat();
+        let told = rows(&room, "SELECT MEDIAN(amount), COUNT(*) FROM shop.sales").await;
+        assert_eq!(number(&told[0][1]), all.len() as f64);
+        let median = number(&told[0][0]);
+        let [below, to_it] = [0.0, 0.5].map(|more| all.iter().filter(|value| (**value as f64) < median + more).count());
+        assert!(2 * below <= all.len() && 2 * to_it >= all.len(), "{median}: {below} below, {to_it} to it");
+        let hidden =
+            "SELECT u.band, MEDIAN(s.amount) FROM shop.sales s JOIN panel.users u ON s.card = u.card GROUP BY u.band";
+        let told = rows(&room, hidden).await;
+        assert!(!told.is_empty() && told.iter().all(|row| (0.0..=100.0).contains(&number(&row[1]))), "{told:?}");
         // A total beside its parts: each set is bounded by itself.
         let sets = "SELECT block, SUM(amount), COUNT(*) FROM shop.sales GROUP BY ROLLUP(block)";
         let told = rows(&room, sets).await;

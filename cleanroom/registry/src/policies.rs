@@ -38,7 +38,8 @@ impl Registry {
     /// [`RegistryError::PolicyVersionReused`], where the version does not grow with the change;
     /// [`RegistryError::NoSuchTemplate`], where it approves a template that the room does not have;
     /// [`RegistryError::PolicyText`], where `text` says something else; [`RegistryError::TestOnly`] and
-    /// [`RegistryError::NotForTests`], where it is for tests alone and this is a server's, or the room is not; where the database or the log fails.
+    /// [`RegistryError::NotForTests`], where it is for tests alone and this is a server's, or the room is not; where the
+    /// database or the log fails.
     pub async fn put_policy(&self, room: &RoomName, policy: &Policy, text: &str, actor: &Actor) -> Result<Change> {
         let table = &policy.table;
         let digest = policy.digest();

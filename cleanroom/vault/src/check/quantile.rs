@@ -44,14 +44,14 @@ impl Rank {
     }
 }
 
+/// The rank, the values and the total filter.
+type Called<'e> = (Rank, &'e Expr, Option<Expr>);
+
 /// The rank, the values and the total filter of a quantile; `None` of any other aggregate.
 ///
 /// # Errors
 /// A refusal, where it has clauses or arguments that are not understood.
-pub(super) fn called<'e>(
-    call: &'e AggregateFunction,
-    scope: &Scope<'_>,
-) -> Result<Option<(Rank, &'e Expr, Option<Expr>)>, Refusal> {
+pub(super) fn called<'e>(call: &'e AggregateFunction, scope: &Scope<'_>) -> Result<Option<Called<'e>>, Refusal> {
     let name = call.func.name();
     let params = &call.params;
     let (rank, argument) = match (name, params.args.as_slice()) {

@@ -63,7 +63,9 @@ pub(crate) fn draw(exact: ExactAggregate, noise: &ReleaseNoise) -> Result<Drawn>
             if shows(of_set, noise, &terms) {
                 // Of a group that does not show nobody learns the choice, and it takes a while.
                 for ((term, noise), number) in noise.terms.iter().zip(&of_set.noise).zip(&mut terms) {
-                    if let Some((grid, scores)) = lying.scores(term.what, *place) {
+                    if let What::Quantile { .. } = term.what {
+                        let scores = lying.scores(term.what, *place);
+                        let (grid, scores) = scores.ok_or_else(|| exec_datafusion_err!("a quantile was not read"))?;
                         *number = grid.chosen(noise.choice(&scores)?);
                     }
                 }

@@ -215,7 +215,10 @@ pub(crate) fn histogram_plan(
 }
 
 /// By group, as they stand among the other exact numbers: places on a grid, and how many rows lie there.
-pub(super) struct Lying(Vec<(Histogram, HashMap<usize, Vec<(usize, u64)>>)>);
+type ByGroup = HashMap<usize, Vec<(usize, u64)>>;
+
+/// How the values lie of which quantiles are chosen.
+pub(super) struct Lying(Vec<(Histogram, ByGroup)>);
 
 impl Lying {
     /// `totals` are the other exact numbers of the same groups.
@@ -228,6 +231,9 @@ impl Lying {
         let wanted = noise.histograms();
         if wanted.len() != histograms.len() {
             return Err(exec_datafusion_err!("the values of a quantile were not read"));
+        }
+        if wanted.is_empty() {
+            return Ok(Self(Vec::new()));
         }
         let keys = |batch: &RecordBatch| -> Result<Vec<ArrayRef>> {
             (0..release.groups.len())
@@ -252,7 +258,7 @@ impl Lying {
             let buckets = cast(release::column(batch, BUCKET)?, &DataType::Int64)?;
             let rows = cast(release::column(batch, ROWS)?, &DataType::Int64)?;
             let (buckets, rows) = (buckets.as_primitive::<Int64Type>(), rows.as_primitive::<Int64Type>());
-            let mut by_group: HashMap<usize, Vec<(usize, u64)>> = HashMap::new();
+            let mut by_group = ByGroup::new();
             for (row, key) in rows_of(batch)?.into_iter().enumerate() {
                 let Some(place) = places.get(&key) else { continue };
                 if buckets.is_null(row) || rows.is_null(row) {
