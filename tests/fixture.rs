@@ -25,6 +25,7 @@ const ROOM: &str = "\
 apiVersion: cleanroom/v1
 kind: Room
 name: three
+test_only: true
 partners:
   - name: shop
     abilities: [contribute]

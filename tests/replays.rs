@@ -12,7 +12,7 @@ use crate::support::Room;
 
 /// So little noise that two draws of a count are the same.
 const NEXT_TO_NONE: &str = "noise: {mechanism: laplace, epsilon: 9000000, delta: 1e-9, groups_per_unit: 40, \
-    rows_per_unit: 10, budget: {epsilon: 1e9, delta: 0.5}}\n";
+    rows_per_unit: 10, budget: {epsilon: 1e9, delta: 0.5}, test_only: true}\n";
 const SOME: &str = "noise: {mechanism: gaussian, epsilon: 10, delta: 1e-6, groups_per_unit: 1, rows_per_unit: 3, \
     budget: {epsilon: 200, delta: 1e-3}}\n";
 

@@ -8,6 +8,8 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cleanroom_policy::parse_room;
+use cleanroom_registry::{Actor, OpenOptions, Registry};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -308,6 +310,43 @@ fn partners_set_a_room_up_and_ask() {
     );
     assert_eq!(policy.status, 403);
     assert!((400..500).contains(&server.ask(&server.admin(), OVERLAP).status));
+}
+
+/// What leaves the noise out is for tests over files: a server refuses the room, the policy, and a directory with such a room.
+#[test]
+fn nothing_that_is_for_tests_alone_is_served() {
+    let (_folder, data) = data_dir();
+    let server = Server::start(&data);
+    let (retailer, _agency) = server.room();
+    let put = |path: &str, token: &str, body: &str| {
+        let reply = server.call("PUT", path, token, &[("content-type", "application/yaml")], body.as_bytes());
+        (reply.status, reply.json())
+    };
+    let room = ROOM.replacen("kind: Room\n", "kind: Room\ntest_only: true\n", 1);
+    let (status, told) = put("/v1/rooms/spring", &server.admin(), &room);
+    assert_eq!((status, told["detail"].as_str().unwrap().contains("for tests alone")), (409, true), "{told}");
+    let policy = purchases_policy().replacen("version: 1", "version: 2", 1)
+        + "noise: {mechanism: laplace, epsilon: 1e20, delta: 1e-8, groups_per_unit: 1, rows_per_unit: 1, \
+           budget: {epsilon: 1e20, delta: 1e-6}, test_only: true}\n";
+    let path = "/v1/rooms/spring/tables/retailer.purchases/policy";
+    let (status, told) = put(path, &retailer, &policy);
+    assert_eq!((status, told.to_string().contains("for tests alone")), (400, true), "{told}");
+    let (status, told) = put(path, &retailer, &policy.replacen(", test_only: true", "", 1));
+    assert_eq!((status, told.to_string().contains("is no protection")), (400, true), "{told}");
+    drop(server);
+
+    let registry = async {
+        let options = OpenOptions { data_dir: data.clone(), log_host: "localhost".to_owned() };
+        let registry = Registry::open(options).await.unwrap();
+        let room = parse_room("room.yaml", &room).unwrap();
+        registry.put_room(&room, &Actor::embedded(None)).await.unwrap();
+        registry.close().await;
+    };
+    crate::fixture::block_on(registry);
+    let served =
+        cleanroom().args(["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()]).output().unwrap();
+    assert_eq!(served.status.code(), Some(2), "{served:?}");
+    assert!(String::from_utf8_lossy(&served.stderr).contains("for tests alone"), "{served:?}");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use cleanroom_policy::MAX_EPSILON;
+
 use crate::fixture::{Opened, Told};
 use crate::random::Random;
 
@@ -14,6 +16,7 @@ const ROOM: &str = "\
 apiVersion: cleanroom/v1
 kind: Room
 name: noisy
+test_only: true
 partners:
   - name: shop
     abilities: [contribute]
@@ -33,9 +36,10 @@ partners:
 
 /// A `noise` section, with a budget for any number of questions.
 pub(crate) fn noise(mechanism: &str, epsilon: f64, delta: f64, groups: usize) -> String {
+    let test_only = if epsilon > MAX_EPSILON { ", test_only: true" } else { "" };
     format!(
         "noise: {{mechanism: {mechanism}, epsilon: {epsilon}, delta: {delta}, groups_per_unit: {groups}, \
-         rows_per_unit: {MOST_ROWS}, budget: {{epsilon: 1e20, delta: 0.5}}}}\n"
+         rows_per_unit: {MOST_ROWS}, budget: {{epsilon: 1e20, delta: 0.5}}{test_only}}}\n"
     )
 }
 
@@ -170,6 +174,19 @@ impl Blocks {
             .collect()
     }
 
+    /// The values of each label that count: people here have no more rows than do.
+    pub(crate) fn values(&self) -> Vec<Vec<i64>> {
+        let canary = |block: usize| self.coins[block].then(|| Self::canary(block));
+        let amounts = |person: &Person| {
+            let counted = person.amounts.iter().take(MOST_ROWS as usize);
+            counted.map(|amount| (*amount).clamp(0, HIGH)).collect::<Vec<_>>()
+        };
+        let of = |(block, people): (usize, &Vec<Person>)| {
+            people.iter().chain(&canary(block)).flat_map(amounts).collect::<Vec<i64>>()
+        };
+        self.people.iter().enumerate().map(of).collect()
+    }
+
     pub(crate) async fn open(&self, noise: &str) -> Opened {
         let (mut sales, mut users, mut visits) = (Vec::new(), Vec::new(), Vec::new());
         let mut add = |block: usize, card: String, person: &Person| {
@@ -186,7 +203,7 @@ impl Blocks {
             }
         }
         let blocks = declared("block", (0..self.coins.len()).map(|block| format!("b{block}")));
-        let amount = "  amount: {use: [measure], functions: [sum, avg, count], bounds: [0, 100]}\n";
+        let amount = "  amount: {use: [measure], functions: [sum, avg, count, quantile], bounds: [0, 100]}\n";
         let band = "  band: {use: [dimension, filter]}\n";
         let tags = (0..self.coins.len()).flat_map(|block| (0..3).map(move |tag| format!("b{block},t{tag}")));
         let tags = tags.collect::<Vec<_>>().join("\n");

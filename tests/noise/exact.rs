@@ -21,7 +21,7 @@ fn number(text: &str) -> f64 {
 fn without_noise_numbers_are_the_exact_bounded_ones() {
     let blocks = Blocks::new(MANY, 7);
     block_on(async {
-        let room = blocks.open(&noise("laplace", 1e9, 1e-6, 1)).await;
+        let room = blocks.open(&noise("laplace", 1e20, 1e-6, 1)).await;
         for what in What::ALL {
             let told = room.ask(what.sql(), false).await;
             assert_eq!(numbers(&told, MANY, 1), blocks.truth(what), "{what:?}");
@@ -31,6 +31,40 @@ fn without_noise_numbers_are_the_exact_bounded_ones() {
         for ((average, sum), count) in numbers(&told, MANY, 1).into_iter().zip(&sums).zip(&counts) {
             assert!((average - sum / count.max(1.0)).abs() < 1e-9, "{average} of {sum} and {count}");
         }
+        // A quantile is a value of the grid with as near as can be the right number of rows on each side.
+        let told = room
+            .ask(
+                "SELECT block, MEDIAN(amount), APPROX_PERCENTILE_CONT(amount, 0.9), \
+                 PERCENTILE_CONT(0.25) WITHIN GROUP (ORDER BY amount) FROM shop.sales GROUP BY block",
+                false,
+            )
+            .await;
+        for (column, share) in [(1, 0.5), (2, 0.9), (3, 0.25)] {
+            for (chosen, values) in numbers(&told, MANY, column).into_iter().zip(blocks.values()) {
+                let off = |candidate: f64| {
+                    let below = values.iter().filter(|value| (**value as f64) < candidate).count() as f64;
+                    let to_it = values.iter().filter(|value| (**value as f64) <= candidate).count() as f64;
+                    let wanted = share * values.len() as f64;
+                    (below - wanted).max(wanted - to_it).max(0.0)
+                };
+                let least = (0..=100).map(|candidate| off(f64::from(candidate))).fold(f64::INFINITY, f64::min);
+                assert!(
+                    (0.0..=100.0).contains(&chosen) && chosen.fract() == 0.0 && off(chosen) <= least + 1e-9,
+                    "{chosen} of {values:?}"
+                );
+            }
+        }
+        // Of all rows, and in groups that show by the units there are.
+        let all = blocks.values().concat();
+        let told = rows(&room, "SELECT MEDIAN(amount), COUNT(*) FROM shop.sales").await;
+        assert_eq!(number(&told[0][1]), all.len() as f64);
+        let median = number(&told[0][0]);
+        let [below, to_it] = [0.0, 0.5].map(|more| all.iter().filter(|value| (**value as f64) < median + more).count());
+        assert!(2 * below <= all.len() && 2 * to_it >= all.len(), "{median}: {below} below, {to_it} to it");
+        let hidden =
+            "SELECT u.band, MEDIAN(s.amount) FROM shop.sales s JOIN panel.users u ON s.card = u.card GROUP BY u.band";
+        let told = rows(&room, hidden).await;
+        assert!(!told.is_empty() && told.iter().all(|row| (0.0..=100.0).contains(&number(&row[1]))), "{told:?}");
         // A total beside its parts: each set is bounded by itself.
         let sets = "SELECT block, SUM(amount), COUNT(*) FROM shop.sales GROUP BY ROLLUP(block)";
         let told = rows(&room, sets).await;
@@ -68,7 +102,7 @@ fn some_of_a_persons_groups_count_and_each_time_others() {
     let rows: Vec<String> = rows.collect();
     let labels = declared("label", (0..6).map(|group| format!("g{group}")));
     block_on(async {
-        let room = open(&[table("shop.spread", &labels, &noise("laplace", 1e9, 1e-6, 2), "card,label", &rows)]).await;
+        let room = open(&[table("shop.spread", &labels, &noise("laplace", 1e20, 1e-6, 2), "card,label", &rows)]).await;
         let mut seen = BTreeSet::new();
         for question in 0..4 {
             let sql = format!(

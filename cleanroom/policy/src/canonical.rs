@@ -227,6 +227,7 @@ fn noise(noise: &Noise) -> Json {
         .with("groups_per_unit", integer(noise.groups_per_unit))
         .with("rows_per_unit", integer(noise.rows_per_unit))
         .with("budget", budget(&noise.budget))
+        .with("test_only", noise.test_only.then_some(Json::Flag(true)))
         .end()
 }
 
@@ -258,6 +259,7 @@ fn room(room: &Room) -> Json {
         .with("description", text(&room.description))
         .with("partners", Json::List(room.partners.iter().map(partner).collect()))
         .with("templates", templates.filter(|_| !room.templates.is_empty()))
+        .with("test_only", room.test_only.then_some(Json::Flag(true)))
         .end()
 }
 

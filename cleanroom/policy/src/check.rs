@@ -18,6 +18,14 @@ pub fn check_policy_in_room(room: &Room, policy: &Policy) -> Vec<DocumentError> 
             "declare it under its owner in the room, or mend `table`".to_owned(),
         );
     }
+    if policy.noise.as_ref().is_some_and(|noise| noise.test_only) && !room.test_only {
+        refuse(
+            "noise.test_only",
+            format!("the policy is for tests alone, and room `{}` is not", room.name),
+            "take `test_only` away, with an `epsilon` that protects; a room for tests alone says `test_only: true`, too"
+                .to_owned(),
+        );
+    }
     let roles = [
         ("access.analysts", &policy.access.analysts, Ability::Query),
         ("access.receivers", &policy.access.receivers, Ability::Receive),

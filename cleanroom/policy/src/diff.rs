@@ -113,6 +113,7 @@ fn differs_otherwise(old: &Policy, new: &Policy) -> bool {
         noise.groups_per_unit = was.groups_per_unit;
         noise.rows_per_unit = was.rows_per_unit;
         noise.budget = was.budget.clone();
+        noise.test_only = was.test_only;
     }
     rest.access.analysts = old.access.analysts.clone();
     rest.access.receivers = old.access.receivers.clone();
@@ -354,6 +355,11 @@ impl Changes {
         if old.mechanism != new.mechanism {
             let text = format!("{} instead of {}", code(new.mechanism), code(old.mechanism));
             self.add("noise.mechanism", Effect::Neutral, text);
+        }
+        match (old.test_only, new.test_only) {
+            (false, true) => self.add("noise.test_only", Effect::Loosens, "for tests alone: no limit of `epsilon`"),
+            (true, false) => self.add("noise.test_only", Effect::Tightens, "no longer for tests alone"),
+            (false, false) | (true, true) => {}
         }
         self.grows("noise.epsilon", old.epsilon, new.epsilon, Effect::Loosens);
         self.grows("noise.delta", old.delta, new.delta, Effect::Loosens);

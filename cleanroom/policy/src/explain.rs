@@ -342,6 +342,10 @@ fn noise(noise: Option<&Noise>, subject: &Subject) -> Vec<String> {
             noise.groups_per_unit, noise.rows_per_unit
         ),
     ];
+    if noise.test_only {
+        sentences
+            .push("For tests alone: there may be no noise to speak of, and no server takes this policy.".to_owned());
+    }
     let budget = &noise.budget;
     let period = match budget.refresh {
         Refresh::Never => "In all, and for ever,",

@@ -17,6 +17,8 @@ pub struct Room {
     pub partners: Vec<Partner>,
     /// Template files, relative to the room file, in the order of the document.
     pub templates: Vec<PathBuf>,
+    /// For tests: its policies may do without noise worth the name. No server takes it.
+    pub test_only: bool,
 }
 
 /// One member of a room.
@@ -333,7 +335,7 @@ pub enum SmallGroups {
 pub struct Noise {
     /// Distribution of the noise.
     pub mechanism: Mechanism,
-    /// Most per query, and the default; finite, greater than zero.
+    /// Most per query, and the default; greater than zero, at most [`MAX_EPSILON`] unless `test_only`, and finite.
     pub epsilon: f64,
     /// In [0, 1).
     pub delta: f64,
@@ -343,7 +345,14 @@ pub struct Noise {
     pub rows_per_unit: u32,
     /// What may be spent.
     pub budget: Budget,
+    /// For tests: `epsilon` has no limit, so there may be no noise at all. Only rooms that are for tests take it, and no
+    /// server does.
+    pub test_only: bool,
 }
+
+/// The greatest `epsilon` of one question: e to the power of it, the factor that is promised, is 1 followed by 43 digits, and no
+/// promise any more.
+pub const MAX_EPSILON: f64 = 100.0;
 
 /// Distribution of the noise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

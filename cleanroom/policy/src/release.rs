@@ -1,7 +1,7 @@
 //! The `release` and `noise` sections of a policy.
 
 use crate::fields::Fields;
-use crate::model::{Budget, Dominance, Mechanism, Noise, Refresh, Release, SmallGroups, Step, Subject};
+use crate::model::{Budget, Dominance, MAX_EPSILON, Mechanism, Noise, Refresh, Release, SmallGroups, Step, Subject};
 use crate::report::Report;
 use crate::yaml::Node;
 
@@ -10,7 +10,8 @@ const LEAST_FLOOR: u64 = 2;
 
 pub(crate) const RELEASE_KEYS: &[&str] =
     &["min_units", "dominance", "small_groups", "difference", "audience", "max_cells", "round_to"];
-pub(crate) const NOISE_KEYS: &[&str] = &["mechanism", "epsilon", "delta", "groups_per_unit", "rows_per_unit", "budget"];
+pub(crate) const NOISE_KEYS: &[&str] =
+    &["mechanism", "epsilon", "delta", "groups_per_unit", "rows_per_unit", "budget", "test_only"];
 pub(crate) const BUDGET_KEYS: &[&str] = &["epsilon", "delta", "refresh", "lifetime", "per_analyst"];
 
 /// Reads `release` out of the whole document's fields. A reference table has none.
@@ -68,6 +69,10 @@ pub(crate) fn noise(report: &mut Report<'_>, node: &Node) -> Option<Noise> {
     let budget = fields
         .require(report, "budget", "write what may be spent: `{epsilon: 20, delta: 1e-6}`")
         .and_then(|node| budget(report, node));
+    let test_only = match fields.get(report, "test_only") {
+        Some(node) => report.flag(node, "`test_only`"),
+        None => Some(false),
+    };
     let noise = Noise {
         mechanism: mechanism?,
         epsilon: epsilon?,
@@ -75,12 +80,20 @@ pub(crate) fn noise(report: &mut Report<'_>, node: &Node) -> Option<Noise> {
         groups_per_unit: groups_per_unit?,
         rows_per_unit: rows_per_unit?,
         budget: budget?,
+        test_only: test_only?,
     };
     if noise.mechanism == Mechanism::Gaussian && noise.delta == 0.0 {
         report.error(
             fields.at_key("delta"),
             "`gaussian` with a `delta` of zero",
             "write a small `delta` such as 1e-8, or take `laplace`",
+        );
+    }
+    if noise.epsilon > MAX_EPSILON && !noise.test_only {
+        report.error(
+            fields.at_key("epsilon"),
+            format!("an `epsilon` of more than {MAX_EPSILON} for one question is no protection"),
+            "lower it; a room for tests alone takes more beside `test_only: true`",
         );
     }
     if noise.epsilon > noise.budget.epsilon {

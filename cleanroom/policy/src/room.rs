@@ -9,7 +9,7 @@ use crate::names::{PartnerName, RoomName, TableName};
 use crate::report::Report;
 use crate::yaml::Node;
 
-const KEYS: &[&str] = &["apiVersion", "kind", "name", "description", "partners", "templates"];
+const KEYS: &[&str] = &["apiVersion", "kind", "name", "description", "partners", "templates", "test_only"];
 const PARTNER_KEYS: &[&str] = &["name", "abilities", "tables", "key", "membership", "rotation"];
 const TABLE_KEYS: &[&str] = &["name", "description", "source", "policy"];
 const SOURCE_KEYS: &[&str] = &["file", "upload", "s3", "postgres", "flight"];
@@ -26,7 +26,17 @@ pub(crate) fn read(report: &mut Report<'_>, node: &Node) -> Option<Room> {
         Some(node) => templates(report, node),
         None => Some(Vec::new()),
     };
-    Some(Room { name: name?, description: description?, partners: partners?, templates: templates? })
+    let test_only = match fields.get(report, "test_only") {
+        Some(node) => report.flag(node, "`test_only`"),
+        None => Some(false),
+    };
+    Some(Room {
+        name: name?,
+        description: description?,
+        partners: partners?,
+        templates: templates?,
+        test_only: test_only?,
+    })
 }
 
 fn templates(report: &mut Report<'_>, node: &Node) -> Option<Vec<PathBuf>> {

@@ -97,6 +97,20 @@ pub enum RegistryError {
         /// The template.
         template: TemplateName,
     },
+    /// A room or a policy that is for tests alone came to a server.
+    #[error("{what} is for tests alone (`test_only: true`), which a server does not take")]
+    TestOnly {
+        /// What it is.
+        what: String,
+    },
+    /// A policy that is for tests alone came into a room that is not.
+    #[error("the policy of `{table}` is for tests alone (`test_only: true`), and room `{room}` is not")]
+    NotForTests {
+        /// The room.
+        room: RoomName,
+        /// The table.
+        table: TableName,
+    },
     /// The text of a template does not say what the checked template says.
     #[error("text of the template `{0}` is not that of the checked template")]
     TemplateText(TemplateName),
@@ -266,6 +280,8 @@ impl RegistryError {
                 | E::NoSuchEntry { .. }
                 | E::NoSuchTemplate { .. }
                 | E::TemplateText(_)
+                | E::TestOnly { .. }
+                | E::NotForTests { .. }
                 | E::TemplateTaken(_)
                 | E::TemplateChanged(_)
                 | E::PolicyChanged(_)
@@ -317,6 +333,10 @@ impl RegistryError {
             E::PolicyChanged(_) | E::TemplateChanged(_) => "ask again",
             E::NoSuchTemplate { .. } => "put the template first, or approve it by its digest: `name@digest`",
             E::TemplateTaken(_) => "put it under another name, or ask its author or an administrator to change it",
+            E::TestOnly { .. } => {
+                "take `test_only` away, with an `epsilon` that protects; tests run over room files on the command line"
+            }
+            E::NotForTests { .. } => "take `test_only` away, with an `epsilon` that protects, or mark the room, too",
             E::TemplateText(_) => "put the text from which the template was parsed",
             E::DailyLimit { .. } => "ask again after midnight UTC",
             E::Exhausted { .. } => {

@@ -10,9 +10,10 @@ use crate::actor::Actor;
 use crate::error::{RegistryError, Result};
 use crate::numbers::{stored, unsigned};
 use crate::registry::Registry;
-use crate::rooms::{Change, first};
+use crate::rooms::{Change, first, must_not_be_for_tests, read_room};
 use crate::signatures;
 use crate::templates;
+use crate::write::Write;
 
 /// The active policy of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,7 +51,9 @@ impl Registry {
     /// [`RegistryError::NoSuchRoom`] and [`RegistryError::NoSuchTable`]; [`RegistryError::PolicyOutdated`] and
     /// [`RegistryError::PolicyVersionReused`], where the version does not grow with the change;
     /// [`RegistryError::NoSuchTemplate`], where it approves a template that the room does not have;
-    /// [`RegistryError::PolicyText`], where `text` says something else; where the database or the log fails.
+    /// [`RegistryError::PolicyText`], where `text` says something else; [`RegistryError::TestOnly`] and
+    /// [`RegistryError::NotForTests`], where it is for tests alone and this is a server's, or the room is not; where the
+    /// database or the log fails.
     pub async fn put_signed_policy(
         &self,
         room: &RoomName,
@@ -62,10 +65,16 @@ impl Registry {
         let table = &policy.table;
         let digest = policy.digest();
         self.declared(room, table).await?;
+        let test_only = policy.noise.as_ref().is_some_and(|noise| noise.test_only);
+        self.takes_for_tests(test_only, || format!("the policy of `{table}`"))?;
         if parse_policy("policy", text).ok().map(|parsed| parsed.digest()).as_ref() != Some(&digest) {
             return Err(RegistryError::PolicyText(table.clone()));
         }
         let mut write = self.write().await?;
+        // In the same transaction: the room cannot cease to be for tests in between.
+        if test_only && !is_for_tests(&mut write, room).await? {
+            must_not_be_for_tests(room, policy)?;
+        }
         let active = sqlx::query(
             "SELECT version, digest FROM policies WHERE room = $1 AND table_name = $2 ORDER BY version DESC LIMIT 1",
         )
@@ -155,7 +164,7 @@ impl Registry {
     /// Another spelling of the active policy: nothing to log, but its lines are what refusals point at.
     async fn reword_policy(
         &self,
-        mut write: crate::write::Write<'_>,
+        mut write: Write<'_>,
         room: &RoomName,
         policy: &Policy,
         text: &str,
@@ -172,6 +181,29 @@ impl Registry {
         write.commit().await?;
         Ok(Change::Unchanged)
     }
+}
+
+async fn is_for_tests(write: &mut Write<'_>, room: &RoomName) -> Result<bool> {
+    let document: Option<String> = sqlx::query_scalar("SELECT document FROM rooms WHERE room = $1")
+        .bind(room.as_str())
+        .fetch_optional(write.connection())
+        .await?;
+    document.map_or(Ok(false), |document| Ok(read_room(&document)?.test_only))
+}
+
+/// The active policies of a room, also of tables that it does not declare any more.
+pub(crate) async fn active_policies(write: &mut Write<'_>, room: &RoomName) -> Result<Vec<Policy>> {
+    let texts: Vec<String> = sqlx::query_scalar(
+        "SELECT text FROM policies AS p WHERE room = $1 AND version = \
+         (SELECT MAX(version) FROM policies WHERE room = p.room AND table_name = p.table_name)",
+    )
+    .bind(room.as_str())
+    .fetch_all(write.connection())
+    .await?;
+    let read = |text: &String| {
+        parse_policy("policy", text).map_err(|errors| RegistryError::damaged("a policy", first(&errors)))
+    };
+    texts.iter().map(read).collect()
 }
 
 pub(crate) fn sha256_digest(hex: &str) -> Result<Digest> {

@@ -147,6 +147,12 @@ impl Registry {
         self
     }
 
+    /// The door that questions come in through.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        self.door
+    }
+
     /// Closes the database once nothing uses it any more. Without it the next opening has a little more to read.
     pub async fn close(&self) {
         self.inner.pool.close().await;

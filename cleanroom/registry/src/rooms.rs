@@ -1,11 +1,11 @@
 //! Rooms: their documents and secrets.
 
 use cleanroom_log::RoomPut;
-use cleanroom_policy::{Ability, Room, RoomName, TableName, parse_room};
+use cleanroom_policy::{Ability, Policy, Room, RoomName, TableName, parse_room};
 
-use crate::actor::Actor;
+use crate::actor::{Actor, Door};
 use crate::error::{RegistryError, Result};
-use crate::policies::sha256_digest;
+use crate::policies::{active_policies, sha256_digest};
 use crate::random::random;
 use crate::registry::Registry;
 use crate::signatures;
@@ -25,8 +25,11 @@ impl Registry {
     /// Makes a room, or replaces its document.
     ///
     /// # Errors
-    /// [`RegistryError::Membership`], where a partner with a key has not signed for how it is in the room; where the database or the log fails.
+    /// [`RegistryError::Membership`], where a partner with a key has not signed for how it is in the room;
+    /// [`RegistryError::TestOnly`], where it is for tests alone and this is a server's; [`RegistryError::NotForTests`], where it no
+    /// longer is and has a policy that is; where the database or the log fails.
     pub async fn put_room(&self, room: &Room, actor: &Actor) -> Result<Change> {
+        self.takes_for_tests(room.test_only, || format!("room `{}`", room.name))?;
         let digest = room.digest();
         let mut write = self.write().await?;
         let stored: Option<String> = sqlx::query_scalar("SELECT digest FROM rooms WHERE room = $1")
@@ -38,6 +41,11 @@ impl Registry {
             Some(_) => Change::Updated,
             None => Change::Created,
         };
+        if !room.test_only && change == Change::Updated {
+            for policy in active_policies(&mut write, &room.name).await? {
+                must_not_be_for_tests(&room.name, &policy)?;
+            }
+        }
         if change == Change::Created {
             sqlx::query(
                 "INSERT INTO rooms (room, origin, document, digest, secret, at) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -119,6 +127,19 @@ impl Registry {
             Some(_) => Ok(()),
         }
     }
+
+    /// What is for tests alone never comes through a server.
+    pub(crate) fn takes_for_tests(&self, test_only: bool, what: impl FnOnce() -> String) -> Result<()> {
+        if test_only && self.door == Door::Rest { Err(RegistryError::TestOnly { what: what() }) } else { Ok(()) }
+    }
+}
+
+/// A policy for tests alone has no place in a room that is for more.
+pub(crate) fn must_not_be_for_tests(room: &RoomName, policy: &Policy) -> Result<()> {
+    if policy.noise.as_ref().is_some_and(|noise| noise.test_only) {
+        return Err(RegistryError::NotForTests { room: room.clone(), table: policy.table.clone() });
+    }
+    Ok(())
 }
 
 pub(crate) fn read_room(document: &str) -> Result<Room> {

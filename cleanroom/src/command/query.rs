@@ -335,6 +335,13 @@ pub(super) fn noise_lines(object: &Value) -> Vec<String> {
             ("derived", false) => {
                 format!("{name}: about ± {half} in 95 of 100 cases (computed from noisy numbers; of the median row)")
             }
+            ("permute-and-flip" | "exponential", _) => {
+                let (rows, step) = (number(noise.get("rank95")), number(noise.get("step")));
+                format!(
+                    "{name}: in 95 of 100 cases no more than {rows} rows from the quantile that it stands for, in steps of \
+                     {step} ({mechanism} mechanism)"
+                )
+            }
             _ => format!("{name}: ± {half} in 95 of 100 cases ({mechanism} noise of scale {scale})"),
         });
     }

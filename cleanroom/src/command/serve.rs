@@ -50,6 +50,12 @@ async fn serve(config: Config) -> Result<()> {
     let registry =
         Registry::open(OpenOptions { data_dir: config.data_dir.clone(), log_host: config.log_host.clone() }).await?;
     let registry = registry.through(Door::Rest);
+    if let Some(room) = registry.rooms().await?.iter().find(|room| room.test_only) {
+        return Err(Fault::usage(
+            format!("the data directory holds room `{}`, which is for tests alone (`test_only: true`)", room.name),
+            "serve another data directory, or take `test_only` out of the room and its policies first",
+        ));
+    }
     if let Some(secret) = registry.ensure_admin_token().await? {
         let path = config.data_dir.join(ADMIN_TOKEN);
         write_secret(&path, &secret).map_err(|error| Fault::write(&path, &error))?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cleanroom_keys::RoomKey;
 use cleanroom_policy::{Ability, PartnerName};
-use cleanroom_registry::{Attempt, Intent, Pending, RegistryError, Remaining, Reservation};
+use cleanroom_registry::{Attempt, Door, Intent, Pending, RegistryError, Remaining, Reservation};
 use datafusion::common::{DataFusionError, Result as EngineResult, exec_datafusion_err};
 use datafusion::logical_expr::LogicalPlan;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -16,7 +16,7 @@ use crate::check::{self, CheckedQuery, ReleasePoint};
 use crate::compile::{self, PrivatePlan};
 use crate::deep;
 use crate::execute::{self, Executed};
-use crate::facts::RoomFacts;
+use crate::facts::{RoomFacts, TableFacts};
 use crate::guard::{self, Held};
 use crate::ingest;
 use crate::noise::Canonical;
@@ -169,6 +169,7 @@ async fn decide(
     if let Some(refusal) = &asked.refused {
         return Ok(Err(refusal.clone()));
     }
+    let served = vault.options.registry.door() == Door::Rest;
     let values = match parameters::typed(asked.declared.as_ref(), &request.params) {
         Ok(values) => values,
         Err(refusal) => return Ok(Err(refusal)),
@@ -217,6 +218,13 @@ async fn decide(
             return Ok(Err(Refusal::new(Code::TooLarge, "the statement takes too long to plan")));
         }
     };
+    // Another process may have put it into the data directory.
+    let for_tests = |facts: &&Arc<TableFacts>| facts.policy.noise.as_ref().is_some_and(|noise| noise.test_only);
+    if let (true, Some(facts)) = (served, checked.0.tables.iter().find(for_tests)) {
+        let refusal =
+            format!("the policy of `{}` is for tests alone, and a server does not answer under it", facts.name);
+        return Ok(Err(Refusal::new(Code::NoiseMissing, refusal).rule(Rule::of(&facts.policy, "noise.test_only"))));
+    }
     Ok(Ok(checked))
 }
 

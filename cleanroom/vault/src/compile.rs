@@ -30,7 +30,7 @@ use crate::facts::TableFacts;
 use crate::fixed;
 use crate::ingest::ROW_ID;
 use crate::invariants::{self, Bounding, Invariants};
-use crate::noise::{QueryNoise, Salt, bounded_plan, bounding};
+use crate::noise::{QueryNoise, Salt, bounded_plan, bounding, histogram_bounding, histogram_plan};
 use crate::snapshot;
 use crate::source::CheckedScan;
 
@@ -60,6 +60,8 @@ pub(crate) struct PrivateRelease {
     pub(crate) plan: Option<RowsPlan>,
     /// One for each check of the release point, then one for each floor that has a check of its own.
     pub(crate) checks: Vec<LogicalPlan>,
+    /// How the values lie of which a quantile is chosen: one for each of [`ReleaseNoise::histograms`].
+    pub(crate) histograms: Vec<RowsPlan>,
     /// Who is behind the numbers, where a rule has to know.
     pub(crate) evidence: Option<RowsPlan>,
     /// The analyst's own units, matching or not, by the groups of their own.
@@ -108,6 +110,14 @@ impl PrivatePlan {
                     }
                     (false, None) => Some(RowsPlan::new(state, release_plan(&release)?, None)?),
                 };
+                let histograms = of_noise(index).map(|noise| {
+                    let plans = noise.histograms().into_iter().map(|of| {
+                        let plan = histogram_plan(&release, noise, &salt, of)?;
+                        RowsPlan::new(state, plan, Some(histogram_bounding(&release, noise)))
+                    });
+                    plans.collect::<Result<Vec<_>>>()
+                });
+                let histograms = histograms.transpose()?.unwrap_or_default();
                 let of_floors = release.floors.iter().filter_map(|floor| match &floor.kind {
                     FloorKind::Flagged(check) => Some(check.as_ref()),
                     FloorKind::Matched | FloorKind::Branch | FloorKind::Tagged => None,
@@ -123,7 +133,7 @@ impl PrivatePlan {
                 let evidence = (release.guard.is_some() || release.audience.is_some())
                     .then(|| RowsPlan::new(state, unit_plan(&release, Shares::Evidence)?, None))
                     .transpose()?;
-                Ok(PrivateRelease { release, plan, checks, evidence, audience })
+                Ok(PrivateRelease { release, plan, histograms, checks, evidence, audience })
             })
             .collect::<Result<Vec<_>>>()?;
         let families = families
@@ -162,9 +172,13 @@ pub(crate) fn row_plans(checked: &CheckedQuery) -> Result<Vec<LogicalPlan>> {
     let alone = checked.releases.iter().enumerate().filter(|(index, _release)| !in_family(&checked.families, *index));
     let noise = |index: usize| checked.noise.as_ref().and_then(|noise| noise.releases.get(index));
     alone
-        .map(|(index, release)| match noise(index) {
-            Some(noise) => bounded_plan(release, noise, &Salt::none()),
-            None => release_plan(release),
+        .flat_map(|(index, release)| match noise(index) {
+            Some(noise) => {
+                let of = noise.histograms().into_iter();
+                let histograms = of.map(|of| histogram_plan(release, noise, &Salt::none(), of));
+                std::iter::once(bounded_plan(release, noise, &Salt::none())).chain(histograms).collect()
+            }
+            None => vec![release_plan(release)],
         })
         .chain(checked.families.iter().map(|family| unit_plan(&family.combined, Shares::Evidence)))
         .collect()
@@ -231,6 +245,8 @@ pub(crate) const GROUPING_ID: &str = Aggregate::INTERNAL_GROUPING_ID;
 pub(crate) const PRIORITY: &str = "__cr_p";
 /// The place of a group among its unit's.
 pub(crate) const PLACE: &str = "__cr_place";
+/// The place of a row among its unit's in a group.
+pub(crate) const ROW_PLACE: &str = "__cr_row_place";
 
 /// What shares are read for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -265,7 +281,7 @@ pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
         }
         totals.push(sum(column(count_name(index))).alias(count_name(index)));
         match cell.kind {
-            CellKind::Units => {}
+            CellKind::Units | CellKind::Quantile(_) => {}
             CellKind::Rows => {
                 if !release.dominance.is_empty() {
                     totals.push(max(column(count_name(index))).alias(largest_name(index)));
@@ -309,7 +325,7 @@ pub(crate) fn unit_plan(release: &ReleasePoint, shares_for: Shares) -> Result<Lo
     }
     for (index, cell) in release.cells.iter().enumerate() {
         let value = match cell.kind {
-            CellKind::Rows | CellKind::Units => cell.argument.clone(),
+            CellKind::Rows | CellKind::Units | CellKind::Quantile(_) => cell.argument.clone(),
             CellKind::Sum | CellKind::Average => {
                 fixed::ticks(cell.argument.clone(), &expr_type(&cell.argument, release)?)
             }
@@ -364,7 +380,7 @@ pub(crate) fn unit_plan(release: &ReleasePoint, shares_for: Shares) -> Result<Lo
                 .push(count(when(present, column(value_name(index))).end()?).alias(contributors_of_name(index, floor)));
         }
         match cell.kind {
-            CellKind::Rows | CellKind::Units => {}
+            CellKind::Rows | CellKind::Units | CellKind::Quantile(_) => {}
             CellKind::Sum | CellKind::Average => shares.push(sum(column(value_name(index))).alias(sum_name(index))),
         }
         if cell.spread.is_some() {
@@ -482,7 +498,7 @@ pub(crate) fn check_plan(check: &MatchCheck) -> Result<LogicalPlan> {
         .build()
 }
 
-fn expr_type(expr: &Expr, release: &ReleasePoint) -> Result<DataType> {
+pub(crate) fn expr_type(expr: &Expr, release: &ReleasePoint) -> Result<DataType> {
     use datafusion::logical_expr::ExprSchemable;
     expr.get_type(release.rows.plan.schema())
 }

@@ -228,7 +228,7 @@ impl Collector<'_> {
                     .cloned()
                     .ok_or_else(|| exec_datafusion_err!("a unit's sum is none"))?,
             ),
-            Some(CellKind::Rows | CellKind::Units) | None => None,
+            Some(CellKind::Rows | CellKind::Units | CellKind::Quantile(_)) | None => None,
         };
         let rows = whole(batch, &rows_name(index))?;
         let others = match compile::own_and_others(self.release) {

@@ -32,6 +32,8 @@ pub(crate) struct ExactAggregate {
     pub(crate) release: ReleasePoint,
     /// `None` where it is one of a family, whose evidence holds them.
     pub(crate) totals: Option<RecordBatch>,
+    /// How the values of quantiles lie, bounded: for each of `ReleaseNoise::histograms`, rows by group and place on its grid.
+    pub(crate) histograms: Vec<RecordBatch>,
     /// Units that match, for each check of the release point and its floors.
     pub(crate) matching: Vec<u64>,
 }
@@ -86,11 +88,17 @@ pub(crate) async fn execute(state: &SessionState, plan: PrivatePlan) -> Result<E
     let Parts { reservation, releases, families: private_families, above, noise } = plan.into_parts();
     let mut exact = Vec::with_capacity(releases.len());
     let mut behind = Vec::with_capacity(releases.len());
-    for PrivateRelease { release, plan, checks, evidence: of_guard, audience: of_own } in releases {
+    for PrivateRelease { release, plan, histograms: of_values, checks, evidence: of_guard, audience: of_own } in
+        releases
+    {
         let totals = match plan {
             Some(RowsPlan { plan, invariants }) => Some(run_as(state, plan, Some(invariants)).await?),
             None => None,
         };
+        let mut histograms = Vec::with_capacity(of_values.len());
+        for RowsPlan { plan, invariants } in of_values {
+            histograms.push(run_as(state, plan, Some(invariants)).await?);
+        }
         let mut matching = Vec::with_capacity(checks.len());
         for check in checks {
             matching.push(release::one_count(&run(state, check).await?)?);
@@ -106,7 +114,7 @@ pub(crate) async fn execute(state: &SessionState, plan: PrivatePlan) -> Result<E
             None => None,
         };
         behind.push(Behind { evidence, audience });
-        exact.push(ExactAggregate { release, totals, matching });
+        exact.push(ExactAggregate { release, totals, histograms, matching });
     }
     let mut families = Vec::with_capacity(private_families.len());
     for PrivateFamily { family, plan } in private_families {

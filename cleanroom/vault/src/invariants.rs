@@ -13,7 +13,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::expr::{AggregateFunctionParams, Alias};
 use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, LogicalPlan, Operator, TableScan};
 
-use crate::compile::{PLACE, UNIT, UNITS, is_floor_name};
+use crate::compile::{PLACE, ROW_PLACE, UNIT, UNITS, is_floor_name};
 use crate::facts::TableFacts;
 use crate::snapshot::{self, SnapshotScan};
 
@@ -34,6 +34,8 @@ pub(crate) struct Bounding {
     pub(crate) limits: Vec<ScalarValue>,
     /// Of each grouping set, how many groups a unit has a part in; empty where there are never more.
     pub(crate) places: Vec<u64>,
+    /// Where rows are taken one by one, how many of a unit's in a group; below the aggregate for each unit.
+    pub(crate) rows: Option<u64>,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord, Clone)]
@@ -333,48 +335,55 @@ impl Bounding {
         if self.limits.iter().any(|limit| !found.contains(&shown(limit, &limit.data_type()))) {
             return internal_err!("the limits of a unit's share went missing");
         }
-        if self.places.is_empty() || self.cuts(&above) {
+        if !self.places.is_empty() && !cuts(&above, &["row_number", "dense_rank"], PLACE, &self.places) {
+            return internal_err!("the most groups of a unit went missing");
+        }
+        let Some(rows) = self.rows else { return Ok(()) };
+        let mut below = Vec::new();
+        while let [input] = node.inputs().as_slice() {
+            node = input;
+            below.push(node);
+        }
+        if cuts(&below, &["row_number"], ROW_PLACE, &[rows]) {
             return Ok(());
         }
-        internal_err!("the most groups of a unit went missing")
+        internal_err!("the most rows of a unit in a group went missing")
     }
+}
 
-    /// A window numbers each unit's groups, and a condition above it lets so many of them through.
-    fn cuts(&self, above: &[&LogicalPlan]) -> bool {
-        let numbers = |expr: &Expr| match expr.clone().unalias() {
-            Expr::WindowFunction(call) => {
-                call.fun.name() == "row_number"
-                    && call.params.partition_by.iter().flat_map(Expr::column_refs).any(|column| column.name == UNIT)
+/// Among nodes from the top, a window numbers what is one unit's, and a condition above it lets so many through.
+fn cuts(nodes: &[&LogicalPlan], functions: &[&str], name: &str, most: &[u64]) -> bool {
+    let numbers = |expr: &Expr| match expr.clone().unalias() {
+        Expr::WindowFunction(call) => {
+            functions.contains(&call.fun.name())
+                && call.params.partition_by.iter().flat_map(Expr::column_refs).any(|column| column.name == UNIT)
+        }
+        _ => false,
+    };
+    let window = nodes
+        .iter()
+        .position(|node| matches!(node, LogicalPlan::Window(window) if window.window_expr.iter().any(numbers)));
+    let Some((window, node)) = window.and_then(|window| Some((window, *nodes.get(window)?))) else { return false };
+    let below: BTreeSet<&String> =
+        node.inputs().iter().flat_map(|input| input.schema().fields()).map(|field| field.name()).collect();
+    let places: BTreeSet<&str> = std::iter::once(name)
+        .chain(node.schema().fields().iter().filter(|field| !below.contains(field.name())).map(|f| f.name().as_str()))
+        .collect();
+    nodes.iter().take(window).any(|node| {
+        let LogicalPlan::Filter(filter) = node else { return false };
+        let mut limits = Vec::new();
+        // Nothing is refused while looking, so the walk cannot fail.
+        let _walked = filter.predicate.apply(|expr| {
+            if let Expr::BinaryExpr(BinaryExpr { left, op: Operator::LtEq, right }) = expr
+                && left.column_refs().into_iter().any(|column| places.contains(column.name.as_str()))
+            {
+                limits.push(right.as_ref().clone());
             }
-            _ => false,
-        };
-        let window = above
-            .iter()
-            .position(|node| matches!(node, LogicalPlan::Window(window) if window.window_expr.iter().any(numbers)));
-        let Some((window, node)) = window.and_then(|window| Some((window, *above.get(window)?))) else { return false };
-        let below: BTreeSet<&String> =
-            node.inputs().iter().flat_map(|input| input.schema().fields()).map(|field| field.name()).collect();
-        let places: BTreeSet<&str> = std::iter::once(PLACE)
-            .chain(
-                node.schema().fields().iter().filter(|field| !below.contains(field.name())).map(|f| f.name().as_str()),
-            )
-            .collect();
-        above.iter().take(window).any(|node| {
-            let LogicalPlan::Filter(filter) = node else { return false };
-            let mut limits = Vec::new();
-            // Nothing is refused while looking, so the walk cannot fail.
-            let _walked = filter.predicate.apply(|expr| {
-                if let Expr::BinaryExpr(BinaryExpr { left, op: Operator::LtEq, right }) = expr
-                    && left.column_refs().into_iter().any(|column| places.contains(column.name.as_str()))
-                {
-                    limits.push(right.as_ref().clone());
-                }
-                Ok(TreeNodeRecursion::Continue)
-            });
-            let found = literals(limits.iter());
-            self.places.iter().all(|most| found.contains(&shown(&ScalarValue::from(*most), &DataType::UInt64)))
-        })
-    }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        let found = literals(limits.iter());
+        most.iter().all(|most| found.contains(&shown(&ScalarValue::from(*most), &DataType::UInt64)))
+    })
 }
 
 /// An aggregate by unit stands below the one that is released: nothing is counted but units, however many rows they have.

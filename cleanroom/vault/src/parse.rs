@@ -490,13 +490,19 @@ fn check_expression(expr: &Expr) -> Result<(), Refusal> {
     }
 }
 
+/// The aggregates that take their values from a clause of their own.
+fn is_percentile(name: &ObjectName) -> bool {
+    let name = name.to_string().to_ascii_lowercase();
+    matches!(name.as_str(), "percentile_cont" | "quantile_cont" | "approx_percentile_cont")
+}
+
 fn check_function(function: &ast::Function) -> Result<(), Refusal> {
     let ast::Function { name, uses_odbc_syntax, parameters, args, filter: _, null_treatment: _, over: _, within_group } =
         function;
     check_name(name)?;
     refuse_if(*uses_odbc_syntax, "{fn ...}")?;
     refuse_if(!matches!(parameters, FunctionArguments::None), "parameter list of a function")?;
-    refuse_if(!within_group.is_empty(), "WITHIN GROUP")?;
+    refuse_if(!within_group.is_empty() && !is_percentile(name), "WITHIN GROUP")?;
     if let FunctionArguments::List(list) = args {
         for clause in &list.clauses {
             match clause {

@@ -5,6 +5,9 @@ use cleanroom_policy::{DocumentError, check_policy_in_room, parse_document, pars
 
 use crate::samples::{POLICY, REFERENCE, ROOM, SMALL_POLICY, TEMPLATE};
 
+const FOR_TESTS: &str = "noise: {mechanism: laplace, epsilon: 1e20, delta: 1e-8, groups_per_unit: 1, rows_per_unit: 1, \
+                         budget: {epsilon: 1e20, delta: 1e-6}, test_only: true}\n";
+
 /// Replaces a part of a good document, which must be there, and expects an error on that line that says so.
 type Bad<'a> = (&'a str, &'a str, usize, &'a str);
 
@@ -115,6 +118,8 @@ fn bad_noise_is_refused_with_line_and_reason() {
         ("  epsilon: 1.0", "  epsilon: 0", 29, "above 0"),
         ("  epsilon: 1.0", "  epsilon: .nan", 29, "above 0"),
         ("  epsilon: 1.0", "  epsilon: 21", 29, "more than the whole budget"),
+        ("  epsilon: 1.0", "  epsilon: 100.5", 29, "more than 100 for one question is no protection"),
+        ("  epsilon: 1.0", "  epsilon: 1.0\n  test_only: yes", 30, "`test_only` is `true` or `false`"),
         ("  delta: 1e-8", "  delta: 1", 30, "of at least 0 and below 1"),
         ("  delta: 1e-8", "  delta: 1e-5", 30, "more than the whole budget"),
         ("  delta: 1e-8", "  delta: 0", 30, "`gaussian` with a `delta` of zero"),
@@ -215,6 +220,13 @@ fn bombs_and_floods_are_refused_quickly() {
 fn a_policy_is_held_against_its_room() {
     let room = parse_room("room.yaml", ROOM).unwrap();
     let fits = SMALL_POLICY.to_owned();
+    let for_tests = format!("{FOR_TESTS}release:");
+    let test_room =
+        parse_room("room.yaml", &ROOM.replacen("kind: Room\n", "kind: Room\ntest_only: true\n", 1)).unwrap();
+    let policy = parse_policy("p.yaml", &fits.replacen("release:", &for_tests, 1)).unwrap();
+    assert_eq!(policy.noise.as_ref().map(|noise| (noise.epsilon, noise.test_only)), Some((1e20, true)));
+    assert_eq!(parse_policy("p.yaml", &policy.canonical_json()).unwrap().digest(), policy.digest());
+    assert_eq!(check_policy_in_room(&test_room, &policy), []);
     let cases = [
         ("", "", None),
         ("retailer.purchases", "retailer.returns", Some((3, "no table `retailer.returns`"))),
@@ -222,6 +234,7 @@ fn a_policy_is_held_against_its_room() {
         ("[agency]", "[watchdog]", Some((11, "`watchdog` lacks the ability `query`"))),
         ("[agency]", "[agency], receivers: [watchdog]", Some((11, "lacks the ability `receive`"))),
         ("release:", "joins: {with: [agency.*]}\nrelease:", None),
+        ("release:", &for_tests, Some((10, "the policy is for tests alone, and room `retail-media` is not"))),
         ("release:", "joins: {with: [other.*]}\nrelease:", Some((10, "no partner `other`"))),
         ("release:", "joins: {with: [agency.x]}\nrelease:", Some((10, "no table `agency.x`"))),
     ];

@@ -1,6 +1,6 @@
 use cleanroom_log::{Entry, Event};
-use cleanroom_policy::{RoomName, TableName, parse_room};
-use cleanroom_registry::{Actor, Change, RegistryError};
+use cleanroom_policy::{RoomName, TableName, parse_policy, parse_room};
+use cleanroom_registry::{Actor, Change, Door, Registry, RegistryError};
 
 use crate::house::{House, ROOM, data, policy, policy_text, purchases, room, room_name};
 
@@ -39,6 +39,35 @@ async fn a_policy_grows_with_its_version() {
         panic!("not the entry of a policy")
     };
     assert_eq!(entry.previous.unwrap().hex(), policy(1, 25).digest());
+}
+
+#[tokio::test]
+async fn what_is_for_tests_stays_in_rooms_for_tests_and_off_servers() {
+    const NOISE: &str = "noise: {mechanism: laplace, epsilon: 1e20, delta: 1e-8, groups_per_unit: 1, rows_per_unit: 1, \
+                         budget: {epsilon: 1e20, delta: 1e-6}, test_only: true}\n";
+    let house = House::furnished().await;
+    let actor = Actor::operator();
+    let served = house.registry.clone().through(Door::Rest);
+    let text = format!("{}{NOISE}", policy_text(2, 25));
+    let policy = parse_policy("p.yaml", &text).unwrap();
+    let put = async |registry: &Registry| registry.put_policy(&room_name(), &policy, &text, &actor).await;
+    assert!(matches!(put(&house.registry).await, Err(RegistryError::NotForTests { .. })));
+    assert!(matches!(put(&served).await, Err(RegistryError::TestOnly { .. })));
+
+    let for_tests = parse_room("r.yaml", &ROOM.replacen("kind: Room\n", "kind: Room\ntest_only: true\n", 1)).unwrap();
+    let refused = served.put_room(&for_tests, &actor).await.unwrap_err();
+    assert_eq!((refused.code(), refused.is_request()), ("CR1006", true));
+    assert!(refused.public().contains("room `retail-media` is for tests alone"), "{refused}");
+    assert_eq!(house.registry.put_room(&for_tests, &actor).await.unwrap(), Change::Updated);
+    assert!(matches!(put(&served).await, Err(RegistryError::TestOnly { .. })));
+    assert_eq!(put(&house.registry).await.unwrap(), Change::Updated);
+
+    // It does not cease to be one as long as it has such a policy.
+    assert!(matches!(house.registry.put_room(&room(), &actor).await, Err(RegistryError::NotForTests { .. })));
+    let text = policy_text(3, 25);
+    let sound = parse_policy("p.yaml", &text).unwrap();
+    house.registry.put_policy(&room_name(), &sound, &text, &actor).await.unwrap();
+    assert_eq!(house.registry.put_room(&room(), &actor).await.unwrap(), Change::Updated);
 }
 
 #[tokio::test]

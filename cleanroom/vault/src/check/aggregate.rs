@@ -16,6 +16,7 @@ use super::difference::GuardRule;
 use super::expression::{self, Scope};
 use super::grouping::{self, Sets};
 use super::label::{Instance, Kind, Label, Measure, Range};
+use super::quantile::{self, Rank};
 use super::rows::{MatchCheck, Presence, Rows};
 use super::{Checker, Reference, Relation, flag, functions, internal, noisy};
 use crate::refusal::{Code, Refusal, Rule};
@@ -156,6 +157,8 @@ pub(crate) enum CellKind {
     Sum,
     /// AVG.
     Average,
+    /// MEDIAN and other quantiles. Under noise only.
+    Quantile(Rank),
 }
 
 impl Checker<'_> {
@@ -348,7 +351,11 @@ impl Checker<'_> {
     fn cell(&self, expr: &Expr, data_type: &DataType, scope: &Scope<'_>, rows: &Rows) -> Result<(Cell, Of), Refusal> {
         let call = called(expr)?;
         let name = call.func.name();
-        let (argument, filter) = plain_call(call, scope)?;
+        let quantile = if self.noisy { quantile::called(call, scope)? } else { None };
+        let (argument, filter) = match &quantile {
+            Some((_rank, argument, filter)) => (*argument, filter.clone()),
+            None => plain_call(call, scope)?,
+        };
         let cell = |kind, argument, filter| Cell {
             kind,
             argument,
@@ -466,7 +473,17 @@ impl Checker<'_> {
                 let spread = Some(Spread { sample: !name.ends_with("_pop"), root });
                 ranged(Cell { spread, ..cell(CellKind::Average, total, filter) }, Some(measure), argument)
             }
-            _ => Err(not_allowed(name)),
+            _ => match quantile {
+                Some((rank, argument, filter)) => {
+                    let (total, label) = expression::expression(argument, scope)?;
+                    // Zeros in the place of what is not there would be values among others.
+                    let measure = label.measure.as_ref().filter(|measure| !measure.zero_else && !measure.zeros);
+                    let Some(measure) = measure else { return Err(not_a_measure(argument, scope)) };
+                    self.measure_granted(measure, MeasureFunction::Quantile, argument, &label, scope)?;
+                    ranged(cell(CellKind::Quantile(rank), total, filter), Some(measure), argument)
+                }
+                None => Err(not_allowed(name)),
+            },
         }?;
         if let (Some(table), true) = (&rows.fanned_out, found.kind != CellKind::Units) {
             return Err(fan_out(table));

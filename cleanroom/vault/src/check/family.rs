@@ -112,7 +112,7 @@ pub(crate) fn counts(cell: &Cell) -> bool {
     match cell.kind {
         CellKind::Rows | CellKind::Units => true,
         CellKind::Sum => functions::literal(&cell.argument).is_some(),
-        CellKind::Average => false,
+        CellKind::Average | CellKind::Quantile(_) => false,
     }
 }
 

@@ -20,6 +20,7 @@ mod literals;
 mod noisy;
 mod open;
 mod per_unit;
+mod quantile;
 mod reference;
 mod rows;
 mod size;
@@ -45,6 +46,7 @@ use family::families;
 pub(crate) use family::{Family, counts};
 pub(crate) use functions::truncated;
 pub(crate) use per_unit::combined_id;
+pub(crate) use quantile::Rank;
 pub(crate) use rows::{MatchCheck, Presence, RowId, Rows, Slot};
 
 use crate::facts::{RoomFacts, TableFacts};

@@ -178,6 +178,8 @@ impl Deciding<'_> {
                 let units = shares.iter().map(|share| (share.unit, 1));
                 single(self.number(rule, units, 0, floor)?)
             }
+            // There are none without noise.
+            CellKind::Quantile(_) => Shown::Nothing,
             CellKind::Rows => single(self.number(rule, counts(), 0, floor)?),
             CellKind::Sum => single(self.number(rule, sums(), compile::scale(cell, release)?, floor)?),
             CellKind::Average => {

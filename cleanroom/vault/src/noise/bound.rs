@@ -24,7 +24,7 @@ use crate::invariants::Bounding;
 /// with another one added it decides the group's place (multiply-shift hashing; Dietzfelbinger et al. 1997). Which groups are
 /// kept depends on the unit's own rows and the salt alone, so that no other unit's rows take a part in it. It stays the same
 /// where a part of the plan is run again.
-pub(crate) struct Salt([i64; 2]);
+pub(crate) struct Salt(pub(super) [i64; 2]);
 
 impl Salt {
     pub(crate) fn fresh() -> Result<Self> {
@@ -38,6 +38,12 @@ impl Salt {
 }
 
 impl Salt {
+    /// A secret number, under the salt.
+    pub(super) fn on(&self, number: Expr) -> Expr {
+        let [times, plus] = self.0;
+        number * lit(times) + lit(plus)
+    }
+
     /// None, for a plan that is written down and not run.
     pub(crate) fn none() -> Self {
         Self([1, 0])
@@ -57,23 +63,22 @@ pub(crate) fn bounding(release: &ReleasePoint, noise: &ReleaseNoise) -> Result<B
                 None => continue,
             },
             What::Squares { cell: _, low, high } => (compile::SQUARE_SCALE, [low, high]),
-            What::Units | What::Contributors { .. } | What::Rows { .. } => continue,
+            What::Units | What::Contributors { .. } | What::Rows { .. } | What::Quantile { .. } => continue,
         };
         limits.extend(ends.map(|ticks| ScalarValue::Decimal128(Some(ticks), 38, scale)));
     }
     let cut = noise.sets.iter().any(|set| set.cut);
     let places = noise.sets.iter().filter(|_set| cut).map(|set| set.most_groups).collect();
-    Ok(Bounding { limits, places })
+    Ok(Bounding { limits, places, rows: None })
 }
 
 /// The exact numbers of a release point, bounded: as [`compile::release_plan`], over scans that still stand for tables.
 pub(crate) fn bounded_plan(release: &ReleasePoint, noise: &ReleaseNoise, salt: &Salt) -> Result<LogicalPlan> {
     let mut plan = LogicalPlanBuilder::from(compile::unit_plan(release, compile::Shares::Bounded)?);
     if noise.sets.iter().any(|set| set.cut) {
-        let [times, plus] = salt.0;
         let mut partition = vec![column(UNIT)];
         partition.extend(release.sets.as_ref().map(|_sets| column(GROUPING_ID)));
-        let salted = (column(PRIORITY) * lit(times) + lit(plus)).sort(true, false);
+        let salted = salt.on(column(PRIORITY)).sort(true, false);
         // Groups of the same rows have the same number, as where a reference table gives a row several labels. They are told
         // apart by what they are: by the order in which the engine finds them, others' rows would have a part in it.
         let groups = (0..release.groups.len()).map(|index| column(group_name(index)).sort(true, true));
@@ -105,7 +110,8 @@ pub(crate) fn bounded_plan(release: &ReleasePoint, noise: &ReleaseNoise, salt: &
                 | What::Squares { .. }
                 | What::Units
                 | What::Contributors { .. }
-                | What::Rows { .. } => {
+                | What::Rows { .. }
+                | What::Quantile { .. } => {
                     continue;
                 }
             };
@@ -122,7 +128,7 @@ fn clamped(share: Expr, (low, high): (i128, i128), scale: i8) -> Result<Expr> {
 }
 
 /// A unit's group is among those that count: of several sets, each has its own number of them.
-fn within_place(release: &ReleasePoint, noise: &ReleaseNoise) -> Result<Expr> {
+pub(super) fn within_place(release: &ReleasePoint, noise: &ReleaseNoise) -> Result<Expr> {
     let most = |groups: u64| lit(groups);
     let place = || column(PLACE);
     let Some(sets) = &release.sets else {
@@ -143,4 +149,4 @@ fn within_place(release: &ReleasePoint, noise: &ReleaseNoise) -> Result<Expr> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

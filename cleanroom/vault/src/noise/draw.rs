@@ -9,6 +9,7 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err};
 
 use super::plan::{CellTerms, ReleaseNoise, SetNoise, What};
+use super::quantile::Lying;
 use crate::check::{Range, ReleasePoint, Spread};
 use crate::compile::{self, GROUPING_ID, UNITS, contributors_name, count_name, group_name, squares_name, sum_name};
 use crate::execute::ExactAggregate;
@@ -41,24 +42,33 @@ pub(crate) struct DrawnGroup {
 /// # Errors
 /// The engine's, for the operator alone; none that depends on a row.
 pub(crate) fn draw(exact: ExactAggregate, noise: &ReleaseNoise) -> Result<Drawn> {
-    let ExactAggregate { release, totals, matching: _ } = exact;
+    let ExactAggregate { release, totals, histograms, matching: _ } = exact;
     let batch = totals.ok_or_else(|| exec_datafusion_err!("a noisy release point was not read"))?;
     let groups = Groups::of(&release, noise, &batch)?;
     let terms = noise.terms.iter().map(|term| Exact::of(term.what, &batch)).collect::<Result<Vec<_>>>()?;
+    let lying = Lying::of(&release, noise, &batch, &histograms)?;
     let mut shown = Vec::new();
     for (set, of_set) in noise.sets.iter().enumerate() {
         let members = groups.of_set(set);
         let drawn = terms
             .iter()
             .zip(&of_set.noise)
-            .map(|(exact, noise)| {
-                let exact: Vec<i128> = members.iter().map(|(_key, place)| exact.at(*place)).collect();
-                noise.on(&exact)
+            .map(|(exact, noise)| match exact {
+                Some(exact) => noise.on(&members.iter().map(|(_key, place)| exact.at(*place)).collect::<Vec<i128>>()),
+                None => Ok(vec![0; members.len()]),
             })
             .collect::<Result<Vec<Vec<i128>>>>()?;
-        for (index, (key, _place)) in members.iter().enumerate() {
-            let terms: Vec<i128> = drawn.iter().map(|numbers| numbers.get(index).copied().unwrap_or(0)).collect();
+        for (index, (key, place)) in members.iter().enumerate() {
+            let mut terms: Vec<i128> = drawn.iter().map(|numbers| numbers.get(index).copied().unwrap_or(0)).collect();
             if shows(of_set, noise, &terms) {
+                // Of a group that does not show nobody learns the choice, and it takes a while.
+                for ((term, noise), number) in noise.terms.iter().zip(&of_set.noise).zip(&mut terms) {
+                    if let What::Quantile { .. } = term.what {
+                        let scores = lying.scores(term.what, *place);
+                        let (grid, scores) = scores.ok_or_else(|| exec_datafusion_err!("a quantile was not read"))?;
+                        *number = grid.chosen(noise.choice(&scores)?);
+                    }
+                }
                 shown.push(DrawnGroup { key: *key, set, terms });
             }
         }
@@ -96,6 +106,7 @@ fn shows(set: &SetNoise, noise: &ReleaseNoise, drawn: &[i128]) -> bool {
 fn value(cell: CellTerms, set: &SetNoise, drawn: &[i128]) -> Option<Value> {
     match cell {
         CellTerms::One(term) => Some((coarse(*drawn.get(term)?, set, term), 1)),
+        CellTerms::Chosen(term) => Some((*drawn.get(term)?, 1)),
         CellTerms::Average { sum, count, low, high } => {
             let count = i64::try_from(*drawn.get(count)?).unwrap_or(i64::MAX).max(1);
             // What no average can be is as likely noise: the nearest that it can be.
@@ -148,14 +159,16 @@ enum Exact {
 }
 
 impl Exact {
-    fn of(what: What, batch: &RecordBatch) -> Result<Self> {
-        Ok(match what {
+    fn of(what: What, batch: &RecordBatch) -> Result<Option<Self>> {
+        Ok(Some(match what {
+            // It is chosen, not drawn.
+            What::Quantile { .. } => return Ok(None),
             What::Units => Self::Whole(release::whole(batch, UNITS)?),
             What::Contributors { cell } => Self::Whole(release::whole(batch, &contributors_name(cell))?),
             What::Rows { cell } => Self::Whole(release::whole(batch, &count_name(cell))?),
             What::Sum { cell, .. } => Self::Ticks(release::decimal(batch, &sum_name(cell))?),
             What::Squares { cell, .. } => Self::Ticks(release::decimal(batch, &squares_name(cell))?),
-        })
+        }))
     }
 
     /// The number of a group; 0 of one that nobody is in.

@@ -17,7 +17,7 @@ use datafusion::common::{Result, exec_datafusion_err};
 use serde_json::{Value, json};
 
 use super::draw::{Drawn, DrawnGroup, released};
-use super::plan::{QueryNoise, ReleaseNoise};
+use super::plan::{QueryNoise, ReleaseNoise, What};
 use crate::check::ReleasePoint;
 use crate::release::ReleasedTable;
 
@@ -40,6 +40,18 @@ pub enum ColumnNoise {
         /// Half the width of an interval that holds the exact number with a chance of at least 95 %; in the column's unit.
         ci95: f64,
     },
+    /// Its numbers were chosen among the values of a grid: quantiles.
+    Chosen {
+        /// Of a policy with Laplace noise permute-and-flip, else the exponential mechanism.
+        mechanism: Mechanism,
+        /// The odds of two values whose scores differ by so many rows are 1 to e.
+        scale: f64,
+        /// How far apart the values are, in the column's unit.
+        step: f64,
+        /// With a chance of at least 95 % no more rows lie between the value and the best one there is. What that is in the
+        /// column's unit only the rows tell.
+        rank95: f64,
+    },
     /// Its numbers are computed from numbers that were drawn.
     Derived {
         /// The median of those of the rows; `None` where there is none, and before there is an answer.
@@ -56,6 +68,13 @@ impl ColumnNoise {
             Self::Drawn { mechanism, scale, ci95 } => {
                 json!({ "mechanism": mechanism.to_string(), "scale": scale, "ci95": ci95 })
             }
+            Self::Chosen { mechanism, scale, step, rank95 } => {
+                let mechanism = match mechanism {
+                    Mechanism::Laplace => "permute-and-flip",
+                    Mechanism::Gaussian => "exponential",
+                };
+                json!({ "mechanism": mechanism, "scale": scale, "ci95": null, "rank95": rank95, "step": step })
+            }
             Self::Derived { ci95, by_row } => json!({ "mechanism": "derived", "ci95": ci95, "by_row": by_row }),
         }
     }
@@ -68,6 +87,8 @@ enum Column {
     Label,
     Drawn,
     Derived,
+    /// What it is computed from is chosen: more noise upon that would tell nothing.
+    Unknown,
 }
 
 /// Simulations of one answer.
@@ -82,11 +103,17 @@ impl Simulation {
     /// `None` where nothing is computed from noisy numbers, or there are too many of them.
     pub(crate) fn of(noise: QueryNoise, releases: Vec<ReleasePoint>, drawn: Vec<Drawn>) -> Option<Self> {
         let told = noise.columns(&releases);
+        let chosen = noise.chosen(&releases);
         let columns: Vec<Column> = told
             .iter()
-            .map(|told| match told {
+            .zip(&noise.sources)
+            .map(|(told, source)| match told {
                 None => Column::Label,
                 Some(ColumnNoise::Drawn { .. }) => Column::Drawn,
+                Some(ColumnNoise::Chosen { .. }) => Column::Unknown,
+                Some(ColumnNoise::Derived { .. }) if source.from.iter().any(|place| chosen.contains(place)) => {
+                    Column::Unknown
+                }
                 Some(ColumnNoise::Derived { .. }) => Column::Derived,
             })
             .collect();
@@ -208,7 +235,10 @@ fn half_interval(mut apart: Vec<f64>) -> Option<f64> {
 fn noisier(drawn: &Drawn, noise: &ReleaseNoise) -> Result<Drawn> {
     let mut groups: Vec<DrawnGroup> = drawn.groups.clone();
     for (set, of_set) in noise.sets.iter().enumerate() {
-        for (term, noise) in of_set.noise.iter().enumerate() {
+        for (term, (what, noise)) in noise.terms.iter().zip(&of_set.noise).enumerate() {
+            if matches!(what.what, What::Quantile { .. }) {
+                continue;
+            }
             let mut members: Vec<&mut i128> = groups
                 .iter_mut()
                 .filter(|group| group.set == set)

@@ -18,12 +18,15 @@ use cleanroom_policy::Mechanism;
 use datafusion::common::{Result, exec_datafusion_err};
 use opendp::core::Measurement;
 use opendp::domains::{AtomDomain, VectorDomain};
-use opendp::measurements::{make_gaussian, make_laplace};
+use opendp::measurements::{make_gaussian, make_laplace, make_noisy_max};
 use opendp::measures::{MaxDivergence, ZeroConcentratedDivergence};
-use opendp::metrics::{L1Distance, L2Distance};
+use opendp::metrics::{L1Distance, L2Distance, LInfDistance};
 
 type Numbers = VectorDomain<AtomDomain<i128>>;
 type Laplace = Measurement<Numbers, L1Distance<f64>, MaxDivergence, Vec<i128>>;
+type Scores = VectorDomain<AtomDomain<u64>>;
+type Flip = Measurement<Scores, LInfDistance<u64>, MaxDivergence, usize>;
+type Exponential = Measurement<Scores, LInfDistance<u64>, ZeroConcentratedDivergence, usize>;
 type Gaussian = Measurement<Numbers, L2Distance<f64>, ZeroConcentratedDivergence, Vec<i128>>;
 
 /// What a mechanism may lose.
@@ -103,6 +106,68 @@ impl Noise {
 
     fn gaussian(&self) -> Result<Gaussian> {
         make_gaussian(Numbers::default(), L2Distance::<f64>::default(), self.scale, None).map_err(|_detail| cannot())
+    }
+
+    /// The least noise with which a choice by scores of this sensitivity loses no more than its share: see
+    /// [`super::quantile`].
+    ///
+    /// # Errors
+    /// As [`Noise::within`].
+    pub(crate) fn choosing(share: Share, sensitivity: Sensitivity) -> Result<Self> {
+        const MORE: f64 = 1.0 + 1e-12;
+        let most = u64::try_from(sensitivity.most).map_err(|_large| cannot())?;
+        let (groups, twice) = (up(u128::from(sensitivity.groups)), 2.0 * up(sensitivity.most));
+        let (noise, allowed) = match share {
+            Share::Pure(epsilon) => {
+                let epsilon = epsilon.value();
+                (Self { mechanism: Mechanism::Laplace, scale: twice * groups / epsilon * MORE }, epsilon)
+            }
+            Share::Concentrated(rho) => {
+                let rho = rho.value();
+                (Self { mechanism: Mechanism::Gaussian, scale: twice * (groups / (8.0 * rho)).sqrt() * MORE }, rho)
+            }
+        };
+        if !noise.scale.is_finite() {
+            return Err(cannot());
+        }
+        let of_a_group = match noise.mechanism {
+            Mechanism::Laplace => noise.permute_and_flip()?.map(&most),
+            Mechanism::Gaussian => noise.exponential()?.map(&most),
+        };
+        let loss = (of_a_group.map_err(|_detail| cannot())? * groups).next_up();
+        if loss <= allowed { Ok(noise) } else { Err(cannot()) }
+    }
+
+    fn permute_and_flip(&self) -> Result<Flip> {
+        make_noisy_max(Scores::default(), LInfDistance::default(), MaxDivergence, self.scale, true)
+            .map_err(|_detail| cannot())
+    }
+
+    fn exponential(&self) -> Result<Exponential> {
+        make_noisy_max(Scores::default(), LInfDistance::default(), ZeroConcentratedDivergence, self.scale, true)
+            .map_err(|_detail| cannot())
+    }
+
+    /// The place of one of some scores, of a low one the likelier.
+    ///
+    /// # Errors
+    /// Where there are none, or there is no randomness to be had.
+    pub(crate) fn choice(&self, scores: &[u64]) -> Result<usize> {
+        let scores = scores.to_vec();
+        let chosen = match self.mechanism {
+            Mechanism::Laplace => self.permute_and_flip()?.invoke(&scores),
+            Mechanism::Gaussian => self.exponential()?.invoke(&scores),
+        };
+        chosen.map_err(|_detail| cannot())
+    }
+
+    /// By how much the score of the choice among so many exceeds the best with a chance of at most 5 %: true of the
+    /// exponential mechanism (McSherry and Talwar 2007), and of permute-and-flip, which is never worse (McKenna and Sheldon
+    /// 2020).
+    pub(crate) fn half_choice(&self, many: usize) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a few")]
+        let many = many as f64;
+        self.scale * (many * 20.0).ln()
     }
 
     /// Exact numbers with fresh noise on each.

@@ -7,7 +7,7 @@
 //! **Why.** Protected rows meet by their unit alone, so a row below a release point is a function of one unit's rows and of
 //! public tables; a neighbour adds or takes away rows of one unit. [`bound`] clamps what a unit adds to a group and keeps at
 //! most so many of its groups, chosen by a fresh secret salt that no other unit has a part in: the sensitivity. [`mechanism`]
-//! adds noise to that. A group shows where a noisy count of its units reaches a threshold, or always, where its owner
+//! adds noise to that; of the values of a measure [`quantile`] chooses one. A group shows where a noisy count of its units reaches a threshold, or always, where its owner
 //! declared the values there are. Nothing else looks at an exact number: no floor, dominance rule, guard or remainder.
 //! What stands above a release point is computed from noisy numbers alone.
 //!
@@ -21,6 +21,7 @@ mod kept;
 mod lineage;
 mod mechanism;
 mod plan;
+mod quantile;
 
 pub(crate) use bound::{Salt, bounded_plan, bounding};
 pub(crate) use canonical::Canonical;
@@ -29,6 +30,7 @@ pub use interval::ColumnNoise;
 pub(crate) use interval::Simulation;
 pub(crate) use kept::{Shape, read, written};
 pub(crate) use plan::{QueryNoise, plan};
+pub(crate) use quantile::{histogram_bounding, histogram_plan};
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! What of a statement gets how much noise, and what that costs: from the statement, the policies and the analyst's wish.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cleanroom_budget::{Delta, Loss, PureEpsilon, Rho, rho_of};
@@ -12,7 +12,8 @@ use super::Spending;
 use super::interval::ColumnNoise;
 use super::lineage::{self, Source};
 use super::mechanism::{Noise, Sensitivity, Share};
-use crate::check::{Cell, CellKind, Presence, Range, ReleasePoint, Spread};
+use super::quantile::{self, Grid};
+use crate::check::{Cell, CellKind, Presence, Range, Rank, ReleasePoint, Spread};
 use crate::compile;
 use crate::facts::TableFacts;
 use crate::refusal::{Code, Refusal, Rule};
@@ -92,6 +93,8 @@ pub(crate) enum What {
     Rows { cell: usize },
     /// The sum of a cell, what one unit adds moved into the limits, in ticks.
     Sum { cell: usize, low: i128, high: i128 },
+    /// A quantile of a cell's values: one of the [`Grid`] between two limits, in ticks.
+    Quantile { cell: usize, rank: Rank, low: i128, high: i128 },
     /// The sum of the squares of a cell, likewise, in ticks of [`compile::SQUARE_SCALE`].
     Squares { cell: usize, low: i128, high: i128 },
 }
@@ -100,6 +103,8 @@ pub(crate) enum What {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum CellTerms {
     One(usize),
+    /// One of the values that it can be.
+    Chosen(usize),
     /// A quotient of two, moved into what one row can hold, in ticks.
     Average {
         sum: usize,
@@ -148,7 +153,15 @@ pub(crate) fn plan(
             for term in &release.terms {
                 let sensitivity = Sensitivity { groups: set.most_groups, most: most(term.what, of_it) };
                 let share = price.share(term.weight / all);
-                set.noise.push(Noise::within(share, sensitivity).map_err(internal)?);
+                let noise = match term.what {
+                    What::Quantile { .. } => Noise::choosing(share, sensitivity),
+                    What::Units
+                    | What::Contributors { .. }
+                    | What::Rows { .. }
+                    | What::Sum { .. }
+                    | What::Squares { .. } => Noise::within(share, sensitivity),
+                };
+                set.noise.push(noise.map_err(internal)?);
             }
             if let (Some(threshold), Some(noise)) = (&mut set.threshold, exists.and_then(|term| set.noise.get(term))) {
                 // A unit that stands alone in all its groups shows in one of them with this chance at most.
@@ -328,6 +341,7 @@ fn release_noise(
             CellKind::Units => CellTerms::One(draw(What::Contributors { cell: place }, weight)),
             CellKind::Rows => CellTerms::One(draw(What::Rows { cell: place }, weight)),
             CellKind::Sum => CellTerms::One(draw(sum(place, cell, release)?, weight)),
+            CellKind::Quantile(rank) => CellTerms::Chosen(draw(quantile(place, cell, rank, release)?, weight)),
             CellKind::Average => {
                 let (low, high) = ticks(cell.row_range, cell, release)?;
                 let sum = draw(sum(place, cell, release)?, weight);
@@ -390,18 +404,43 @@ fn same(one: What, other: What, release: &ReleasePoint) -> bool {
         (What::Sum { cell: one, low, high }, What::Sum { cell: other, low: other_low, high: other_high }) => {
             (low, high) == (other_low, other_high) && same_rows(one, other)
         }
+        (
+            What::Quantile { cell: one, rank, low, high },
+            What::Quantile { cell: other, rank: other_rank, low: other_low, high: other_high },
+        ) => (rank, low, high) == (other_rank, other_low, other_high) && same_rows(one, other),
         (What::Squares { cell: one, low, high }, What::Squares { cell: other, low: other_low, high: other_high }) => {
             (low, high) == (other_low, other_high) && same_rows(one, other)
         }
-        (What::Units | What::Contributors { .. } | What::Rows { .. } | What::Sum { .. } | What::Squares { .. }, _) => {
-            false
-        }
+        (
+            What::Units
+            | What::Contributors { .. }
+            | What::Rows { .. }
+            | What::Sum { .. }
+            | What::Quantile { .. }
+            | What::Squares { .. },
+            _,
+        ) => false,
     }
 }
 
 fn sum(place: usize, cell: &Cell, release: &ReleasePoint) -> Result<What, Refusal> {
     let (low, high) = ticks(cell.unit_range, cell, release)?;
     Ok(What::Sum { cell: place, low, high })
+}
+
+fn quantile(place: usize, cell: &Cell, rank: Rank, release: &ReleasePoint) -> Result<What, Refusal> {
+    if release.sets.is_some() {
+        return Err(Refusal::new(Code::Clause, "ROLLUP, CUBE and GROUPING SETS have no medians and other quantiles")
+            .about("GROUP")
+            .suggest("ask for the quantiles of each total in a SELECT of its own"));
+    }
+    let (low, high) = ticks(cell.row_range, cell, release)?;
+    // Of several quantiles of the same rows, the values are counted once.
+    let same_rows = |other: &Cell| {
+        matches!(other.kind, CellKind::Quantile(_)) && other.argument == cell.argument && other.filter == cell.filter
+    };
+    let cell = release.cells.iter().position(same_rows).unwrap_or(place);
+    Ok(What::Quantile { cell, rank, low, high })
 }
 
 fn squares(place: usize, cell: &Cell, release: &ReleasePoint) -> Result<What, Refusal> {
@@ -441,6 +480,7 @@ fn most(what: What, release: &ReleasePoint) -> u128 {
     match what {
         What::Units | What::Contributors { .. } => 1,
         What::Rows { .. } => u128::from(release.most_rows),
+        What::Quantile { rank, .. } => u128::from(release.most_rows) * quantile::most_of_a_row(rank),
         What::Sum { cell: _, low, high } | What::Squares { cell: _, low, high } => {
             low.unsigned_abs().max(high.unsigned_abs())
         }
@@ -522,6 +562,19 @@ impl QueryNoise {
     }
 }
 
+impl QueryNoise {
+    /// Released columns that are quantiles.
+    pub(super) fn chosen(&self, releases: &[ReleasePoint]) -> BTreeSet<lineage::Place> {
+        let mut all = BTreeSet::new();
+        for (index, (noise, release)) in self.releases.iter().zip(releases).enumerate() {
+            let cells = noise.cells.iter().enumerate();
+            let chosen = cells.filter(|(_place, cell)| matches!(cell, CellTerms::Chosen(_)));
+            all.extend(chosen.map(|(place, _cell)| (index, before(release) + place)));
+        }
+        all
+    }
+}
+
 /// Columns of a released table before its cells.
 fn before(release: &ReleasePoint) -> usize {
     release.schema.fields().len().saturating_sub(release.cells.len())
@@ -530,7 +583,11 @@ fn before(release: &ReleasePoint) -> usize {
 impl ReleaseNoise {
     fn column(&self, column: usize, release: &ReleasePoint) -> Option<ColumnNoise> {
         let place = column.checked_sub(before(release))?;
-        let CellTerms::One(term) = *self.cells.get(place)? else { return None };
+        let (term, chosen) = match *self.cells.get(place)? {
+            CellTerms::One(term) => (term, false),
+            CellTerms::Chosen(term) => (term, true),
+            CellTerms::Average { .. } | CellTerms::Spread { .. } => return None,
+        };
         // Of several sets, the one with most noise.
         let noise = self
             .sets
@@ -538,11 +595,23 @@ impl ReleaseNoise {
             .filter_map(|set| set.noise.get(term))
             .max_by(|one, other| one.scale.total_cmp(&other.scale))?;
         let scale = match self.terms.get(term)?.what {
-            What::Sum { cell, .. } => compile::scale(release.cells.get(cell)?, release).ok()?,
+            What::Sum { cell, .. } | What::Quantile { cell, .. } => {
+                compile::scale(release.cells.get(cell)?, release).ok()?
+            }
             What::Squares { .. } => compile::SQUARE_SCALE,
             What::Units | What::Contributors { .. } | What::Rows { .. } => 0,
         };
         let unit = 10_f64.powi(i32::from(scale));
+        if let (true, What::Quantile { low, high, .. }) = (chosen, self.terms.get(term)?.what) {
+            let grid = Grid::between(low, high);
+            let row = f64::from(Rank::WHOLE);
+            return Some(ColumnNoise::Chosen {
+                mechanism: noise.mechanism,
+                scale: noise.scale / row,
+                step: crate::fixed::to_f64(grid.step(), scale),
+                rank95: (noise.half_choice(grid.len()) / row).ceil(),
+            });
+        }
         Some(ColumnNoise::Drawn {
             mechanism: noise.mechanism,
             scale: noise.scale / unit,

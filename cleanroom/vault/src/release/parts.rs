@@ -115,7 +115,7 @@ pub(super) fn totals(release: &ReleasePoint, group: &GroupEvidence) -> Totals {
         .map(|(evidence, cell)| CellTotals {
             count: count_of(evidence),
             sum: match cell.kind {
-                CellKind::Rows | CellKind::Units => None,
+                CellKind::Rows | CellKind::Units | CellKind::Quantile(_) => None,
                 CellKind::Sum | CellKind::Average => {
                     evidence.contributions.iter().try_fold(0_i128, |sum, one| sum.checked_add(one.sum))
                 }

@@ -42,6 +42,8 @@ pub(super) fn quantities(kind: CellKind) -> &'static [Quantity] {
         CellKind::Units => &[Quantity::Units],
         CellKind::Rows => &[Quantity::Count],
         CellKind::Sum => &[Quantity::Sum],
+        // There are none without noise.
+        CellKind::Quantile(_) => &[],
         // Beside a sum it is a count, beside a count a sum.
         CellKind::Average => &[Quantity::Sum, Quantity::Count],
     }

@@ -35,6 +35,8 @@ pub(super) fn value(cell: &Cell, of_cell: &CellTotals) -> Option<Value> {
         CellKind::Units => Some((i128::from(of_cell.contributors), 1)),
         CellKind::Rows => Some((i128::from(of_cell.count), 1)),
         CellKind::Sum | CellKind::Average => Some((of_cell.sum?, of_cell.count)).filter(|_value| of_cell.count > 0),
+        // There are none without noise.
+        CellKind::Quantile(_) => None,
     }
 }
 
@@ -75,10 +77,26 @@ pub(crate) fn table(release: &ReleasePoint, keys: &[&ArrayRef], rows: &[Row]) ->
 
 /// Numbers in ticks of a cell's scale as the values that are shown, rounded as the policies ask.
 pub(crate) fn values(numbers: &[Option<Value>], cell: &Cell, release: &ReleasePoint) -> Result<ArrayRef> {
+    let data_type = &cell.data_type;
     match cell.kind {
         CellKind::Units | CellKind::Rows => sums_as(numbers, 0, cell, release),
         CellKind::Sum => sums_as(numbers, compile::scale(cell, release)?, cell, release),
         CellKind::Average => averages(numbers, compile::scale(cell, release)?, cell, release),
+        CellKind::Quantile(_) => {
+            // A quantile has the type of the values, which is any type of number.
+            let wide = match &cell.data_type {
+                narrow if narrow.is_floating() => DataType::Float64,
+                narrow if narrow.is_signed_integer() => DataType::Int64,
+                narrow if narrow.is_unsigned_integer() => DataType::UInt64,
+                DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) | DataType::Decimal256(_, scale) => {
+                    DataType::Decimal128(38, *scale)
+                }
+                other => other.clone(),
+            };
+            let cell = Cell { data_type: wide, ..cell.clone() };
+            let wide = sums_as(numbers, compile::scale(&cell, release)?, &cell, release)?;
+            Ok(cast(&wide, data_type)?)
+        }
     }
 }
 

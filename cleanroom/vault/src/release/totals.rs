@@ -46,7 +46,7 @@ impl Columns {
         let most = match kind {
             Some(CellKind::Rows) => Some(largest_name(index)),
             Some(CellKind::Average) => Some(largest_count_name(index)),
-            Some(CellKind::Sum | CellKind::Units) | None => None,
+            Some(CellKind::Sum | CellKind::Units | CellKind::Quantile(_)) | None => None,
         };
         Ok(Self {
             contributors: whole(batch, &contributors_name(index))?,

@@ -21,11 +21,11 @@ use crate::execute;
 use crate::noise::mechanism::Noise;
 use crate::noise::plan::{CellTerms, SetNoise, Term};
 
-const LOW: i128 = -20;
-const HIGH: i128 = 100;
+pub(in crate::noise) const LOW: i128 = -20;
+pub(in crate::noise) const HIGH: i128 = 100;
 
 /// Unit, group, amount and the number of the row.
-type Row = (u32, u8, Option<i64>, i64);
+pub(in crate::noise) type Row = (u32, u8, Option<i64>, i64);
 
 fn scan(rows: &[Row]) -> LogicalPlan {
     let fields = [("u", DataType::UInt32), ("g", DataType::Utf8), ("m", DataType::Int64), ("r", DataType::Int64)];
@@ -47,7 +47,7 @@ fn scan(rows: &[Row]) -> LogicalPlan {
     LogicalPlanBuilder::scan("t", provider_as_source(Arc::new(table)), None).unwrap().build().unwrap()
 }
 
-fn release(rows: &[Row], sets: bool, most_rows: u32) -> ReleasePoint {
+pub(in crate::noise) fn release(rows: &[Row], sets: bool, most_rows: u32) -> ReleasePoint {
     let cell = |kind, argument| Cell {
         kind,
         argument,
@@ -66,7 +66,7 @@ fn release(rows: &[Row], sets: bool, most_rows: u32) -> ReleasePoint {
     release
 }
 
-fn noise(sets: bool, most_groups: u64) -> ReleaseNoise {
+pub(in crate::noise) fn noise(sets: bool, most_groups: u64) -> ReleaseNoise {
     let set = |groups: Vec<usize>, most_groups, cut| SetNoise {
         groups,
         most_groups,
@@ -85,7 +85,7 @@ fn noise(sets: bool, most_groups: u64) -> ReleaseNoise {
     }
 }
 
-fn state() -> (SessionState, tempfile::TempDir) {
+pub(in crate::noise) fn state() -> (SessionState, tempfile::TempDir) {
     let spill = tempfile::tempdir().unwrap();
     let runtime = execute::runtime(64 << 20, spill.path()).unwrap();
     (execute::session(&runtime, Some(2)), spill)
@@ -111,11 +111,11 @@ async fn told(state: &SessionState, plan: LogicalPlan) -> Told {
         .collect()
 }
 
-struct Random(u64);
+pub(in crate::noise) struct Random(pub(in crate::noise) u64);
 
 impl Random {
     /// `SplitMix64` (Steele, Lea and Flood 2014).
-    fn below(&mut self, end: u64) -> u64 {
+    pub(in crate::noise) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -124,7 +124,7 @@ impl Random {
 }
 
 /// Some units have rows of one number in all their groups, as a reference table's labels make them.
-fn random_rows(random: &mut Random) -> Vec<Row> {
+pub(in crate::noise) fn random_rows(random: &mut Random) -> Vec<Row> {
     let mut rows = Vec::new();
     for unit in 0..25 {
         let same = random.below(2) == 0;
@@ -176,11 +176,11 @@ async fn one_unit_changes_no_more_than_the_mechanism_takes_for_granted() {
 }
 
 /// A plan with some of its expressions or nodes in other shape.
-fn changed(plan: &LogicalPlan, mut change: impl FnMut(LogicalPlan) -> LogicalPlan) -> LogicalPlan {
+pub(in crate::noise) fn changed(plan: &LogicalPlan, mut change: impl FnMut(LogicalPlan) -> LogicalPlan) -> LogicalPlan {
     plan.clone().transform_up(|node| Ok(Transformed::yes(change(node)))).unwrap().data
 }
 
-fn with_exprs(node: LogicalPlan, change: impl Fn(Expr) -> Expr) -> LogicalPlan {
+pub(in crate::noise) fn with_exprs(node: LogicalPlan, change: impl Fn(Expr) -> Expr) -> LogicalPlan {
     node.map_expressions(|expr| expr.transform_up(|expr| Ok(Transformed::yes(change(expr))))).unwrap().data
 }
 

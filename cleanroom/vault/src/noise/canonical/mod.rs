@@ -158,6 +158,15 @@ fn point(index: usize, release: &ReleasePoint, noise: &ReleaseNoise) -> Result<(
                 parts.extend([low.to_string(), high.to_string(), scale.to_string()].iter().map(|text| atom(text)));
                 wrapped("sum", parts)
             }
+            What::Quantile { cell, rank, low, high } => {
+                let of = release.cells.get(cell).ok_or(Unlike)?;
+                let scale = compile::scale(of, release).map_err(|_detail| Unlike)?;
+                let numbers =
+                    [rank.ten_thousandths().to_string(), low.to_string(), high.to_string(), scale.to_string()];
+                let mut parts = of_cell(cell)?;
+                parts.extend(numbers.iter().map(|text| atom(text)));
+                wrapped("quantile", parts)
+            }
             What::Squares { cell, low, high } => {
                 let mut parts = of_cell(cell)?;
                 parts.extend([low.to_string(), high.to_string()].iter().map(|text| atom(text)));
