@@ -14,6 +14,7 @@ mod deep;
 mod evidence;
 mod execute;
 mod facts;
+mod firsts;
 mod fixed;
 mod guard;
 mod guide;
@@ -41,6 +42,7 @@ mod source;
 mod suggest;
 #[cfg(test)]
 mod testing;
+mod using;
 mod vault;
 
 pub use cleanroom_registry::QueryId;
