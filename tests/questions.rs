@@ -3,7 +3,9 @@
 
 use crate::attacks::room as planted;
 use crate::fixture::{Opened, block_on, fixed_rows};
+use crate::random::Random;
 use crate::support::{Answer, Room};
+use crate::worlds::random_rows;
 
 const SHOP: &str = "\
 apiVersion: cleanroom/v1
@@ -267,7 +269,8 @@ fn what_is_put_together_of_counts_is_what_its_parts_say() {
     };
     let cards = "COUNT(DISTINCT card) FROM shop.sales";
     block_on(async {
-        let room = Opened::new(&fixed_rows()).await;
+        let (rows, _without) = random_rows(&mut Random::new(1));
+        let room = Opened::new(&rows).await;
         for (short, long) in [
             (format!("SELECT SUM(n) AS x FROM {kinds}"), format!("SELECT COUNT(*) AS x FROM {pairs}")),
             (format!("SELECT AVG(n) AS x FROM {kinds}"), ratio(&format!("COUNT(*) FROM {pairs}"), cards)),
@@ -319,6 +322,7 @@ fn what_is_put_together_of_counts_is_what_its_parts_say() {
             assert!(!one.rows.is_empty() && one.rows[0].last().is_some_and(|x| x != "NULL"), "{short}");
             assert_eq!(one.rows, other.rows, "{short} and {long}");
         }
+        let room = Opened::new(&fixed_rows()).await;
         let texts = room.ask("SELECT STRING_AGG(regexp_replace(kind, 'e+', '-'), ', ') AS x FROM (SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind) t", false).await;
         assert_eq!(texts.rows, [["blu-, gr-n, gr-y, r-d"]], "{}", texts.document);
         // A distance is compared with an interval by its length.

@@ -108,6 +108,20 @@ fn rows_that_are_listed_often_count_once_in_a_union() {
 #[test]
 fn values_of_own_rows_are_not_counted_for_others() {
     let room = world(true, "min_units: 25", ANY_JOIN);
+    let rows = (1..=60).flat_map(|person| (0..3).map(move |lab| format!("{person},z,{lab}")));
+    let many = (0..50).map(|lab| format!("1000,x,{lab}"));
+    let rows: Vec<String> = ["hid,seg,lab".to_owned()].into_iter().chain(rows).chain(many).collect();
+    std::fs::write(room.path().join("own.csv"), rows.join("\n")).unwrap();
+    // Rows that are there anyway hide nobody's.
+    for n in [
+        "COUNT(*) FILTER (WHERE l.seg='z' OR s.ts >= '2024-02-01')",
+        "COUNT(COALESCE(s.category, 'x')) FILTER (WHERE l.lab = 0)",
+    ] {
+        let sql = format!(
+            "SELECT SUM(n) FROM (SELECT l.hid, {n} n FROM partner.own l LEFT JOIN retailer.sales s ON s.hid=l.hid AND l.seg='x' GROUP BY l.hid) t"
+        );
+        all_refused(&room, "partner", &[(&sql, &["CR2108"])]);
+    }
     for sql in [
         "SELECT SUM(k) FROM (SELECT o.hid, COUNT(DISTINCT o.lab) k FROM partner.own o JOIN retailer.sales s ON s.hid=o.hid GROUP BY o.hid) t",
         "SELECT AVG(k) FROM (SELECT s.hid, COUNT(DISTINCT CASE WHEN s.ts > '2024-01-01' THEN o.lab END) k FROM partner.own o JOIN retailer.sales s ON s.hid=o.hid GROUP BY s.hid) t",

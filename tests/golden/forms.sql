@@ -17,4 +17,5 @@ SELECT 1 / 0 AS x;
 SELECT * FROM generate_series(1, 5);
 SELECT kind, COUNT(*) AS n FROM (SELECT DISTINCT ON (card) card, kind FROM shop.sales ORDER BY card, at) t GROUP BY kind ORDER BY kind;
 SELECT DISTINCT ON (region) region, kind, n FROM (SELECT region, kind, COUNT(*) AS n FROM shop.sales GROUP BY region, kind) t ORDER BY region, n DESC, kind;
-SELECT card IS NOT NULL AS c, COUNT(DISTINCT card) AS n FROM shop.sales LEFT JOIN media.users USING (card) LEFT JOIN shop.visits USING (card) GROUP BY 1;
+SELECT kind, COUNT(DISTINCT card) AS n FROM shop.sales JOIN media.users USING (card) JOIN shop.visits USING (card) GROUP BY kind ORDER BY kind;
+SELECT AVG(k) FROM (SELECT card, COUNT(*) FILTER (WHERE kind = 'red') AS k FROM shop.sales GROUP BY card) t;

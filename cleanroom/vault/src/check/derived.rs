@@ -138,11 +138,13 @@ impl Checker<'_> {
     }
 
     /// The label of a count of a unit's rows. `zeros` says whether it can be 0; without it, the counts are not added up.
-    fn counted(&self, rows: &Rows, most_rows: u32, zeros: Option<bool>, distinct: bool) -> Label {
-        // A count that can be 0 is a flag of who has such rows. Added up, only those who have some contribute; where rows
-        // need not match, those who have none are under the rule of those without a match.
+    /// Where rows need not match, `of_side` says that it counts rows that do.
+    fn counted(&self, rows: &Rows, most_rows: u32, zeros: Option<bool>, (distinct, of_side): (bool, bool)) -> Label {
+        // A count that can be 0 is a flag of who has such rows. Added up, only those who have some contribute, and their
+        // rows are those of the side that need not match: rows that are there anyway would hide how few it has.
         let every_row = rows.slots.iter().all(|slot| matches!(slot.presence, Presence::Always));
-        let measure = zeros.and_then(|zeros| {
+        let summed = zeros.filter(|zeros| !zeros || every_row || of_side);
+        let measure = summed.and_then(|zeros| {
             self.one_place(rows).map(|instance| Measure {
                 instance,
                 functions: BTreeSet::from([MeasureFunction::Sum, MeasureFunction::Avg, MeasureFunction::Count]),
@@ -181,7 +183,7 @@ impl Checker<'_> {
         {
             self.count_granted(rows)?;
             let value = under(lit(1_i64), Some(&filter))?;
-            let label = self.counted(rows, most_rows, Some(true), false);
+            let label = self.counted(rows, most_rows, Some(true), (false, false));
             let part = Part { name: first.clone(), how: How::Count, value };
             return Ok(Derived { parts: vec![part], output: column(&first), label, or_zero: false });
         }
@@ -220,7 +222,7 @@ impl Checker<'_> {
                 let granted = label.is_key() || label.allows(Use::Filter) || (distinct && label.allows(Use::Dimension));
                 let weighs = distinct && rows.repeated && self.of_analyst(&flag::places_of(argument, scope))?;
                 let zeros = if never_zero { Some(false) } else { (granted && !weighs).then_some(true) };
-                let mut label = self.counted(rows, most_rows, zeros, distinct);
+                let mut label = self.counted(rows, most_rows, zeros, (distinct, of_side(call, argument, scope, rows)?));
                 if never_zero {
                     label.told = Told::at_least_one();
                 }
@@ -288,6 +290,31 @@ impl Checker<'_> {
             _ => Err(not_allowed(name)),
         }
     }
+}
+
+/// Whether a count is of a column of the one side that need not match, under conditions on that side alone.
+fn of_side(call: &AggregateFunction, argument: &Expr, scope: &Scope<'_>, rows: &Rows) -> Result<bool, Refusal> {
+    let Expr::Column(column) = argument else { return Ok(false) };
+    let label = scope.label(column)?;
+    let mut sides: Vec<&Column> = Vec::new();
+    for slot in &rows.slots {
+        match &slot.presence {
+            Presence::Always => {}
+            Presence::Matched(marker) => sides.push(marker),
+            Presence::Branch { .. } | Presence::Never => return Ok(false),
+        }
+    }
+    let one = sides.windows(2).all(|pair| matches!(pair, [one, other] if one == other));
+    let marked: BTreeSet<Instance> = rows
+        .slots
+        .iter()
+        .filter(|slot| matches!(slot.presence, Presence::Matched(_)))
+        .flat_map(|slot| slot.places.iter().copied())
+        .collect();
+    let filter = call.params.filter.as_deref().map(|filter| flag::places_of(filter, scope)).unwrap_or_default();
+    // A column that was computed may have a value where nothing matched.
+    let plain = label.is_key() || label.origin.is_some();
+    Ok(one && plain && label.optional && label.from.is_subset(&marked) && filter.is_subset(&marked))
 }
 
 /// What becomes of one aggregate per unit.
