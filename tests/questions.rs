@@ -265,7 +265,9 @@ fn what_is_put_together_of_counts_is_what_its_parts_say() {
     let visits = "(SELECT u.card, COUNT(v.card) AS n FROM media.users u LEFT JOIN shop.visits v ON v.card = u.card GROUP BY u.card) t";
     let pairs = "(SELECT DISTINCT card, kind FROM shop.sales) t";
     let ratio = |one: &str, other: &str| {
-        format!("SELECT CAST(a AS DOUBLE) / b AS x FROM (SELECT {one} AS a) p CROSS JOIN (SELECT {other} AS b) q")
+        let named = |aggregate: &str, name: &str| aggregate.replacen(" FROM", &format!(" AS {name} FROM"), 1);
+        let (one, other) = (named(one, "a"), named(other, "b"));
+        format!("SELECT CAST(a AS DOUBLE) / b AS x FROM (SELECT {one}) p CROSS JOIN (SELECT {other}) q")
     };
     let cards = "COUNT(DISTINCT card) FROM shop.sales";
     block_on(async {

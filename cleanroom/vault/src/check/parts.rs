@@ -23,6 +23,7 @@ use super::expression::{self, Scope};
 use super::rows::Rows;
 use super::told::told;
 use super::{Checker, functions, internal};
+use crate::fixed;
 use crate::refusal::Refusal;
 
 /// What one call is made of.
@@ -73,7 +74,8 @@ impl Checker<'_> {
                 (Some(sum), None) => sum,
                 (None, _) => Expr::Literal(ScalarValue::Null, None),
             };
-            outputs.push(cast(output, field.data_type().clone()).alias_qualified(qualifier.cloned(), field.name()));
+            let output = fixed::try_cast(output, field.data_type().clone());
+            outputs.push(output.alias_qualified(qualifier.cloned(), field.name()));
         }
         let parts =
             Aggregate::try_new(aggregate.input.clone(), aggregate.group_expr.clone(), calls).map_err(internal)?;
@@ -108,6 +110,11 @@ impl Checker<'_> {
             } else {
                 return Ok(None);
             }
+        } else if let Some(truth) = truth(bare, scope)?
+            && average
+            && label.allows(Use::Filter)
+        {
+            vec![summed(lit(1_i64), Some(both(filter, truth.clone())))]
         } else if told(bare, scope).is_flag() && label.allows(Use::Filter) && !is_case(bare, scope)? {
             let one = Expr::Literal(ScalarValue::new_one(&data_type).map_err(internal)?, None);
             vec![summed(lit(1_i64), Some(both(filter, bare.clone().eq(one))))]
@@ -152,6 +159,16 @@ fn whole<'e>(expr: &'e Expr, scope: &Scope<'_>) -> Result<&'e Expr, Refusal> {
     let to = scope.data_type(expr)?;
     let wide = to == DataType::Float64 || to == DataType::Int64;
     if wide && scope.data_type(inner)?.is_integer() { whole(inner, scope) } else { Ok(expr) }
+}
+
+/// The truth value that is taken for a number.
+fn truth<'e>(expr: &'e Expr, scope: &Scope<'_>) -> Result<Option<&'e Expr>, Refusal> {
+    let inner = match expr {
+        Expr::Cast(cast) => &cast.expr,
+        Expr::TryCast(cast) => &cast.expr,
+        _ => return Ok(None),
+    };
+    Ok((scope.data_type(inner)? == DataType::Boolean).then_some(inner))
 }
 
 /// A CASE of ones and zeros, whose sum is a count as it stands.
