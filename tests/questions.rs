@@ -291,6 +291,13 @@ fn what_is_put_together_of_counts_is_what_its_parts_say() {
                 ratio("SUM(qty) FROM shop.sales", "COUNT(*) FROM shop.sales"),
             ),
             (
+                "SELECT AVG(COALESCE(v.n, 0)) AS x FROM media.users u LEFT JOIN (SELECT card, COUNT(*) AS n FROM shop.visits GROUP BY card) v ON v.card = u.card".to_owned(),
+                ratio(
+                    "COUNT(*) FROM media.users u JOIN shop.visits v ON v.card = u.card",
+                    "COUNT(DISTINCT card) FROM media.users",
+                ),
+            ),
+            (
                 "SELECT SUM(f) AS x FROM (SELECT card, CASE WHEN kind = 'red' THEN 1 ELSE 0 END AS f FROM shop.sales) t".to_owned(),
                 "SELECT COUNT(*) AS x FROM shop.sales WHERE kind = 'red'".to_owned(),
             ),

@@ -106,7 +106,7 @@ impl Checker<'_> {
                 let zero = Expr::Literal(ScalarValue::new_zero(&data_type).map_err(internal)?, None);
                 vec![count(both(filter, bare.clone().gt(zero))), summed(bare.clone(), filter.cloned())]
             } else if average && (measure.zero_else || !std::ptr::eq(bare, whole(argument, scope)?)) {
-                vec![summed(argument.clone(), filter.cloned())]
+                vec![summed(bare.clone(), filter.cloned())]
             } else {
                 return Ok(None);
             }
