@@ -125,7 +125,7 @@ impl Checker<'_> {
             return Ok(Some(Made { sum, divisor: None }));
         }
         // An average is over those rows that have a value.
-        let divisor = if told(argument, scope).is_never_null() {
+        let divisor = if told(whole(argument, scope)?, scope).is_never_null() {
             filter.cloned().map_or_else(|| count_call(None), count)
         } else if let Some((when, then)) = or_else_zero(bare) {
             if !expression::expression(then, scope)?.1.allows(Use::Filter) {
