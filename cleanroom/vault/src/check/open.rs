@@ -128,17 +128,21 @@ fn is_together(expr: &Expr) -> bool {
 
 /// Texts are put together in an order, their own where the statement names none: the same question has the same answer.
 fn in_order(expr: Expr) -> Result<Expr, Refusal> {
-    expr.transform_up(|expr| match expr {
-        Expr::AggregateFunction(mut call) if call.func.name() == functions::TOGETHER => {
-            if call.params.order_by.is_empty() {
-                call.params.order_by.extend(call.params.args.first().map(|text| text.clone().sort(true, false)));
+    let name = expr.schema_name().to_string();
+    let ordered = expr
+        .transform_up(|expr| match expr {
+            Expr::AggregateFunction(mut call) if call.func.name() == functions::TOGETHER => {
+                if call.params.order_by.is_empty() {
+                    call.params.order_by.extend(call.params.args.first().map(|text| text.clone().sort(true, false)));
+                }
+                Ok(Transformed::yes(Expr::AggregateFunction(call)))
             }
-            Ok(Transformed::yes(Expr::AggregateFunction(call)))
-        }
-        other => Ok(Transformed::no(other)),
-    })
-    .map(|transformed| transformed.data)
-    .map_err(internal)
+            other => Ok(Transformed::no(other)),
+        })
+        .map(|transformed| transformed.data)
+        .map_err(internal)?;
+    // What stands above finds it under the name it had.
+    Ok(if ordered.schema_name().to_string() == name { ordered } else { ordered.alias(name) })
 }
 
 /// No more of texts that are put together than the rules for texts count with.
