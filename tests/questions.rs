@@ -3,7 +3,9 @@
 
 use crate::attacks::room as planted;
 use crate::fixture::{Opened, block_on, fixed_rows};
+use crate::random::Random;
 use crate::support::{Answer, Room};
+use crate::worlds::random_rows;
 
 const SHOP: &str = "\
 apiVersion: cleanroom/v1
@@ -250,4 +252,114 @@ fn one_place_of_a_table_may_be_summed_without_the_other() {
         let told = room.ask(sql, false).await;
         assert_eq!((told.outcome(), told.rows.len()), ("released", 4), "{}", told.document);
     });
+}
+
+/// Short forms that an analyst writes, and the long ones that they stand for.
+#[test]
+fn what_is_put_together_of_counts_is_what_its_parts_say() {
+    let per_card = |n: &str| format!("(SELECT card, {n} AS n FROM shop.sales GROUP BY card) t");
+    let kinds = per_card("COUNT(DISTINCT kind)");
+    let red = per_card("MAX(CASE WHEN kind = 'red' THEN 1 ELSE 0 END)");
+    let reds = per_card("COUNT(*) FILTER (WHERE kind = 'red')");
+    let any = per_card("BOOL_OR(kind = 'red')");
+    let visits = "(SELECT u.card, COUNT(v.card) AS n FROM media.users u LEFT JOIN shop.visits v ON v.card = u.card GROUP BY u.card) t";
+    let pairs = "(SELECT DISTINCT card, kind FROM shop.sales) t";
+    let ratio = |one: &str, other: &str| {
+        let named = |aggregate: &str, name: &str| aggregate.replacen(" FROM", &format!(" AS {name} FROM"), 1);
+        let (one, other) = (named(one, "a"), named(other, "b"));
+        format!("SELECT CAST(a AS DOUBLE) / b AS x FROM (SELECT {one}) p CROSS JOIN (SELECT {other}) q")
+    };
+    let cards = "COUNT(DISTINCT card) FROM shop.sales";
+    block_on(async {
+        let (rows, _without) = random_rows(&mut Random::new(1));
+        let room = Opened::new(&rows).await;
+        for (short, long) in [
+            (format!("SELECT SUM(n) AS x FROM {kinds}"), format!("SELECT COUNT(*) AS x FROM {pairs}")),
+            (format!("SELECT AVG(n) AS x FROM {kinds}"), ratio(&format!("COUNT(*) FROM {pairs}"), cards)),
+            (format!("SELECT SUM(n) AS x FROM {red}"), "SELECT COUNT(DISTINCT card) AS x FROM shop.sales WHERE kind = 'red'".to_owned()),
+            (
+                format!("SELECT AVG(n) AS x FROM {red}"),
+                ratio("COUNT(DISTINCT card) FROM shop.sales WHERE kind = 'red'", cards),
+            ),
+            (
+                format!("SELECT AVG(CAST(n AS INTEGER)) AS x FROM {any}"),
+                ratio("COUNT(DISTINCT card) FROM shop.sales WHERE kind = 'red'", cards),
+            ),
+            (format!("SELECT AVG(n) AS x FROM {reds}"), ratio("COUNT(*) FROM shop.sales WHERE kind = 'red'", cards)),
+            (
+                "SELECT AVG(COALESCE(qty, 0)) AS x FROM shop.sales".to_owned(),
+                ratio("SUM(qty) FROM shop.sales", "COUNT(*) FROM shop.sales"),
+            ),
+            (
+                "SELECT AVG(COALESCE(v.n, 0)) AS x FROM media.users u LEFT JOIN (SELECT card, COUNT(*) AS n FROM shop.visits GROUP BY card) v ON v.card = u.card".to_owned(),
+                ratio(
+                    "COUNT(*) FROM media.users u JOIN shop.visits v ON v.card = u.card",
+                    "COUNT(DISTINCT card) FROM media.users",
+                ),
+            ),
+            (
+                "SELECT SUM(f) AS x FROM (SELECT card, CASE WHEN kind = 'red' THEN 1 ELSE 0 END AS f FROM shop.sales) t".to_owned(),
+                "SELECT COUNT(*) AS x FROM shop.sales WHERE kind = 'red'".to_owned(),
+            ),
+            (
+                format!("SELECT AVG(n) AS x FROM {visits}"),
+                ratio(
+                    "COUNT(*) FROM media.users u JOIN shop.visits v ON v.card = u.card",
+                    "COUNT(DISTINCT card) FROM media.users",
+                ),
+            ),
+            (
+                "SELECT kind, COUNT(*) AS x FROM (SELECT DISTINCT ON (card) card, kind FROM shop.sales ORDER BY card, at, kind) t GROUP BY kind ORDER BY kind".to_owned(),
+                "SELECT kind, COUNT(*) AS x FROM (SELECT card, kind, ROW_NUMBER() OVER (PARTITION BY card ORDER BY at, kind) AS k FROM shop.sales) t WHERE k = 1 GROUP BY kind ORDER BY kind".to_owned(),
+            ),
+            (
+                "SELECT COUNT(DISTINCT card) AS x FROM shop.sales JOIN media.users USING (card) JOIN shop.visits USING (card) WHERE card IS NOT NULL".to_owned(),
+                "SELECT COUNT(DISTINCT s.card) AS x FROM shop.sales s JOIN media.users u ON u.card = s.card JOIN shop.visits v ON v.card = s.card".to_owned(),
+            ),
+            (
+                "SELECT STRING_AGG(kind, ', ') AS x FROM (SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind) t".to_owned(),
+                "SELECT STRING_AGG(kind, ', ' ORDER BY kind) AS x FROM (SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind) t".to_owned(),
+            ),
+        ] {
+            let (one, other) = (room.ask(&short, false).await, room.ask(&long, false).await);
+            assert_eq!(one.outcome(), "released", "{short}: {}", one.document);
+            assert_eq!(other.outcome(), "released", "{long}: {}", other.document);
+            assert!(!one.rows.is_empty() && one.rows[0].last().is_some_and(|x| x != "NULL"), "{short}");
+            assert_eq!(one.rows, other.rows, "{short} and {long}");
+        }
+        let room = Opened::new(&fixed_rows()).await;
+        // A distance is compared with an interval by its length.
+        let count = |condition: &str| {
+            format!(
+                "SELECT COUNT(*) AS n FROM (SELECT card, MAX(at) - MIN(at) AS d FROM shop.sales GROUP BY card) t WHERE {condition}"
+            )
+        };
+        let (all, day) = (
+            room.ask(&count("d >= INTERVAL '0 days'"), false).await,
+            room.ask(&count("d < INTERVAL '1 day'"), false).await,
+        );
+        let (hours, more) = (
+            room.ask(&count("d < INTERVAL '24 hours'"), false).await,
+            room.ask(&count("d >= INTERVAL '1 day'"), false).await,
+        );
+        assert_eq!(day.rows, hours.rows, "{}", day.document);
+        let number = |rows: &[Vec<String>]| rows[0][0].parse::<i64>().unwrap();
+        assert_eq!(number(&all.rows), number(&day.rows) + number(&more.rows), "{}", all.document);
+    });
+}
+
+/// A misspelt name, and the statement with the name that is meant.
+#[test]
+fn a_name_that_is_nearly_one_is_offered() {
+    let room = planted();
+    for (sql, wanted) in [
+        ("SELECT categry, COUNT(*) FROM retailer.purchases GROUP BY categry", "SELECT category, COUNT(*)"),
+        ("SELECT SUM(amuont) FROM retailer.purchases", "SUM(amount)"),
+        ("SELECT category, COUNT(*) FROM retailer.purchase GROUP BY category", "FROM retailer.purchases"),
+    ] {
+        let refused = room.ask("publisher", sql);
+        assert_eq!(refused.code(), "CR1005", "{sql}: {}", refused.json);
+        let offered = offered(&refused).unwrap_or_else(|| panic!("nothing is offered for `{sql}`: {}", refused.json));
+        assert!(offered.contains(wanted), "{offered}");
+    }
 }

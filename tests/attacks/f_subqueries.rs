@@ -111,7 +111,7 @@ fn filters_are_granted_and_total() {
                 &["CR2108"],
             ),
             ("SELECT SUM(coalesce(amount, 1)) FROM retailer.purchases", &["CR2108"]),
-            ("SELECT AVG(coalesce(amount, 0)) FROM retailer.purchases", &["CR2108"]),
+            ("SELECT AVG(coalesce(amount, 1)) FROM retailer.purchases", &["CR2108"]),
             ("SELECT AVG(CASE WHEN category = 'garden' THEN amount ELSE 0 END) FROM retailer.purchases", &["CR2108"]),
             ("SELECT SUM(CASE WHEN category = 'garden' THEN amount ELSE 1 END) FROM retailer.purchases", &["CR2108"]),
             (

@@ -104,6 +104,33 @@ fn rows_that_are_listed_often_count_once_in_a_union() {
     }
 }
 
+/// The analyst's own labels are as many as it likes: their number weighs nobody.
+#[test]
+fn values_of_own_rows_are_not_counted_for_others() {
+    let room = world(true, "min_units: 25", ANY_JOIN);
+    let rows = (1..=60).flat_map(|person| (0..3).map(move |lab| format!("{person},z,{lab}")));
+    let many = (0..50).map(|lab| format!("1000,x,{lab}"));
+    let rows: Vec<String> = ["hid,seg,lab".to_owned()].into_iter().chain(rows).chain(many).collect();
+    std::fs::write(room.path().join("own.csv"), rows.join("\n")).unwrap();
+    // Rows that are there anyway hide nobody's.
+    for n in [
+        "COUNT(*) FILTER (WHERE l.seg='z' OR s.ts >= '2024-02-01')",
+        "COUNT(COALESCE(s.category, 'x')) FILTER (WHERE l.lab = 0)",
+    ] {
+        let sql = format!(
+            "SELECT SUM(n) FROM (SELECT l.hid, {n} n FROM partner.own l LEFT JOIN retailer.sales s ON s.hid=l.hid AND l.seg='x' GROUP BY l.hid) t"
+        );
+        all_refused(&room, "partner", &[(&sql, &["CR2108"])]);
+    }
+    for sql in [
+        "SELECT SUM(k) FROM (SELECT o.hid, COUNT(DISTINCT o.lab) k FROM partner.own o JOIN retailer.sales s ON s.hid=o.hid GROUP BY o.hid) t",
+        "SELECT AVG(k) FROM (SELECT s.hid, COUNT(DISTINCT CASE WHEN s.ts > '2024-01-01' THEN o.lab END) k FROM partner.own o JOIN retailer.sales s ON s.hid=o.hid GROUP BY s.hid) t",
+        "SELECT SUM(k) FROM (SELECT hid, COUNT(DISTINCT lab) k FROM partner.own GROUP BY hid) o JOIN retailer.sales s ON s.hid=o.hid",
+    ] {
+        all_refused(&room, "partner", &[(sql, &["CR2108", "CR2207"])]);
+    }
+}
+
 /// What anyone sees of an answer, but for its number and time.
 fn seen(room: &Room, sql: &str) -> Value {
     let mut answer = room.ask("partner", sql).json;
@@ -166,6 +193,26 @@ const QUESTIONS: &[&str] = &[
     "SELECT SUM(n) s FROM (SELECT hid, SUM(CASE WHEN ts >= '2024-02-01' THEN amount ELSE 0 END) n FROM retailer.sales GROUP BY hid) t",
     "SELECT AVG(CASE WHEN ts >= '2024-02-01' THEN 1 ELSE 0 END) s FROM retailer.sales",
     "SELECT SUM(CAST(ts >= '2024-02-01' AS INTEGER)) s FROM retailer.sales",
+    // The same through counts that are 0, or 1 for all but one, and through flags of each person.
+    "SELECT SUM(n) s, AVG(n) a FROM (SELECT hid, COUNT(DISTINCT CASE WHEN ts >= '2024-02-01' THEN category END) n FROM retailer.sales GROUP BY hid) t",
+    "SELECT SUM(n) s, AVG(n) a FROM (SELECT hid, COUNT(DISTINCT CASE WHEN category = 'garden' AND ts >= '2024-02-01' THEN ts ELSE '2024-01-01' END) n FROM retailer.sales GROUP BY hid) t",
+    "SELECT SUM(f) s, AVG(f) a FROM (SELECT hid, MAX(CASE WHEN ts >= '2024-02-01' THEN 1 ELSE 0 END) f FROM retailer.sales GROUP BY hid) t",
+    "SELECT SUM(CAST(f AS BIGINT)) s, AVG(CAST(f AS BIGINT)) a FROM (SELECT hid, BOOL_OR(ts >= '2024-02-01') f FROM retailer.sales GROUP BY hid) t",
+    "SELECT SUM(f) s, AVG(f) a FROM (SELECT hid, CASE WHEN ts >= '2024-02-01' THEN 1 ELSE 0 END f FROM retailer.sales) t",
+    // Counts of an optional side: one person's rows beside many who have none, and one who has none beside many who have.
+    "SELECT SUM(n) s, AVG(n) a, COUNT(*) c FROM (SELECT l.hid, COUNT(o.hid) n FROM partner.own2 l LEFT JOIN retailer.sales o ON l.hid=o.hid GROUP BY l.hid) t",
+    "SELECT SUM(n) s, AVG(n) a, COUNT(*) c FROM (SELECT l.hid, COUNT(DISTINCT o.category) n FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid WHERE l.seg <> 'z' GROUP BY l.hid) t",
+    "SELECT seg, SUM(n) s, AVG(n) a FROM (SELECT l.hid, l.seg, COUNT(o.ts) FILTER (WHERE o.ts >= '2024-02-01') n FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid GROUP BY l.hid, l.seg) t GROUP BY seg",
+    "SELECT SUM(f) s, AVG(f) a FROM (SELECT l.hid, MAX(CASE WHEN o.hid IS NULL THEN 0 ELSE 1 END) f FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid WHERE l.seg <> 'z' GROUP BY l.hid) t",
+    "SELECT f, COUNT(*) n FROM (SELECT l.hid, BOOL_OR(o.hid IS NOT NULL) f FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid WHERE l.seg <> 'z' GROUP BY l.hid) t GROUP BY f",
+    "SELECT AVG(COALESCE(o.amount, 0)) a, SUM(COALESCE(o.amount, 0)) s FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid AND o.ts >= '2024-02-01'",
+    // A count that stands for none where nobody matches.
+    "SELECT COALESCE(k.n, 0) c, COUNT(DISTINCT l.hid) h FROM partner.own2 l LEFT JOIN (SELECT hid, COUNT(*) n FROM retailer.sales GROUP BY hid) k ON k.hid=l.hid GROUP BY 1",
+    "SELECT COALESCE(k.n, 3) c, COUNT(DISTINCT l.hid) h FROM partner.own l LEFT JOIN (SELECT hid, COUNT(*) n FROM retailer.sales GROUP BY hid) k ON k.hid=l.hid WHERE l.seg <> 'z' GROUP BY 1",
+    "SELECT COALESCE(k.n, 0) c, COUNT(DISTINCT l.hid) h FROM partner.own l LEFT JOIN (SELECT hid, COUNT(*) FILTER (WHERE category='toys') n FROM retailer.sales GROUP BY hid) k ON k.hid=l.hid WHERE l.seg <> 'z' GROUP BY 1",
+    // The first row of each person.
+    "SELECT category, COUNT(*) n FROM (SELECT DISTINCT ON (hid) hid, category FROM retailer.sales WHERE ts >= '2024-02-01' ORDER BY hid, ts) t GROUP BY category",
+    "SELECT COUNT(DISTINCT hid) n FROM partner.own2 JOIN retailer.sales USING (hid) JOIN retailer.users USING (hid)",
 ];
 
 #[test]

@@ -18,11 +18,15 @@ fn a_sum_is_not_made_a_test_of_one_value() {
                 &["CR2108", "CR2207"],
             ),
             (
-                "SELECT AVG(n) FROM (SELECT email_hash, COUNT(*) FILTER (WHERE category='bulk') AS n FROM retailer.purchases GROUP BY email_hash) t",
+                "SELECT SUM(n * 2) FROM (SELECT email_hash, COUNT(DISTINCT category) AS n FROM retailer.purchases GROUP BY email_hash) t",
                 measure,
             ),
             (
-                "SELECT SUM(n) FROM (SELECT email_hash, COUNT(DISTINCT CASE WHEN category='bulk' THEN 1 ELSE 0 END) AS n FROM retailer.purchases GROUP BY email_hash) t",
+                "SELECT SUM(-n) FROM (SELECT email_hash, COUNT(DISTINCT category) AS n FROM retailer.purchases GROUP BY email_hash) t",
+                measure,
+            ),
+            (
+                "SELECT SUM(n + m) FROM (SELECT email_hash, COUNT(DISTINCT category) AS n, COUNT(*) AS m FROM retailer.purchases GROUP BY email_hash) t",
                 measure,
             ),
             (
@@ -56,15 +60,44 @@ fn a_sum_is_not_made_a_test_of_one_value() {
     );
     all_refused(&room, "publisher", &[(&format!("SELECT SUM(x) FROM ({doubled}) t"), &["CR2108", "CR2105"])]);
     // Counts that are 0 for all but one person: whoever has none contributes nothing, so that one stands alone.
+    // The same of counts that are 1 for all but one person, and of flags.
     for n in [
         "COUNT(*) FILTER (WHERE category='bulk')",
         "COUNT(CASE WHEN category='bulk' THEN 1 END)",
         "SUM(CASE WHEN category='bulk' THEN 1 ELSE 0 END)",
         "SUM(CASE WHEN category='bulk' THEN amount ELSE 0 END)",
+        "COUNT(DISTINCT CASE WHEN category='bulk' THEN 1 ELSE 0 END)",
+        "COUNT(DISTINCT CASE WHEN category='bulk' THEN upper(category) END)",
+        "MAX(CASE WHEN category='bulk' THEN 1 ELSE 0 END)",
+        "MIN(CASE WHEN category='bulk' THEN 1 ELSE 0 END)",
+        "CAST(BOOL_OR(category='bulk') AS BIGINT)",
     ] {
-        let sql =
-            format!("SELECT SUM(n) FROM (SELECT email_hash, {n} AS n FROM retailer.purchases GROUP BY email_hash) t");
+        let units = format!("(SELECT email_hash, {n} AS n FROM retailer.purchases GROUP BY email_hash) t");
+        let doubled = format!("(SELECT email_hash, SUM(n) AS n FROM {units} GROUP BY email_hash) d");
+        for of in ["SUM(n)", "AVG(n)", "SUM(COALESCE(n, 0))", "AVG(COALESCE(n, 0))", "AVG(n) FILTER (WHERE n >= 0)"] {
+            let sql = format!("SELECT {of} FROM {units}");
+            let answer = room.ask("publisher", &sql);
+            if answer.outcome() == "released" {
+                assert!(answer.rows()[0][0].is_null(), "{sql}: {}", answer.json);
+            }
+        }
+        for of in ["SUM(n)", "AVG(n)"] {
+            let sql = format!("SELECT {of} FROM {doubled}");
+            let answer = room.ask("publisher", &sql);
+            if answer.outcome() == "released" {
+                assert!(answer.rows()[0][0].is_null(), "{sql}: {}", answer.json);
+            }
+        }
+        let sql = format!("SELECT SUM(n) FROM {units}");
+        assert_eq!(room.ask("publisher", &sql).outcome(), "released", "{sql}");
+    }
+    // An average over all of what one person has is that person's amount.
+    for of in ["AVG(COALESCE(a, 0))", "SUM(COALESCE(a, 0))", "AVG(COALESCE(a, 0)) * COUNT(*)"] {
+        let sql = format!(
+            "SELECT {of} FROM (SELECT CASE WHEN category='bulk' THEN amount END AS a FROM retailer.purchases) t"
+        );
         let answer = room.ask("publisher", &sql);
+        assert_eq!(answer.outcome(), "released", "{sql}: {}", answer.json);
         assert!(answer.rows()[0][0].is_null(), "{sql}: {}", answer.json);
     }
     // What stays: multiples by moderate constants, and arithmetic with what is released.

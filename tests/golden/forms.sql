@@ -14,3 +14,8 @@ SELECT kind AS __kind, COUNT(*) AS n FROM shop.sales GROUP BY kind ORDER BY kind
 SELECT COUNT(DISTINCT card) AS n FROM shop.sales WHERE card = ANY (SELECT card FROM shop.visits);
 SELECT r.region, (SELECT COUNT(DISTINCT s.card) FROM shop.sales s WHERE s.region = r.region AND s.kind = 'rare') AS n FROM shop.regions r ORDER BY 1;
 SELECT 1 / 0 AS x;
+SELECT * FROM generate_series(1, 5);
+SELECT kind, COUNT(*) AS n FROM (SELECT DISTINCT ON (card) card, kind FROM shop.sales ORDER BY card, at) t GROUP BY kind ORDER BY kind;
+SELECT DISTINCT ON (region) region, kind, n FROM (SELECT region, kind, COUNT(*) AS n FROM shop.sales GROUP BY region, kind) t ORDER BY region, n DESC, kind;
+SELECT kind, COUNT(DISTINCT card) AS n FROM shop.sales JOIN media.users USING (card) JOIN shop.visits USING (card) GROUP BY kind ORDER BY kind;
+SELECT AVG(k) FROM (SELECT card, COUNT(*) FILTER (WHERE kind = 'red') AS k FROM shop.sales GROUP BY card) t;

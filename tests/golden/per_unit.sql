@@ -19,3 +19,6 @@ SELECT last_page, COUNT(*) AS n FROM (SELECT card, MAX(page) AS last_page FROM s
 SELECT SUM(q) AS q FROM (SELECT card, SUM(qty) AS q FROM shop.sales GROUP BY card) t WHERE q > 2;
 SELECT AVG(n) AS mean FROM (SELECT card, COUNT(*) AS n FROM shop.sales GROUP BY card) t;
 SELECT COUNT(*) AS n FROM (SELECT card, COUNT(*) FILTER (WHERE kind = 'red') AS reds FROM shop.sales GROUP BY card) t WHERE reds > 0;
+SELECT SUM(red) AS n, AVG(red) AS share FROM (SELECT card, MAX(CASE WHEN kind = 'red' THEN 1 ELSE 0 END) AS red FROM shop.sales GROUP BY card) t;
+SELECT red, COUNT(*) AS n FROM (SELECT card, BOOL_OR(kind = 'red') AS red FROM shop.sales GROUP BY card) t GROUP BY red ORDER BY red;
+SELECT u.state, AVG(n) AS visits, COUNT(*) AS users FROM (SELECT u.card, u.state, COUNT(v.card) AS n FROM media.users u LEFT JOIN shop.visits v ON v.card = u.card GROUP BY u.card, u.state) u GROUP BY u.state ORDER BY u.state;

@@ -21,3 +21,5 @@ SELECT kind AS "Kind", COUNT(*) AS "how many" FROM shop.sales GROUP BY 1 ORDER B
 SELECT COALESCE(SUM(amount), 0) AS s FROM shop.sales WHERE kind = 'rare';
 SELECT COUNT(*) IS NULL AS hidden FROM shop.sales WHERE kind = 'rare';
 SELECT kind, COUNT(*) AS c FROM shop.sales GROUP BY kind QUALIFY row_number() OVER (ORDER BY COUNT(*)) = 1;
+SELECT STRING_AGG(kind, ', ' ORDER BY n DESC, kind) AS kinds, PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY n) AS middle FROM (SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind) t;
+SELECT regexp_replace(kind, '[^a-m]', '', 'g') AS k, n FROM (SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind) t ORDER BY k;

@@ -23,3 +23,6 @@ SELECT kind, (SELECT MAX(card) FROM shop.sales) AS k, COUNT(*) FROM shop.sales G
 SELECT SUM(m) FROM (SELECT card, MAX(amount) AS m FROM shop.sales GROUP BY card) t WHERE m > 50;
 SELECT total > 50 AS big, COUNT(*) FROM (SELECT card, SUM(amount) AS total FROM shop.sales GROUP BY card) t GROUP BY 1;
 SELECT total, COUNT(*) FROM (SELECT card, SUM(amount) AS total FROM shop.sales GROUP BY card) t GROUP BY total;
+SELECT kind, STRING_AGG(kind, ',') OVER (ORDER BY n) AS k FROM (SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind) t;
+SELECT regexp_replace(kind, kind, 'x') AS k FROM (SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind) t;
+SELECT STRING_AGG(k, ',') FROM (SELECT STRING_AGG(kind, ',') AS k FROM (SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind) t GROUP BY n) u;

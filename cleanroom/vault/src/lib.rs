@@ -15,6 +15,7 @@ mod deep;
 mod evidence;
 mod execute;
 mod facts;
+mod firsts;
 mod fixed;
 mod guard;
 mod guide;
@@ -42,6 +43,7 @@ mod source;
 mod suggest;
 #[cfg(test)]
 mod testing;
+mod using;
 mod vault;
 
 pub use cells::{CellColumn, json_rows};

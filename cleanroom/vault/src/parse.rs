@@ -296,6 +296,9 @@ fn check_query(query: &Query) -> Result<(), Refusal> {
         let limited = matches!(limit_clause, Some(LimitClause::LimitOffset { limit: Some(_), .. }));
         refuse_if(limited, "FETCH beside LIMIT")?;
     }
+    if let (SetExpr::Select(select), None) = (body.as_ref(), order_by) {
+        refuse_if(matches!(select.distinct, Some(Distinct::On(_))), "DISTINCT ON without ORDER BY")?;
+    }
     refuse_if(!locks.is_empty(), "FOR UPDATE")?;
     refuse_if(for_clause.is_some(), "FOR")?;
     refuse_if(settings.is_some(), "SETTINGS")?;
@@ -319,7 +322,8 @@ fn check_select(select: &Select) -> Result<(), Refusal> {
     let Select {
         select_token: _,
         optimizer_hints,
-        distinct,
+        // Without ORDER BY no row is the first: the query is looked at.
+        distinct: _,
         select_modifiers,
         top,
         top_before_distinct: _,
@@ -343,7 +347,6 @@ fn check_select(select: &Select) -> Result<(), Refusal> {
         flavor,
     } = select;
     refuse_if(!optimizer_hints.is_empty(), "hint")?;
-    refuse_if(matches!(distinct, Some(Distinct::On(_))), "DISTINCT ON")?;
     refuse_if(select_modifiers.is_some(), "modifier of SELECT")?;
     refuse_if(top.is_some(), "TOP")?;
     refuse_if(exclude.is_some(), "EXCLUDE")?;
@@ -396,7 +399,7 @@ fn check_join(join: &Join) -> Result<(), Refusal> {
         | JoinOperator::RightAnti(constraint) => match constraint {
             JoinConstraint::On(_) | JoinConstraint::Using(_) | JoinConstraint::None => Ok(()),
             // A column added to either table would silently change the join.
-            JoinConstraint::Natural => Err(unsupported("NATURAL")),
+            JoinConstraint::Natural => Err(unsupported("NATURAL").suggest("name the columns: JOIN ... USING (column)")),
         },
         JoinOperator::CrossApply | JoinOperator::OuterApply => Err(unsupported("APPLY")),
         JoinOperator::AsOf { .. } => Err(unsupported("ASOF")),
@@ -421,7 +424,7 @@ fn check_table(factor: &TableFactor) -> Result<(), Refusal> {
             sample,
             index_hints,
         } => {
-            refuse_if(args.is_some(), "table function")?;
+            refuse_if(args.is_some() && series(factor).is_none(), "table function")?;
             refuse_if(!with_hints.is_empty() || !index_hints.is_empty(), "hint")?;
             refuse_if(version.is_some(), "version of a table")?;
             refuse_if(*with_ordinality, "ORDINALITY")?;
@@ -448,6 +451,27 @@ fn check_table(factor: &TableFactor) -> Result<(), Refusal> {
         TableFactor::XmlTable { .. } => Err(unsupported("XMLTABLE")),
         TableFactor::SemanticView { .. } => Err(unsupported("SEMANTIC_VIEW")),
     }
+}
+
+/// Most numbers of a series.
+const MAX_SERIES: i64 = 1_000;
+
+/// The first and last number of `generate_series(first, last)`, which is a list of constants; `None` for anything else.
+pub(crate) fn series(factor: &TableFactor) -> Option<(i64, i64)> {
+    let TableFactor::Table { name, args: Some(args), .. } = factor else { return None };
+    if !name.to_string().eq_ignore_ascii_case("generate_series") || args.settings.is_some() {
+        return None;
+    }
+    let number = |arg: &ast::FunctionArg| match arg {
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(Expr::Value(value))) => match &value.value {
+            ast::Value::Number(number, false) => number.parse::<i64>().ok(),
+            _ => None,
+        },
+        _ => None,
+    };
+    let [first, last] = args.args.as_slice() else { return None };
+    let (first, last) = (number(first)?, number(last)?);
+    (first <= last && last.checked_sub(first)? < MAX_SERIES).then_some((first, last))
 }
 
 fn check_alias(alias: Option<&ast::TableAlias>) -> Result<(), Refusal> {

@@ -26,7 +26,7 @@ use crate::parse::{ParsedQuery, QueryText};
 use crate::refusal::{Code, Refusal, Span};
 use crate::respell::respelled;
 use crate::source::PolicyTable;
-use crate::{shares, signed};
+use crate::{firsts, shares, signed};
 
 /// Plans the query over the room's tables.
 ///
@@ -70,7 +70,7 @@ fn session(room: &RoomFacts) -> Result<SessionState, DataFusionError> {
 /// Types made to fit and subqueries made joins, nothing moved: what the checker sees is what the query says. The order is
 /// the engine's own.
 fn normalise(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
-    let plan = signed::signed(shares::shares(plan)?)?;
+    let plan = signed::signed(shares::shares(firsts::firsts(plan)?)?)?;
     let plan = Analyzer::new().execute_and_check(plan, state.config_options(), |_plan, _rule| {})?;
     let plan = marks::mark_subqueries(state, plan)?;
     Optimizer::with_rules(vec![

@@ -4,8 +4,12 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, LimitClause, Query, Value, ValueWithSpan, VisitMut, VisitorMut,
+    BinaryOperator, Expr, Ident, LimitClause, Parens, Query, Select, SetExpr, TableAlias, TableAliasColumnDef,
+    TableFactor, Value, ValueWithSpan, Values, VisitMut, VisitorMut,
 };
+
+use crate::parse::series;
+use crate::using::named_once;
 
 /// Most conditions of the same look that are told apart: each after the first grows by one operator more.
 const MAX_ALIKE: usize = 8;
@@ -41,6 +45,27 @@ impl VisitorMut for Speller {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        named_once(select);
+        ControlFlow::Continue(())
+    }
+
+    /// A series of numbers is a list of constants.
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        let Some((first, last)) = series(factor) else { return ControlFlow::Continue(()) };
+        let TableFactor::Table { alias, .. } = factor else { return ControlFlow::Continue(()) };
+        let number = |number: i64| Expr::Value(ValueWithSpan::from(Value::Number(number.to_string(), false)));
+        let rows = (first..=last).map(|value| Parens::with_empty_span(vec![number(value)])).collect();
+        let mut alias = alias.take().unwrap_or_else(|| table_alias("generate_series"));
+        if alias.columns.is_empty() {
+            alias.columns.push(TableAliasColumnDef::from_name("value"));
+        }
+        let values = Values { explicit_row: false, value_keyword: false, rows };
+        let subquery = Box::new(query_of(SetExpr::Values(values)));
+        *factor = TableFactor::Derived { lateral: false, subquery, alias: Some(alias), sample: None };
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         // x = ANY (SELECT ...) is x IN (SELECT ...).
         if let Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, is_some: _ } = expr
@@ -72,6 +97,25 @@ impl VisitorMut for Speller {
             }));
         }
         ControlFlow::Continue(())
+    }
+}
+
+fn table_alias(name: &str) -> TableAlias {
+    TableAlias { explicit: true, name: Ident::new(name), columns: Vec::new(), at: None }
+}
+
+fn query_of(body: SetExpr) -> Query {
+    Query {
+        with: None,
+        body: Box::new(body),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: Vec::new(),
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: Vec::new(),
     }
 }
 

@@ -1,14 +1,14 @@
-//! Numbers without a sign get one. The engine numbers rows and ranks in a type that has none, and a difference of two of
+//! Results of the engine's functions in the types that everything else has. Numbers without a sign get one. The engine numbers rows and ranks in a type that has none, and a difference of two of
 //! them that is below zero comes out as a number near 2^64.
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Projection, cast};
+use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Projection, cast};
 
 /// The plan with the results of windows, and what is calculated with, in signed types. Before the engine makes types fit:
 /// what is compared with them is fitted to the new ones.
@@ -26,6 +26,9 @@ pub(crate) fn signed(plan: LogicalPlan) -> Result<LogicalPlan> {
             .recompute_schema()?;
         Ok(Transformed::yes(match node {
             LogicalPlan::Window(_) => LogicalPlan::Projection(of_window(node)?),
+            LogicalPlan::Aggregate(aggregate) if aggregate.schema.fields().iter().any(|field| is_large(field)) => {
+                LogicalPlan::Projection(of_aggregate(aggregate)?)
+            }
             other => other,
         }))
     })
@@ -43,6 +46,24 @@ fn of_window(window: LogicalPlan) -> Result<Projection> {
         }
     });
     Projection::try_new(columns.collect(), Arc::new(window))
+}
+
+/// Texts that are put together come out in a type of their own.
+fn is_large(field: &Field) -> bool {
+    *field.data_type() == DataType::LargeUtf8
+}
+
+fn of_aggregate(aggregate: Aggregate) -> Result<Projection> {
+    let columns = aggregate.schema.iter().map(|(qualifier, field)| {
+        let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+        if is_large(field) {
+            cast(column, DataType::Utf8).alias_qualified(qualifier.cloned(), field.name())
+        } else {
+            column
+        }
+    });
+    let columns = columns.collect();
+    Projection::try_new(columns, Arc::new(LogicalPlan::Aggregate(aggregate)))
 }
 
 /// Operands without a sign as BIGINT.

@@ -4,6 +4,7 @@
 //! and one that does not exist are the same to it, as they are to the planner. What the checker does not accept is not
 //! offered, so a rewrite need not be right, only useful.
 
+mod near;
 mod select;
 
 use std::ops::ControlFlow;
@@ -43,8 +44,12 @@ fn rewritten(room: &RoomFacts, sql: &str, refusal: &Refusal) -> Vec<Query> {
     };
     let tried = match refusal.code() {
         Code::UnknownName => match named {
-            Some(name) => vec![changed(&|select| without_column(select, &name))],
-            None => Vec::new(),
+            Some(name) => {
+                let mut tried = near::columns(&query, room, &name);
+                tried.push(changed(&|select| without_column(select, &name)));
+                tried
+            }
+            None => refusal.position().map_or_else(Vec::new, |span| near::tables(&query, room, span)),
         },
         Code::Aggregate => match named {
             Some(name) => vec![changed(&|select| without_call(select, room, &name))],

@@ -5,161 +5,24 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use cleanroom_policy::{Dominance, MeasureFunction, SmallGroups, Step, TableName, Use};
-use datafusion::common::{Column, DFSchemaRef, ScalarValue};
+use cleanroom_policy::{MeasureFunction, SmallGroups, Use};
+use datafusion::common::{Column, ScalarValue};
 use datafusion::functions::core::expr_fn::nullif;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
-use super::audience::AudienceRule;
-use super::difference::GuardRule;
 use super::expression::{self, Scope};
 use super::grouping::{self, Sets};
-use super::label::{Instance, Kind, Label, Measure, Range};
-use super::quantile::{self, Rank};
-use super::rows::{MatchCheck, Presence, Rows};
-use super::{Checker, Reference, Relation, flag, functions, internal, noisy};
+use super::label::{Instance, Kind, Label, Measure};
+use super::point::{Cell, CellKind, Floor, FloorKind, ReleasePoint, Spread};
+use super::quantile;
+use super::rows::{Presence, Rows};
+use super::{Checker, Reference, Relation, flag, functions, internal, noisy, parts};
 use crate::refusal::{Code, Refusal, Rule};
 use crate::source::ReleasedScan;
 
 /// The group expressions, their total forms and labels, and the sets they are grouped in.
 type Groups<'e> = (Vec<&'e Expr>, Vec<(Expr, Label)>, Option<Sets>);
-
-/// An aggregate over protected rows whose result is released.
-#[derive(Clone)]
-pub(crate) struct ReleasePoint {
-    pub(crate) rows: Rows,
-    /// Total forms of the GROUP BY expressions, each once.
-    pub(crate) groups: Vec<Expr>,
-    /// For ROLLUP, CUBE and GROUPING SETS: the groups of each set, by their positions. The planner's column of grouping ids
-    /// follows the groups in `schema` then.
-    pub(crate) sets: Option<Vec<Vec<usize>>>,
-    pub(crate) cells: Vec<Cell>,
-    /// The aggregate's own schema: groups, then cells.
-    pub(crate) schema: DFSchemaRef,
-    /// Distinct units that a group, and every cell, needs: the greatest floor of the owners whose units stand in every row,
-    /// or in none.
-    pub(crate) floor: u64,
-    /// The floors of owners whose units stand in some rows only.
-    pub(crate) floors: Vec<Floor>,
-    /// The owners' dominance rules, all of which hold.
-    pub(crate) dominance: Vec<Dominance>,
-    /// Every owner has small groups merged; one who has them dropped would have them dropped.
-    pub(crate) merged: bool,
-    /// Released numbers are rounded to multiples of each.
-    pub(crate) round_to: Vec<Step>,
-    /// What must hold before anything is released.
-    pub(crate) checks: Vec<MatchCheck>,
-    /// Whose units may not be told apart by what was released before.
-    pub(crate) guard: Option<GuardRule>,
-    /// How many of the analyst's own units have to match, and how many must not.
-    pub(crate) audience: Option<AudienceRule>,
-    /// Versions of tables of which only so many cells are ever released.
-    pub(crate) caps: Vec<(TableName, u64, u64)>,
-    /// Of each group, the values that its owner declared.
-    pub(crate) domains: Vec<Option<Vec<String>>>,
-    /// Rows of one unit that count in a group under noise.
-    pub(crate) most_rows: u32,
-    /// The planner's node, to know the same release point when it comes again.
-    pub(super) original: LogicalPlan,
-}
-
-impl ReleasePoint {
-    /// The share that no one unit may exceed, where the dominance rules are about one unit alone; `None` without a rule.
-    pub(crate) fn max_share(&self) -> Option<f64> {
-        self.dominance.iter().map(|rule| rule.max_share).reduce(f64::min)
-    }
-
-    /// Totals are not enough to apply the rules to it: it matters who contributes how much.
-    pub(crate) fn needs_evidence(&self) -> bool {
-        self.sets.is_some() || self.merged || self.dominance.iter().any(|rule| rule.top > 1)
-    }
-
-    /// The planner's plan of the rows that are aggregated.
-    pub(crate) fn input(&self) -> Option<&LogicalPlan> {
-        match &self.original {
-            LogicalPlan::Aggregate(aggregate) => Some(&aggregate.input),
-            _ => None,
-        }
-    }
-}
-
-impl ReleasePoint {
-    /// Distinct units that a cell needs.
-    pub(crate) fn floor_of(&self, cell: &Cell) -> u64 {
-        let floors = cell.floors.iter().filter_map(|floor| self.floors.get(*floor));
-        floors.map(|floor| floor.least).fold(self.floor, u64::max)
-    }
-}
-
-/// A floor of tables that stand in some of the rows.
-#[derive(Clone)]
-pub(crate) struct Floor {
-    /// Not NULL in those rows.
-    pub(crate) marker: Column,
-    pub(crate) least: u64,
-    pub(crate) kind: FloorKind,
-    /// The tables' places.
-    places: BTreeSet<Instance>,
-}
-
-/// When a group may do without units of a floor's tables.
-#[derive(Clone)]
-pub(crate) enum FloorKind {
-    /// Never, though other rows of the group have no match.
-    Matched,
-    /// Where no row of the group has a match: the groups tell matched rows and others apart. What must hold of the matched
-    /// ones then.
-    Flagged(Box<MatchCheck>),
-    /// Never: the tables of one branch of a UNION ALL.
-    Branch,
-    /// Where the group is of another branch: the groups tell the branches apart.
-    Tagged,
-}
-
-/// One aggregate of a release point.
-#[derive(Clone)]
-pub(crate) struct Cell {
-    pub(crate) kind: CellKind,
-    /// Rows with NULL here add nothing and do not count as contributing.
-    pub(crate) argument: Expr,
-    pub(crate) filter: Option<Expr>,
-    /// The type the query gives it.
-    pub(crate) data_type: DataType,
-    /// Floors of the release point (by position) whose tables it is computed from.
-    pub(crate) floors: Vec<usize>,
-    /// Those of whose tables its own condition asks for rows without a match.
-    pub(crate) unmatched: Vec<usize>,
-    /// Of a sum or average under noise, what one unit adds to a group.
-    pub(crate) unit_range: Range,
-    /// Of an average under noise, what one row holds.
-    pub(crate) row_range: Range,
-    /// Of an average, that it is not the average that is shown, but how far values lie from it. Under noise only.
-    pub(crate) spread: Option<Spread>,
-}
-
-/// How far values lie from their average.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Spread {
-    /// As of a sample of the values: divided by one less than their number.
-    pub(crate) sample: bool,
-    /// The standard deviation, not its square.
-    pub(crate) root: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CellKind {
-    /// COUNT of rows with an argument.
-    Rows,
-    /// COUNT(DISTINCT unit).
-    Units,
-    /// SUM.
-    Sum,
-    /// AVG.
-    Average,
-    /// MEDIAN and other quantiles. Under noise only.
-    Quantile(Rank),
-}
 
 impl Checker<'_> {
     pub(super) fn aggregate(&mut self, aggregate: &Aggregate, plan: &LogicalPlan) -> Result<Relation, Refusal> {
@@ -181,7 +44,22 @@ impl Checker<'_> {
                 Err(Refusal::new(Code::NotAvailable, "ROLLUP, CUBE and GROUPING SETS over a key are not answered")
                     .suggest("group by the key in a subquery, and take the sets of what comes of it"))
             }
-            (false, sets) => self.release_point(aggregate, plan, rows, (group_exprs, groups, sets)),
+            (false, sets) => {
+                let Some((parts, outputs)) = self.in_parts(aggregate, &rows)? else {
+                    return self.release_point(aggregate, plan, rows, (group_exprs, groups, sets));
+                };
+                let made = LogicalPlan::Aggregate(parts.clone());
+                match self.release_point(&parts, &made, rows, (group_exprs, groups, sets))? {
+                    Relation::Open(released) => LogicalPlanBuilder::from(released)
+                        .project(outputs)
+                        .and_then(LogicalPlanBuilder::build)
+                        .map(Relation::Open)
+                        .map_err(internal),
+                    Relation::Rows(_) | Relation::Reference(_) => {
+                        Err(Refusal::new(Code::Internal, "a release point released nothing"))
+                    }
+                }
+            }
         }
     }
 
@@ -363,6 +241,7 @@ impl Checker<'_> {
             data_type: data_type.clone(),
             floors: Vec::new(),
             unmatched: Vec::new(),
+            matches: false,
             unit_range: (0.0, 0.0),
             row_range: (0.0, 0.0),
             spread: None,
@@ -452,14 +331,18 @@ impl Checker<'_> {
                         .about("AVG")
                         .suggest("leave ELSE 0 out, or divide: SUM(x) * 1.0 / COUNT(*)"));
                     }
-                    let total = if measure.zeros {
+                    let data_type = scope.data_type(argument)?;
+                    let total = if measure.distinct && !self.noisy {
+                        parts::beyond_one(total, &data_type)?
+                    } else if measure.zeros {
                         // Whoever has none is no reason to tell what another has.
-                        let zero = ScalarValue::new_zero(&scope.data_type(argument)?).map_err(internal)?;
+                        let zero = ScalarValue::new_zero(&data_type).map_err(internal)?;
                         nullif(total, Expr::Literal(zero, None))
                     } else {
                         total
                     };
-                    ranged(cell(kind, total, filter), Some(measure), argument)
+                    let matches = measure.matches;
+                    ranged(Cell { matches, ..cell(kind, total, filter) }, Some(measure), argument)
                 }
             }
             "var" | "var_pop" | "stddev" | "stddev_pop" if self.noisy && !call.params.distinct => {

@@ -114,6 +114,11 @@ impl Checker<'_> {
         }))
     }
 
+    /// Whether one of some places is the analyst's own.
+    fn of_analyst(&self, places: &BTreeSet<Instance>) -> Result<bool, Refusal> {
+        places.iter().try_fold(false, |own, place| Ok(own || self.facts(*place)?.owner() == self.analyst))
+    }
+
     /// The condition of a `SUM(CASE WHEN c THEN 1 ELSE 0 END)`, which is a count.
     fn ones(&self, call: &AggregateFunction, argument: &Expr, scope: &Scope<'_>) -> Result<Option<Expr>, Refusal> {
         let Expr::Case(Case { expr: None, when_then_expr, else_expr: Some(otherwise) }) = argument else {
@@ -133,17 +138,20 @@ impl Checker<'_> {
     }
 
     /// The label of a count of a unit's rows. `zeros` says whether it can be 0; without it, the counts are not added up.
-    fn counted(&self, rows: &Rows, most_rows: u32, zeros: Option<bool>) -> Label {
-        // A count that can be 0 is a flag of who has such rows. Added up, only those who have some contribute; where rows
-        // need not match, who has none is not told apart by that.
+    /// Where rows need not match, `of_side` says that it counts rows that do.
+    fn counted(&self, rows: &Rows, most_rows: u32, zeros: Option<bool>, (distinct, of_side): (bool, bool)) -> Label {
+        // A count that can be 0 is a flag of who has such rows. Added up, only those who have some contribute, and their
+        // rows are those of the side that need not match: rows that are there anyway would hide how few it has.
         let every_row = rows.slots.iter().all(|slot| matches!(slot.presence, Presence::Always));
-        let summed = zeros.filter(|zeros| !zeros || every_row);
+        let summed = zeros.filter(|zeros| !zeros || every_row || of_side);
         let measure = summed.and_then(|zeros| {
             self.one_place(rows).map(|instance| Measure {
                 instance,
                 functions: BTreeSet::from([MeasureFunction::Sum, MeasureFunction::Avg, MeasureFunction::Count]),
                 zero_else: zeros,
                 zeros,
+                distinct,
+                matches: zeros && !every_row,
                 combined: false,
                 degree: 2,
                 factors: (1.0, 1.0),
@@ -175,7 +183,7 @@ impl Checker<'_> {
         {
             self.count_granted(rows)?;
             let value = under(lit(1_i64), Some(&filter))?;
-            let label = self.counted(rows, most_rows, Some(true));
+            let label = self.counted(rows, most_rows, Some(true), (false, false));
             let part = Part { name: first.clone(), how: How::Count, value };
             return Ok(Derived { parts: vec![part], output: column(&first), label, or_zero: false });
         }
@@ -208,11 +216,16 @@ impl Checker<'_> {
                     && !call.params.distinct
                     && ((label.is_key() && !label.optional)
                         || (label.kind == Kind::Constant && functions::literal(argument).is_some()));
-                // A sum of such counts is a count of the rows, and those who have none contribute to neither. Of distinct
-                // values it would be more: one for each unit but two for one tells of that one beside the number of units.
-                let of_rows = !call.params.distinct && !label.optional && (label.is_key() || label.allows(Use::Filter));
-                let label =
-                    self.counted(rows, most_rows, if never_zero { Some(false) } else { of_rows.then_some(true) });
+                // A sum of such counts is a count of the rows, or of units and values, and those who have none contribute to
+                // neither. Values of the analyst's own rows are as many as it likes: they could weigh another's units.
+                let distinct = call.params.distinct;
+                let granted = label.is_key() || label.allows(Use::Filter) || (distinct && label.allows(Use::Dimension));
+                let weighs = distinct && rows.repeated && self.of_analyst(&flag::places_of(argument, scope))?;
+                let zeros = if never_zero { Some(false) } else { (granted && !weighs).then_some(true) };
+                let mut label = self.counted(rows, most_rows, zeros, (distinct, of_side(call, argument, scope, rows)?));
+                if never_zero {
+                    label.told = Told::at_least_one();
+                }
                 Ok(Derived { parts: vec![part(&first, how, total)?], output: column(&first), label, or_zero: false })
             }
             "sum" | "avg" if !call.params.distinct => {
@@ -242,6 +255,7 @@ impl Checker<'_> {
                 let zeros = measure.zeros || or_zero;
                 let label = Label {
                     measure: Some(Measure { degree: 2, range, unit_range: None, zeros, ..measure.clone() }),
+                    told: if or_zero { Told::not_null() } else { Told::any() },
                     ..Label::value(uses)
                 };
                 self.not_combined(&measure, rows, argument, scope)?;
@@ -254,21 +268,53 @@ impl Checker<'_> {
                     Ok(Derived { parts: vec![summed], output: column(&first), label, or_zero })
                 }
             }
-            "min" | "max" => {
+            "min" | "max" | "bool_and" | "bool_or" => {
                 if label.is_key() || !(label.allows(Use::Dimension) || label.allows(Use::Filter)) {
                     return Err(not_allowed(name));
                 }
-                let how = if name == "min" { How::Min } else { How::Max };
+                // Of truth values the greatest is true where one is, the least where all are.
+                let greatest = matches!(name, "max" | "bool_or");
+                let how = if greatest { How::Max } else { How::Min };
                 let told = match filter {
-                    None => told(argument, scope).extreme(name == "max"),
+                    None => told(argument, scope).extreme(greatest),
                     Some(_) => Told::any(),
                 };
-                let label = Label { told, ..Label::value(label.uses.clone()) };
+                let mut uses = label.uses.clone();
+                if name.starts_with("bool") && label.allows(Use::Filter) {
+                    // As a CASE of its condition would be.
+                    uses.insert(Use::Dimension);
+                }
+                let label = Label { told, ..Label::value(uses) };
                 Ok(Derived { parts: vec![part(&first, how, total)?], output: column(&first), label, or_zero: false })
             }
             _ => Err(not_allowed(name)),
         }
     }
+}
+
+/// Whether a count is of a column of the one side that need not match, under conditions on that side alone.
+fn of_side(call: &AggregateFunction, argument: &Expr, scope: &Scope<'_>, rows: &Rows) -> Result<bool, Refusal> {
+    let Expr::Column(column) = argument else { return Ok(false) };
+    let label = scope.label(column)?;
+    let mut sides: Vec<&Column> = Vec::new();
+    for slot in &rows.slots {
+        match &slot.presence {
+            Presence::Always => {}
+            Presence::Matched(marker) => sides.push(marker),
+            Presence::Branch { .. } | Presence::Never => return Ok(false),
+        }
+    }
+    let one = sides.windows(2).all(|pair| matches!(pair, [one, other] if one == other));
+    let marked: BTreeSet<Instance> = rows
+        .slots
+        .iter()
+        .filter(|slot| matches!(slot.presence, Presence::Matched(_)))
+        .flat_map(|slot| slot.places.iter().copied())
+        .collect();
+    let filter = call.params.filter.as_deref().map(|filter| flag::places_of(filter, scope)).unwrap_or_default();
+    // A column that was computed may have a value where nothing matched.
+    let plain = label.is_key() || label.origin.is_some();
+    Ok(one && plain && label.optional && label.from.is_subset(&marked) && filter.is_subset(&marked))
 }
 
 /// What becomes of one aggregate per unit.

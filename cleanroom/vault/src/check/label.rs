@@ -60,6 +60,10 @@ pub(crate) struct Measure {
     pub(crate) zero_else: bool,
     /// As `zero_else`, and the zeros stand in it: those whose value is 0 contribute nothing.
     pub(crate) zeros: bool,
+    /// It counts different values: 0, or one and those beyond one, which are released apart.
+    pub(crate) distinct: bool,
+    /// It is 0 where an optional side found no match, and counts as a number of matches.
+    pub(crate) matches: bool,
     /// It is more than one column's own values: a sum, a difference or a product of measures.
     pub(crate) combined: bool,
     /// Columns multiplied together in one term; more than two would be a power that singles the largest value out.

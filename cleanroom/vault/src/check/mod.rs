@@ -19,7 +19,9 @@ mod label;
 mod literals;
 mod noisy;
 mod open;
+mod parts;
 mod per_unit;
+mod point;
 mod quantile;
 mod reference;
 mod rows;
@@ -39,13 +41,13 @@ use datafusion::logical_expr::{
     Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan, Values,
 };
 
-pub(crate) use aggregate::{Cell, CellKind, FloorKind, ReleasePoint, Spread};
 pub(crate) use audience::AudienceRule;
 pub(crate) use difference::GuardRule;
 use family::families;
 pub(crate) use family::{Family, counts};
 pub(crate) use functions::truncated;
 pub(crate) use per_unit::combined_id;
+pub(crate) use point::{Cell, CellKind, FloorKind, ReleasePoint, Spread};
 pub(crate) use quantile::Rank;
 pub(crate) use rows::{MatchCheck, Presence, RowId, Rows, Slot};
 
@@ -555,6 +557,8 @@ fn column_label(facts: &TableFacts, instance: Instance, name: &str) -> Result<La
         functions: rule.functions.clone(),
         zero_else: false,
         zeros: false,
+        distinct: false,
+        matches: false,
         combined: false,
         degree: 1,
         factors: (1.0, 1.0),

@@ -2,10 +2,14 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{ScalarValue, TableReference};
+use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::functions::core::expr_fn::nullif;
+use datafusion::functions::unicode::expr_fn::left;
 use datafusion::logical_expr::expr::{BinaryExpr, Exists, InSubquery, TryCast};
-use datafusion::logical_expr::{Case, Expr, ExprSchemable, LogicalPlan, Operator, Subquery, WindowFunctionDefinition};
+use datafusion::logical_expr::{
+    Aggregate, Case, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery,
+    WindowFunctionDefinition, lit,
+};
 use std::sync::Arc;
 
 use super::{Checker, Reference, Relation, functions, internal, under_name};
@@ -36,8 +40,8 @@ impl Checker<'_> {
                 .map(|expr| computed(hidden_is_not_none(expr, &inputs)?, filter.input.schema()))
                 .collect::<Result<Vec<_>, Refusal>>()?,
             LogicalPlan::Join(_) => exprs.into_iter().map(fitting).collect::<Result<Vec<_>, Refusal>>()?,
+            LogicalPlan::Aggregate(_) => exprs.into_iter().map(in_order).collect::<Result<Vec<_>, Refusal>>()?,
             LogicalPlan::Window(_)
-            | LogicalPlan::Aggregate(_)
             | LogicalPlan::Sort(_)
             | LogicalPlan::Repartition(_)
             | LogicalPlan::Union(_)
@@ -59,7 +63,11 @@ impl Checker<'_> {
             | LogicalPlan::Unnest(_)
             | LogicalPlan::RecursiveQuery(_) => exprs,
         };
-        plan.with_new_exprs(exprs, inputs).and_then(LogicalPlan::recompute_schema).map_err(internal)
+        let opened = plan.with_new_exprs(exprs, inputs).and_then(LogicalPlan::recompute_schema).map_err(internal)?;
+        match opened {
+            LogicalPlan::Aggregate(aggregate) => cut(aggregate),
+            other => Ok(other),
+        }
     }
 
     /// A subquery in an expression above the release is a query of its own: its root is released, or it is refused.
@@ -107,6 +115,62 @@ impl Checker<'_> {
     }
 }
 
+/// Most characters of texts that are put together.
+const MAX_TOGETHER: i64 = 8_192;
+
+fn is_together(expr: &Expr) -> bool {
+    match expr {
+        Expr::Alias(alias) => is_together(&alias.expr),
+        Expr::AggregateFunction(call) => call.func.name() == functions::TOGETHER,
+        _ => false,
+    }
+}
+
+/// Texts are put together in an order, their own where the statement names none: the same question has the same answer.
+fn in_order(expr: Expr) -> Result<Expr, Refusal> {
+    let name = expr.schema_name().to_string();
+    let ordered = expr
+        .transform_up(|expr| match expr {
+            Expr::AggregateFunction(mut call) if call.func.name() == functions::TOGETHER => {
+                if call.params.order_by.is_empty() {
+                    call.params.order_by.extend(call.params.args.first().map(|text| text.clone().sort(true, false)));
+                }
+                Ok(Transformed::yes(Expr::AggregateFunction(call)))
+            }
+            other => Ok(Transformed::no(other)),
+        })
+        .map(|transformed| transformed.data)
+        .map_err(internal)?;
+    // What stands above finds it under the name it had.
+    Ok(if ordered.schema_name().to_string() == name { ordered } else { ordered.alias(name) })
+}
+
+/// No more of texts that are put together than the rules for texts count with.
+fn cut(aggregate: Aggregate) -> Result<LogicalPlan, Refusal> {
+    if !aggregate.aggr_expr.iter().any(is_together) {
+        return Ok(LogicalPlan::Aggregate(aggregate));
+    }
+    let before = aggregate.schema.fields().len().saturating_sub(aggregate.aggr_expr.len());
+    let columns: Vec<Expr> = aggregate
+        .schema
+        .iter()
+        .enumerate()
+        .map(|(position, (qualifier, field))| {
+            let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+            let together = position.checked_sub(before).and_then(|call| aggregate.aggr_expr.get(call));
+            if together.is_some_and(is_together) {
+                left(column, lit(MAX_TOGETHER)).alias_qualified(qualifier.cloned(), field.name())
+            } else {
+                column
+            }
+        })
+        .collect();
+    LogicalPlanBuilder::from(LogicalPlan::Aggregate(aggregate))
+        .project(columns)
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(internal)
+}
+
 /// IN and EXISTS stand in conditions, and no subquery in a LIMIT: the engine executes them nowhere else.
 fn check_subqueries(plan: &LogicalPlan, expr: &Expr) -> Result<(), Refusal> {
     let found = expr
@@ -134,9 +198,7 @@ fn check_functions(expr: &Expr) -> Result<(), Refusal> {
             Expr::ScalarFunction(call) => functions::check_released(call.func.name(), &call.args),
             Expr::AggregateFunction(call) => functions::check_released_aggregate(call.func.name()),
             Expr::WindowFunction(call) => match &call.fun {
-                WindowFunctionDefinition::AggregateUDF(function) => {
-                    functions::check_released_aggregate(function.name())
-                }
+                WindowFunctionDefinition::AggregateUDF(function) => functions::check_released_window(function.name()),
                 WindowFunctionDefinition::WindowUDF(function) => functions::check_released_window(function.name()),
             },
             Expr::Placeholder(_) => {

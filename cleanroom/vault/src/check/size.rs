@@ -30,6 +30,8 @@ const WRITTEN: u64 = 512;
 const FORMATTED: u64 = 2 * 1024;
 /// Bytes that a letter takes at most for each byte that its other case takes.
 const OTHER_CASE: u64 = 3;
+/// Bytes of texts that are put together, which are cut there.
+const TOGETHER: u64 = 8_192 * CHARACTER;
 /// Bytes of a character.
 const CHARACTER: u64 = 4;
 
@@ -229,7 +231,24 @@ impl Below<'_> {
             Expr::Cast(cast) if cast.field.data_type().is_string() => longest.max(WRITTEN),
             Expr::TryCast(cast) if cast.field.data_type().is_string() => longest.max(WRITTEN),
             Expr::BinaryExpr(binary) if binary.op == Operator::StringConcat => together,
+            Expr::AggregateFunction(call) if call.func.name() == functions::TOGETHER => {
+                if longest > LONGEST_TEXT as u64 {
+                    return Err(Refusal::new(
+                        Code::TooLarge,
+                        format!("texts that are put together are at most {LONGEST_TEXT} bytes each"),
+                    )
+                    .about(functions::TOGETHER)
+                    .suggest("shorten them with left()"));
+                }
+                TOGETHER
+            }
             Expr::ScalarFunction(call) => match call.func.name() {
+                "regexp_replace" => {
+                    // What it puts in the place of each match, and of nothing before each character.
+                    let text = parts.first().copied().unwrap_or_default();
+                    let by = parts.get(2).copied().unwrap_or_default();
+                    text.saturating_add(1).saturating_mul(by).saturating_add(text.saturating_mul(by.saturating_add(1)))
+                }
                 // A number among the arguments is written out.
                 "concat" => together.saturating_add(WRITTEN),
                 "concat_ws" => {

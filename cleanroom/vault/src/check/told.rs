@@ -4,6 +4,7 @@
 //! both. That is found out without a row: the expression is evaluated once for each way in which the places can have matched,
 //! over sets of constants; whatever is not known can be anything. Sets only ever hold too much, so what is found apart is.
 
+use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Case, Expr, Operator};
@@ -32,6 +33,8 @@ pub(super) enum Values {
     Any,
     /// Anything but NULL.
     NotNull,
+    /// A whole number that is not zero or less.
+    AtLeastOne,
     /// One of these, each once.
     Of(Vec<ScalarValue>),
 }
@@ -83,14 +86,14 @@ impl Values {
     fn can_be_null(&self) -> bool {
         match self {
             Self::Any => true,
-            Self::NotNull => false,
+            Self::NotNull | Self::AtLeastOne => false,
             Self::Of(values) => values.iter().any(ScalarValue::is_null),
         }
     }
 
     fn can_be_more_than_null(&self) -> bool {
         match self {
-            Self::Any | Self::NotNull => true,
+            Self::Any | Self::NotNull | Self::AtLeastOne => true,
             Self::Of(values) => values.iter().any(|value| !value.is_null()),
         }
     }
@@ -99,7 +102,7 @@ impl Values {
     fn truths(&self) -> [bool; 3] {
         match self {
             Self::Any => [true; 3],
-            Self::NotNull => [true, true, false],
+            Self::NotNull | Self::AtLeastOne => [true, true, false],
             Self::Of(values) => values.iter().fold([false; 3], |[yes, no, null], value| match value {
                 ScalarValue::Boolean(Some(true)) => [true, no, null],
                 ScalarValue::Boolean(Some(false)) => [yes, true, null],
@@ -117,6 +120,10 @@ impl Values {
     fn or(&self, other: &Self) -> Self {
         match (self, other) {
             (Self::Of(one), Self::Of(other)) => Self::listed(one.iter().chain(other).cloned()),
+            (Self::AtLeastOne, Self::AtLeastOne) => Self::AtLeastOne,
+            (Self::AtLeastOne, Self::Of(none)) | (Self::Of(none), Self::AtLeastOne) if none.is_empty() => {
+                Self::AtLeastOne
+            }
             _ if self.can_be_null() || other.can_be_null() => Self::Any,
             _ => Self::NotNull,
         }
@@ -126,6 +133,7 @@ impl Values {
     fn not_null(&self) -> Self {
         match self {
             Self::Any | Self::NotNull => Self::NotNull,
+            Self::AtLeastOne => Self::AtLeastOne,
             Self::Of(values) => Self::Of(values.iter().filter(|value| !value.is_null()).cloned().collect()),
         }
     }
@@ -134,7 +142,12 @@ impl Values {
     fn apart(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Of(one), Self::Of(other)) => one.iter().all(|one| other.iter().all(|other| differ(one, other))),
-            (Self::NotNull, other) | (other, Self::NotNull) => !other.can_be_more_than_null(),
+            (Self::AtLeastOne, Self::Of(values)) | (Self::Of(values), Self::AtLeastOne) => {
+                values.iter().all(|value| value.is_null() || less_than_one(value))
+            }
+            (Self::NotNull | Self::AtLeastOne, other) | (other, Self::NotNull | Self::AtLeastOne) => {
+                !other.can_be_more_than_null()
+            }
             (Self::Any, other) | (other, Self::Any) => *other == Self::no_value(),
         }
     }
@@ -150,6 +163,11 @@ impl Values {
     }
 }
 
+/// A whole number, of the type of counts, that no count of rows is.
+fn less_than_one(value: &ScalarValue) -> bool {
+    matches!(value, ScalarValue::Int64(Some(number)) if *number < 1)
+}
+
 /// Whether the engine's groups keep two constants of one column apart.
 fn differ(one: &ScalarValue, other: &ScalarValue) -> bool {
     one != other && (one.is_null() || other.is_null() || one.data_type() == other.data_type())
@@ -162,6 +180,11 @@ impl Told {
 
     pub(crate) fn not_null() -> Self {
         Self { places: Vec::new(), values: vec![Values::NotNull] }
+    }
+
+    /// A count of rows that there are.
+    pub(crate) fn at_least_one() -> Self {
+        Self { places: Vec::new(), values: vec![Values::AtLeastOne] }
     }
 
     fn constant(value: &ScalarValue) -> Self {
@@ -291,6 +314,21 @@ impl Told {
         Self { places: self.places.clone(), values: values.collect() }
     }
 
+    /// Whether it is 1 or 0 in every row, or NULL.
+    pub(super) fn is_flag(&self) -> bool {
+        let flag = |value: &ScalarValue| {
+            value.is_null()
+                || ScalarValue::new_zero(&value.data_type()).is_ok_and(|zero| zero == *value)
+                || ScalarValue::new_one(&value.data_type()).is_ok_and(|one| one == *value)
+        };
+        self.values.iter().all(|values| matches!(values, Values::Of(values) if values.iter().all(flag)))
+    }
+
+    /// Whether it is NULL in no row.
+    pub(super) fn is_never_null(&self) -> bool {
+        !self.values.iter().any(Values::can_be_null)
+    }
+
     /// The places for which it being true tells whether they matched.
     pub(crate) fn when_true(&self) -> Vec<(Instance, bool)> {
         let can = |bit: usize, matched: usize| {
@@ -345,8 +383,8 @@ pub(crate) fn told(expr: &Expr, scope: &Scope<'_>) -> Told {
         Expr::Column(column) => scope.label(column).map_or_else(|_none| Told::any(), |label| label.told.clone()),
         Expr::Literal(value, _metadata) => Told::constant(value),
         Expr::Alias(alias) => told(&alias.expr, scope),
-        Expr::Cast(cast) => cast_to(&told(&cast.expr, scope), cast.field.data_type()),
-        Expr::TryCast(cast) => cast_to(&told(&cast.expr, scope), cast.field.data_type()),
+        Expr::Cast(cast) => cast_to(&in_type(&cast.expr, scope), cast.field.data_type()),
+        Expr::TryCast(cast) => cast_to(&in_type(&cast.expr, scope), cast.field.data_type()),
         Expr::Not(inner) => truth(inner, scope, |[yes, no, null]| [no, yes, null]),
         Expr::IsTrue(inner) => truth(inner, scope, |[yes, no, null]| [yes, no || null, false]),
         Expr::IsNotTrue(inner) => truth(inner, scope, |[yes, no, null]| [no || null, yes, false]),
@@ -392,20 +430,35 @@ pub(crate) fn told(expr: &Expr, scope: &Scope<'_>) -> Told {
     }
 }
 
+/// What an expression can be; of one that is true or false, no more than that.
+fn in_type(expr: &Expr, scope: &Scope<'_>) -> Told {
+    let told = told(expr, scope);
+    if scope.data_type(expr).is_ok_and(|data_type| data_type == DataType::Boolean) {
+        told.map(|value| Values::of_truths(value.truths()))
+    } else {
+        told
+    }
+}
+
 fn truth(inner: &Expr, scope: &Scope<'_>, result: impl Fn([bool; 3]) -> [bool; 3]) -> Told {
     told(inner, scope).map(|value| Values::of_truths(result(value.truths())))
 }
 
-fn cast_to(value: &Told, to: &arrow::datatypes::DataType) -> Told {
+fn cast_to(value: &Told, to: &DataType) -> Told {
     value.map(|value| match value {
         Values::Of(values) => {
             let cast: Option<Vec<ScalarValue>> = values
                 .iter()
                 .map(|value| if value.is_null() { Some(ScalarValue::Null) } else { value.cast_to(to).ok() })
                 .collect();
-            cast.map_or(Values::Any, Values::listed)
+            let none_is_null = cast.as_ref().is_some_and(|cast| !cast.iter().any(ScalarValue::is_null));
+            match cast.map_or(Values::Any, Values::listed) {
+                Values::Any if none_is_null => Values::NotNull,
+                listed => listed,
+            }
         }
-        Values::Any | Values::NotNull => Values::Any,
+        Values::AtLeastOne if *to == DataType::Int64 => Values::AtLeastOne,
+        Values::Any | Values::NotNull | Values::AtLeastOne => Values::Any,
     })
 }
 
@@ -435,6 +488,10 @@ fn binary(left: &Values, op: Operator, right: &Values) -> Values {
                         }
                     }
                     Values::of_truths(can)
+                }
+                (Values::AtLeastOne, Values::Of(values)) if values.iter().all(less_than_one) => {
+                    let above = matches!(op, Operator::Gt | Operator::GtEq | Operator::NotEq);
+                    Values::truth(above)
                 }
                 _ => Values::of_truths([
                     left.can_be_more_than_null() && right.can_be_more_than_null(),
@@ -528,7 +585,7 @@ mod tests {
                         _ => None,
                     })
                     .collect(),
-                Values::Any | Values::NotNull => vec![Some(-1)],
+                Values::Any | Values::NotNull | Values::AtLeastOne => vec![Some(-1)],
             })
             .collect()
     }
@@ -570,6 +627,27 @@ mod tests {
         // A flag that is settled tells no more.
         let flag = Told::flag(7).settled(|_place| Some(Settled::Unmatched)).made_optional(Some(7));
         assert_eq!(flag.values, [Values::null(), Values::truth(false)]);
+    }
+
+    #[test]
+    fn a_count_of_rows_that_there_are_is_not_zero() {
+        let count = Told::at_least_one().made_optional(Some(7));
+        let zero = Told::constant(&ScalarValue::Int64(Some(0)));
+        let or = |other: &Told| {
+            Told::computed(&[&count, other], |parts| match parts {
+                [count, other] if count.can_be_null() => count.not_null().or(other),
+                [count, _other] => (*count).clone(),
+                _ => Values::Any,
+            })
+        };
+        assert_eq!(told_apart(&[or(&zero)], &all), [7]);
+        assert!(told_apart(&[or(&Told::constant(&ScalarValue::Int64(Some(1))))], &all).is_empty());
+        // Of another type the engine may not keep them apart.
+        assert!(told_apart(&[or(&Told::constant(&ScalarValue::Float64(Some(0.0))))], &all).is_empty());
+        // What may be zero, or anything, is not told from zero.
+        assert!(Values::AtLeastOne.or(&Values::NotNull).apart(&Values::Of(vec![])));
+        assert!(!Values::AtLeastOne.or(&Values::NotNull).apart(&Values::one(&ScalarValue::Int64(Some(0)))));
+        assert!(!Values::AtLeastOne.apart(&Values::AtLeastOne) && !Values::AtLeastOne.apart(&Values::Any));
     }
 
     #[test]

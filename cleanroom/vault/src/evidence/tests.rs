@@ -56,6 +56,7 @@ fn release(rows: &[Row], ids: &[(&str, bool)], repeated: bool) -> ReleasePoint {
         data_type: DataType::Int64,
         floors: Vec::new(),
         unmatched: Vec::new(),
+        matches: false,
         unit_range: (0.0, 0.0),
         row_range: (0.0, 0.0),
         spread: None,

@@ -118,7 +118,8 @@ impl<'r> Rules<'r> {
                         FloorKind::Branch => false,
                     }
             })
-            && (!check::counts(cell) || cell.floors.iter().all(|floor| self.hides_unmatched(totals, *floor)))
+            && (!(check::counts(cell) || cell.matches)
+                || cell.floors.iter().all(|floor| self.hides_unmatched(totals, *floor)))
     }
 
     /// Whether units without a match, who are told by a count of all beside a count of those that match, are none or enough.

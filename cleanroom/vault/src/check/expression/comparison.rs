@@ -3,7 +3,7 @@
 //! Comparisons cannot raise. Moments that the planner compares in nanoseconds are compared in microseconds, since the years
 //! after 2262, which data does hold (9999-12-31 stands for "no end"), are no nanoseconds and would be NULL.
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::{Between, InList, Like, TryCast};
@@ -56,14 +56,73 @@ fn all_compared(parts: &[&Expr], scope: &Scope<'_>) -> Result<(Vec<Expr>, Label)
     let mut labels = Vec::with_capacity(parts.len());
     for part in parts {
         refuse_compared_key(part, scope)?;
-        let (total, label) = expression(part, scope)?;
+    }
+    let distances = distances(parts, scope)?;
+    for part in parts {
+        let (total, label) = expression(if distances.is_some() { uncast(part) } else { part }, scope)?;
         totals.push(total);
         labels.push(label);
     }
-    if let Some(coarse) = parts.iter().map(|part| coarse(part, scope)).collect::<Result<Option<Vec<_>>, _>>()? {
+    if let Some(distances) = distances {
+        totals = totals.into_iter().zip(distances).map(|(total, distance)| distance.unwrap_or(total)).collect();
+    } else if let Some(coarse) = parts.iter().map(|part| coarse(part, scope)).collect::<Result<Option<Vec<_>>, _>>()? {
         totals = coarse;
     }
     Ok((totals, Label::computed(&labels)))
+}
+
+/// What the planner makes an interval of to compare it.
+fn uncast(part: &Expr) -> &Expr {
+    match part {
+        Expr::Cast(cast) => &cast.expr,
+        Expr::TryCast(cast) => &cast.expr,
+        _ => part,
+    }
+}
+
+/// Distances of moments compared with literal intervals: as numbers of the same unit, since the engine compares months, days
+/// and what is left of two intervals one after the other, and a distance has no days. The literals as distances, `None` for
+/// the others; `None` where the comparison is another.
+fn distances(parts: &[&Expr], scope: &Scope<'_>) -> Result<Option<Vec<Option<Expr>>>, Refusal> {
+    const DAY: i64 = 86_400_000_000_000;
+    let interval = DataType::Interval(IntervalUnit::MonthDayNano);
+    let mut unit = None;
+    for part in parts {
+        if scope.data_type(part)? != interval {
+            return Ok(None);
+        }
+        if functions::constant(part).is_none() {
+            match (scope.data_type(uncast(part))?, unit) {
+                (DataType::Duration(own), None) => unit = Some(own),
+                (DataType::Duration(own), Some(unit)) if own == unit => {}
+                _ => return Ok(None),
+            }
+        }
+    }
+    let Some(unit) = unit else { return Ok(None) };
+    let literal = |of: &IntervalMonthDayNano| -> Option<Expr> {
+        let nanoseconds = i64::from(of.days).checked_mul(DAY)?.checked_add(of.nanoseconds)?;
+        let whole = |size: i64| (of.months == 0 && nanoseconds % size == 0).then(|| Some(nanoseconds / size));
+        let value = match unit {
+            TimeUnit::Second => ScalarValue::DurationSecond(whole(1_000_000_000)?),
+            TimeUnit::Millisecond => ScalarValue::DurationMillisecond(whole(1_000_000)?),
+            TimeUnit::Microsecond => ScalarValue::DurationMicrosecond(whole(1_000)?),
+            TimeUnit::Nanosecond => ScalarValue::DurationNanosecond(whole(1)?),
+        };
+        Some(Expr::Literal(value, None))
+    };
+    let mut compared = Vec::with_capacity(parts.len());
+    for part in parts {
+        compared.push(match functions::constant(part) {
+            None => None,
+            Some(ScalarValue::IntervalMonthDayNano(Some(of))) => match literal(&of) {
+                Some(literal) => Some(literal),
+                None => return Ok(None),
+            },
+            Some(_) => return Ok(None),
+        });
+    }
+    Ok(Some(compared))
 }
 
 const NANOSECONDS: DataType = DataType::Timestamp(TimeUnit::Nanosecond, None);

@@ -46,6 +46,8 @@ pub(super) fn combined_measure(
         functions: one.functions.intersection(&other.functions).copied().collect(),
         zero_else: false,
         zeros: false,
+        distinct: false,
+        matches: one.matches || other.matches,
         combined: true,
         degree,
         factors: if degree > one.degree.max(other.degree) {

@@ -55,6 +55,7 @@ pub(in crate::noise) fn release(rows: &[Row], sets: bool, most_rows: u32) -> Rel
         data_type: DataType::Int64,
         floors: Vec::new(),
         unmatched: Vec::new(),
+        matches: false,
         unit_range: (LOW as f64, HIGH as f64),
         row_range: (LOW as f64, HIGH as f64),
         spread: None,
