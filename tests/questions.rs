@@ -270,6 +270,7 @@ fn what_is_put_together_of_counts_is_what_its_parts_say() {
         format!("SELECT CAST(a AS DOUBLE) / b AS x FROM (SELECT {one}) p CROSS JOIN (SELECT {other}) q")
     };
     let cards = "COUNT(DISTINCT card) FROM shop.sales";
+    let by_lines = "(SELECT lines AS q, COUNT(*) AS n FROM (SELECT card, COUNT(*) AS lines FROM shop.sales GROUP BY card) c GROUP BY lines) x";
     block_on(async {
         let (rows, _without) = random_rows(&mut Random::new(1));
         let room = Opened::new(&rows).await;
@@ -317,6 +318,10 @@ fn what_is_put_together_of_counts_is_what_its_parts_say() {
                 "SELECT COUNT(DISTINCT s.card) AS x FROM shop.sales s JOIN media.users u ON u.card = s.card JOIN shop.visits v ON v.card = s.card".to_owned(),
             ),
             (
+                format!("SELECT g.k, n AS x FROM generate_series(1, 3) AS g(k) LEFT JOIN {by_lines} ON x.q = g.k ORDER BY 1"),
+                format!("SELECT g.k, n AS x FROM (VALUES (1), (2), (3)) AS g(k) LEFT JOIN {by_lines} ON x.q = g.k ORDER BY 1"),
+            ),
+            (
                 "SELECT STRING_AGG(kind, ', ') AS x FROM (SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind) t".to_owned(),
                 "SELECT STRING_AGG(kind, ', ' ORDER BY kind) AS x FROM (SELECT kind, COUNT(*) AS n FROM shop.sales GROUP BY kind) t".to_owned(),
             ),
@@ -327,7 +332,6 @@ fn what_is_put_together_of_counts_is_what_its_parts_say() {
             assert!(!one.rows.is_empty() && one.rows[0].last().is_some_and(|x| x != "NULL"), "{short}");
             assert_eq!(one.rows, other.rows, "{short} and {long}");
         }
-        let room = Opened::new(&fixed_rows()).await;
         // A distance is compared with an interval by its length.
         let count = |condition: &str| {
             format!(

@@ -153,3 +153,100 @@ fn the_operator_of_a_server_cannot_put_a_policy_in_an_owners_name() {
     drop(server);
     local(&["audit", "verify", data.to_str().unwrap()]);
 }
+
+#[test]
+fn a_room_key_goes_over_a_server_that_cannot_read_it() {
+    let (folder, data) = data_dir();
+    let server = Server::start(&data);
+    let at = |arguments: &[&str]| cleanroom().args(arguments).current_dir(folder.path()).output().unwrap();
+    let local = |arguments: &[&str]| {
+        let output = at(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+        text(&output)
+    };
+    fs::write(folder.path().join("room.yaml"), ROOM).unwrap();
+    local(&["keys", "new", "room", "-o", "room.key"]);
+    for partner in ["retailer", "agency"] {
+        local(&["keys", "new", "signing", "-o", &format!("{partner}.key")]);
+        let key = format!("{partner}.key");
+        let lines: String = local(&["keys", "join", "room.yaml", "--as", partner, "--key", &key])
+            .lines()
+            .map(|line| format!("    {line}\n"))
+            .collect();
+        let document = fs::read_to_string(folder.path().join("room.yaml")).unwrap();
+        let entry = format!("  - name: {partner}\n");
+        fs::write(folder.path().join("room.yaml"), document.replacen(&entry, &format!("{entry}{lines}"), 1)).unwrap();
+    }
+    let document = fs::read_to_string(folder.path().join("room.yaml")).unwrap();
+    let yaml = [("content-type", "application/yaml")];
+    assert_eq!(server.call("PUT", "/v1/rooms/spring", &server.admin(), &yaml, document.as_bytes()).status, 201);
+    let tokens = ["retailer", "agency"].map(|partner| server.token(partner));
+
+    let share = [
+        "keys",
+        "share",
+        "room.key",
+        "--room",
+        "room.yaml",
+        "--as",
+        "retailer",
+        "--key",
+        "retailer.key",
+        "--to",
+        "agency",
+    ];
+    let open = |key: &str, more: &[&str], output: &str| {
+        at(&[
+            &[
+                "keys",
+                "open",
+                "--room",
+                "room.yaml",
+                "--as",
+                "agency",
+                "--key",
+                key,
+                "--from",
+                "retailer",
+                "-o",
+                output,
+            ],
+            more,
+        ]
+        .concat())
+    };
+    local(&[&share[..], &["--server", server.address(), "--token", &tokens[0]]].concat());
+    let fetched = open("agency.key", &["--server", server.address(), "--token", &tokens[1]], "theirs.key");
+    assert!(fetched.status.success(), "{}", text(&fetched));
+    let key = |file: &str| fs::read(folder.path().join(file)).unwrap();
+    assert_eq!(key("room.key"), key("theirs.key"));
+
+    // Nobody else fetches it or puts another in its place, and nothing of it lies on the server in plain.
+    let path = "/v1/rooms/spring/keys/agency/retailer";
+    assert_eq!(server.call("GET", path, &tokens[0], &[], b"").status, 403);
+    let plain = [("content-type", "text/plain")];
+    assert_eq!(server.call("PUT", path, &tokens[1], &plain, b"cleanroom/v1 sealed room key\n").status, 403);
+    let secret = String::from_utf8(key("room.key")).unwrap();
+    let secret = secret.lines().nth(1).unwrap();
+    let stored = server.call("GET", path, &tokens[1], &[], b"").body;
+    assert!(!String::from_utf8(stored.clone()).unwrap().contains(secret));
+
+    // What an operator could do: pass on another key, of its own making or of another partner's.
+    fs::write(folder.path().join("sealed.txt"), &stored).unwrap();
+    assert_eq!(open("retailer.key", &["sealed.txt"], "no.key").status.code(), Some(2), "the key of another");
+    local(&["keys", "new", "signing", "-o", "operator.key"]);
+    let mut forged = share.map(str::to_owned);
+    forged[8] = "operator.key".to_owned();
+    let forged: Vec<&str> = forged.iter().map(String::as_str).collect();
+    assert_eq!(at(&[&forged[..], &["-o", "forged.txt"]].concat()).status.code(), Some(2), "not the retailer's key");
+    let note = String::from_utf8(stored).unwrap();
+    for (from, to) in [("from retailer", "from agency"), ("room spring", "room autumn"), ("\nsealed ", "\nsealed AAAA")]
+    {
+        let changed = note.replacen(from, to, 1);
+        assert_ne!(changed, note);
+        fs::write(folder.path().join("changed.txt"), changed).unwrap();
+        let opened = open("agency.key", &["changed.txt"], "no.key");
+        assert!(opened.status.code() == Some(2) && text(&opened).contains("not to be trusted"), "{}", text(&opened));
+    }
+    assert!(!folder.path().join("no.key").exists());
+}

@@ -87,6 +87,10 @@ impl RoomKey {
         Self { bytes: Zeroizing::new(bytes), token_key }
     }
 
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
     pub(crate) fn token_key(&self) -> &[u8; 32] {
         &self.token_key
     }

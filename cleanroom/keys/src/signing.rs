@@ -15,6 +15,9 @@ const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const END: &str = "-----END PRIVATE KEY-----";
 const WANTED: &str = "signing key";
 
+/// Where the private key begins in the file: after the headers of PKCS#8 and of the octet string (RFC 8410 section 7).
+const SEED_AT: usize = 16;
+
 /// Characters of a line of PEM (RFC 7468).
 const LINE: usize = 64;
 
@@ -90,6 +93,17 @@ impl SigningKey {
     }
 }
 
+impl SigningKey {
+    /// The private key of RFC 8032, of which everything else follows: where ring and RFC 8410 put it in the file.
+    pub(crate) fn seed(&self) -> Zeroizing<[u8; 32]> {
+        let mut seed = Zeroizing::new([0_u8; 32]);
+        for (to, from) in seed.iter_mut().zip(self.pkcs8.iter().skip(SEED_AT)) {
+            *to = *from;
+        }
+        seed
+    }
+}
+
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SigningKey")
@@ -118,6 +132,8 @@ mod tests {
         verifier.verify(b"policy", &read.sign(b"policy")).unwrap();
         assert!(verifier.verify(b"Policy", &read.sign(b"policy")).is_err());
         assert_eq!(format!("{key:?}"), "SigningKey");
+        let of_seed = Ed25519KeyPair::from_seed_unchecked(key.seed().as_slice()).unwrap();
+        assert_eq!(of_seed.public_key().as_ref(), key.public());
     }
 
     #[test]

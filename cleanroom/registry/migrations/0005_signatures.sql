@@ -10,3 +10,13 @@ CREATE TABLE member_keys (
 
 -- The owner's signature over a version of its policy; NULL of an owner without a key.
 ALTER TABLE policies ADD COLUMN signature TEXT;
+
+-- Room keys that partners sealed for each other, as signed notes: passed on unread.
+CREATE TABLE sealed_keys (
+    room      TEXT    NOT NULL REFERENCES rooms (room),
+    sender    TEXT    NOT NULL,
+    recipient TEXT    NOT NULL,
+    note      TEXT    NOT NULL,
+    at        INTEGER NOT NULL,
+    PRIMARY KEY (room, sender, recipient)
+) STRICT;

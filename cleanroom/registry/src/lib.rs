@@ -24,6 +24,7 @@ mod random;
 mod registry;
 mod rooms;
 mod run;
+mod sealed;
 mod signatures;
 mod tables;
 mod templates;

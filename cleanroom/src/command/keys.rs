@@ -10,6 +10,7 @@ use cleanroom_policy::PartnerName;
 use cleanroom_registry::membership_statement;
 use serde_json::json;
 
+use super::sealed;
 use crate::embedded::RoomFiles;
 use crate::exit::Exit;
 use crate::fault::{Fault, Result};
@@ -23,8 +24,10 @@ pub(super) enum KeysCommand {
     Show(ShowArgs),
     /// Signs a partner's membership of a room; prints the lines that belong into the room document
     Join(JoinArgs),
-    /// Gives a room key to another partner (not available in this version)
-    Share,
+    /// Seals a room key for another partner, who opens it with its signing key
+    Share(sealed::ShareArgs),
+    /// Opens a room key that another partner sealed
+    Open(sealed::OpenArgs),
 }
 
 #[derive(Debug, Args)]
@@ -99,10 +102,8 @@ pub(super) fn run(command: KeysCommand, format: Format) -> Result<Exit> {
                 Err(_) => Err(broken(error)),
             },
         },
-        KeysCommand::Share => Err(Fault::not_available(
-            "sharing a room key sealed for another partner is not available in this version",
-            "hand the key file over by a channel you trust, or let the server tokenise with a key of the room",
-        )),
+        KeysCommand::Share(args) => sealed::share(&args, format),
+        KeysCommand::Open(args) => sealed::open(&args, format),
     }
 }
 
@@ -141,11 +142,11 @@ fn join(args: &JoinArgs, format: Format) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn load(file: &Path) -> Result<SigningKey> {
+pub(super) fn load(file: &Path) -> Result<SigningKey> {
     SigningKey::load(file).map_err(broken)
 }
 
-fn partner_name(text: &str) -> Result<PartnerName> {
+pub(super) fn partner_name(text: &str) -> Result<PartnerName> {
     PartnerName::new(text).map_err(|error| Fault::usage(error, "give the partner's name as the room document has it"))
 }
 

@@ -10,6 +10,7 @@ mod keys;
 mod policy;
 mod query;
 mod receipt;
+mod sealed;
 mod serve;
 mod tokenize;
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{health, log, media, queries, rooms, tables, templates, tokens};
+use super::{health, keys, log, media, queries, rooms, tables, templates, tokens};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,7 +21,7 @@ use super::{health, log, media, queries, rooms, tables, templates, tokens};
     paths(
         rooms::me, rooms::list, rooms::get, rooms::put, tables::list, tables::get, tables::put, tables::get_policy, tables::put_policy,
         tables::put_data, templates::list, templates::get, templates::put, queries::catalog, queries::budgets, queries::post, queries::list, queries::get,
-        queries::result, queries::receipt, queries::cancel, log::checkpoint, log::key, log::tile, log::entries, log::proof, tokens::issue, tokens::revoke,
+        queries::result, queries::receipt, queries::cancel, log::checkpoint, log::key, log::tile, log::entries, log::proof, keys::put, keys::get, tokens::issue, tokens::revoke,
         health::alive, health::ready, health::metrics,
     ),
     modifiers(&Bearer),
@@ -125,6 +125,8 @@ mod tests {
             ("/v1/rooms/{room}/queries/{query}", "delete"),
             ("/v1/rooms/{room}/queries/{query}/result", "get"),
             ("/v1/rooms/{room}/queries/{query}/receipt", "get"),
+            ("/v1/rooms/{room}/keys/{to}/{from}", "put"),
+            ("/v1/rooms/{room}/keys/{to}/{from}", "get"),
             ("/v1/rooms/{room}/budgets", "get"),
             ("/v1/rooms/{room}/log/checkpoint", "get"),
             ("/v1/rooms/{room}/log/tile/{tile}", "get"),

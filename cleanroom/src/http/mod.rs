@@ -9,6 +9,7 @@ mod auth;
 mod body;
 mod docs;
 mod health;
+mod keys;
 mod listen;
 mod log;
 pub(crate) mod media;
@@ -51,6 +52,7 @@ fn router(app: App) -> Router {
         .route("/queries/{query}", get(queries::get).delete(queries::cancel))
         .route("/queries/{query}/result", get(queries::result))
         .route("/queries/{query}/receipt", get(queries::receipt))
+        .route("/keys/{to}/{from}", put(keys::put).get(keys::get))
         .route("/log/checkpoint", get(log::checkpoint))
         .route("/log/key", get(log::key))
         .route("/log/tile/{*tile}", get(log::tile))

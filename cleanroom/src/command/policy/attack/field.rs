@@ -205,6 +205,28 @@ impl<'a> Field<'a> {
         Ok(figure.abs() > 0.0 && (difference - figure).abs() <= tolerance.min(figure.abs() / 2.0))
     }
 
+    /// Whether a figure that was given tells the true one: under noise it may be anything, and does where it is within a
+    /// twentieth of it.
+    pub(super) fn tells(&self, given: f64, truth: f64) -> bool {
+        self.policy.noise.is_none() || (given - truth).abs() <= truth.abs() / 20.0
+    }
+
+    /// What is learned where no figure told the true one: without noise none was given at all, which `suppressed` says.
+    pub(super) fn not_told(&self, suppressed: String) -> Finding {
+        match self.policy.noise {
+            None => Finding::new(Verdict::Suppressed, suppressed),
+            Some(_) => Finding::new(Verdict::Held, "what was given is far from the true figures, or nothing was"),
+        }
+    }
+
+    /// A figure over the own rows that meet a condition.
+    pub(super) async fn truth(&self, probe: &Probe, own_condition: &str) -> Result<f64> {
+        let (unit, own) = (self.own_unit(), &probe.own);
+        let sql = format!("SELECT COALESCE({own}, 0) FROM kept WHERE {unit} IS NOT NULL AND ({own_condition})");
+        let [figure] = self.own.row(&sql).await?;
+        Ok(figure)
+    }
+
     /// Values of a column that fewer units have than the floor, the rarest first, and how many units have each.
     pub(super) async fn rare(&self, column: &Named, most: usize) -> Result<Vec<(String, f64)>> {
         let (own, unit) = (&column.own, self.own_unit());

@@ -198,17 +198,16 @@ impl Attack for SparseCell {
                     let told = field.ask(&sql).await?;
                     if !told.released() {
                         refused = Some(field.refusal(&told));
-                    } else if told.rows().first().and_then(|row| cell(row, 0)).is_some() {
+                    } else if let Some(given) = told.rows().first().and_then(|row| cell(row, 0))
+                        && field.tells(given, field.truth(&probe, &column.own_is(&value)).await?)
+                    {
                         leaked += 1;
                     }
                 }
             }
             Ok(match (tried, leaked, refused) {
                 (0, ..) => Finding::none("no condition that the policy grants is met by so few"),
-                (_, 0, None) => Finding::new(
-                    Verdict::Suppressed,
-                    format!("{} of a few asked for, none given", some(tried, "figure")),
-                ),
+                (_, 0, None) => field.not_told(format!("{} of a few asked for, none given", some(tried, "figure"))),
                 (_, 0, refused) => unanswered(refused),
                 _ => Finding::new(
                     Verdict::Leaks,
@@ -261,8 +260,8 @@ impl Attack for Outlier {
                     continue;
                 }
                 for row in told.rows() {
-                    if let Some(share) = dominated.get(&label(row.first()))
-                        && cell(row, 1).is_some()
+                    if let Some((share, sum)) = dominated.get(&label(row.first()))
+                        && cell(row, 1).is_some_and(|given| field.tells(given, *sum))
                     {
                         leaked += 1;
                         largest = largest.max(*share);
@@ -274,10 +273,9 @@ impl Attack for Outlier {
                     Finding::new(Verdict::Held, "no unit makes most of a figure of a group of the floor or more")
                 }
                 (_, 0, Some(refused)) => unanswered(Some(refused)),
-                (_, 0, None) => Finding::new(
-                    Verdict::Suppressed,
-                    format!("not given: {} that one unit makes most of", some(there, "figure")),
-                ),
+                (_, 0, None) => {
+                    field.not_told(format!("not given: {} that one unit makes most of", some(there, "figure")))
+                }
                 _ => Finding::new(
                     Verdict::Leaks,
                     format!(
@@ -292,13 +290,13 @@ impl Attack for Outlier {
     }
 }
 
-/// Groups of the floor or more of whose sum one unit holds most, with its share.
-async fn dominated(field: &Field<'_>, sum: &str, dimension: &Named) -> Result<BTreeMap<Option<String>, f64>> {
+/// Groups of the floor or more of whose sum one unit holds most, with its share and the sum.
+async fn dominated(field: &Field<'_>, sum: &str, dimension: &Named) -> Result<BTreeMap<Option<String>, (f64, f64)>> {
     let unit = field.own_unit();
     let rows = field
         .own
         .texts(&format!(
-            "SELECT CAST(g AS VARCHAR), MAX(ABS(s)) / SUM(ABS(s)) AS share FROM (\
+            "SELECT CAST(g AS VARCHAR), MAX(ABS(s)) / SUM(ABS(s)) AS share, SUM(s) AS total FROM (\
                SELECT {} AS g, {unit} AS u, {sum} AS s FROM kept WHERE {unit} IS NOT NULL GROUP BY 1, 2\
              ) AS x WHERE s IS NOT NULL GROUP BY g \
              HAVING COUNT(*) >= {} AND SUM(ABS(s)) > 0 AND MAX(ABS(s)) > {MOST} * SUM(ABS(s))",
@@ -307,8 +305,9 @@ async fn dominated(field: &Field<'_>, sum: &str, dimension: &Named) -> Result<BT
         .await?;
     let mut dominated = BTreeMap::new();
     for row in rows {
-        if let [group, Some(share)] = row.as_slice() {
-            dominated.insert(group.clone(), share.parse().unwrap_or(0.0));
+        if let [group, Some(share), Some(total)] = row.as_slice() {
+            let number = |text: &str| text.parse().unwrap_or(0.0);
+            dominated.insert(group.clone(), (number(share), number(total)));
         }
     }
     Ok(dominated)
