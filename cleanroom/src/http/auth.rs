@@ -14,22 +14,27 @@ const HEADER_BYTES: usize = 512;
 
 /// Whoever showed a valid token.
 #[derive(Debug, Clone)]
-pub(super) struct Caller {
+pub(crate) struct Caller {
     identity: Identity,
 }
 
 impl Caller {
+    /// Whoever has shown the token of an identity.
+    pub(crate) fn of(identity: Identity) -> Self {
+        Self { identity }
+    }
+
     /// The partner the token is of; `None` for the administrator of the first start.
-    pub(super) fn partner(&self) -> Option<&PartnerName> {
+    pub(crate) fn partner(&self) -> Option<&PartnerName> {
         self.identity.partner.as_ref()
     }
 
-    pub(super) fn role(&self) -> Role {
+    pub(crate) fn role(&self) -> Role {
         self.identity.role
     }
 
     /// As the log names it.
-    pub(super) fn actor(&self) -> Actor {
+    pub(crate) fn actor(&self) -> Actor {
         Actor {
             partner: self.identity.partner.clone(),
             token_id: Some(self.identity.token_id.clone()),
@@ -38,7 +43,7 @@ impl Caller {
     }
 
     /// Refuses everybody but the administrator.
-    pub(super) fn must_be_admin(&self) -> Result<(), Problem> {
+    pub(crate) fn must_be_admin(&self) -> Result<(), Problem> {
         if self.role() == Role::Admin {
             Ok(())
         } else {
@@ -47,7 +52,7 @@ impl Caller {
     }
 
     /// Refuses everybody but the owner of a table.
-    pub(super) fn must_own(&self, owner: &PartnerName) -> Result<(), Problem> {
+    pub(crate) fn must_own(&self, owner: &PartnerName) -> Result<(), Problem> {
         if self.partner() == Some(owner) && self.role() == Role::Member {
             Ok(())
         } else {
@@ -76,6 +81,6 @@ impl FromRequestParts<App> for Caller {
             Some(token) => app.registry().authenticate(token).await?,
             None => None,
         };
-        identity.map(|identity| Self { identity }).ok_or_else(Problem::unauthorized)
+        identity.map(Self::of).ok_or_else(Problem::unauthorized)
     }
 }

@@ -16,7 +16,7 @@ use crate::fault::document_error_json;
 
 /// A problem. It becomes a body when the response leaves, where the path it is about is known.
 #[derive(Debug, Clone)]
-pub(super) struct Problem(Box<Parts>);
+pub(crate) struct Problem(Box<Parts>);
 
 #[derive(Debug, Clone)]
 struct Parts {
@@ -30,7 +30,7 @@ struct Parts {
 
 impl Problem {
     /// There is no such thing, or none that the caller may know of.
-    pub(super) fn not_found() -> Self {
+    pub(crate) fn not_found() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             Code::Malformed,
@@ -39,12 +39,12 @@ impl Problem {
         )
     }
 
-    pub(super) fn method() -> Self {
+    pub(crate) fn method() -> Self {
         let help = "see /docs for the methods of each address";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::Malformed, "the address does not know this method", help)
     }
 
-    pub(super) fn unauthorized() -> Self {
+    pub(crate) fn unauthorized() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
             Code::NotAMember,
@@ -53,19 +53,19 @@ impl Problem {
         )
     }
 
-    pub(super) fn forbidden(detail: &str, help: &str) -> Self {
+    pub(crate) fn forbidden(detail: &str, help: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, Code::NotAMember, detail, help)
     }
 
-    pub(super) fn bad_request(detail: impl Into<String>, help: &str) -> Self {
+    pub(crate) fn bad_request(detail: impl Into<String>, help: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Code::Malformed, detail, help)
     }
 
-    pub(super) fn conflict(detail: impl Into<String>, help: &str) -> Self {
+    pub(crate) fn conflict(detail: impl Into<String>, help: &str) -> Self {
         Self::new(StatusCode::CONFLICT, Code::Malformed, detail, help)
     }
 
-    pub(super) fn too_large(limit: u64) -> Self {
+    pub(crate) fn too_large(limit: u64) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             Code::Malformed,
@@ -74,18 +74,18 @@ impl Problem {
         )
     }
 
-    pub(super) fn slow() -> Self {
+    pub(crate) fn slow() -> Self {
         let help = "send the request again";
         Self::new(StatusCode::REQUEST_TIMEOUT, Code::Malformed, "the body did not arrive in time", help)
     }
 
     /// The body is not of the media type `wanted`.
-    pub(super) fn media(wanted: &str) -> Self {
+    pub(crate) fn media(wanted: &str) -> Self {
         let detail = format!("the body is not declared as {wanted}");
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Malformed, detail, "set `Content-Type`")
     }
 
-    pub(super) fn not_acceptable() -> Self {
+    pub(crate) fn not_acceptable() -> Self {
         Self::new(
             StatusCode::NOT_ACCEPTABLE,
             Code::Malformed,
@@ -94,13 +94,13 @@ impl Problem {
         )
     }
 
-    pub(super) fn busy() -> Self {
+    pub(crate) fn busy() -> Self {
         let help = "wait for running queries to end, then ask again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Busy, "too many queries wait for an answer", help)
     }
 
     /// Everything that is wrong with a document.
-    pub(super) fn documents(errors: &[DocumentError]) -> Self {
+    pub(crate) fn documents(errors: &[DocumentError]) -> Self {
         let detail = errors.first().map(ToString::to_string).unwrap_or_default();
         let mut problem = Self::bad_request(detail, "");
         let list: Vec<Value> = errors.iter().map(document_error_json).collect();
@@ -109,7 +109,7 @@ impl Problem {
     }
 
     /// What the vault says against a document with SQL in it.
-    pub(super) fn refused(refusal: &Refusal) -> Self {
+    pub(crate) fn refused(refusal: &Refusal) -> Self {
         let more = Map::from_iter([("error".to_owned(), refusal.to_json())]);
         let (code, title) = (refusal.code().as_str().to_owned(), refusal.code().title().to_owned());
         Self(Box::new(Parts {
@@ -122,7 +122,7 @@ impl Problem {
     }
 
     /// An incident: outside an opaque id, the cause in the operator's log.
-    pub(super) fn internal(cause: &str) -> Self {
+    pub(crate) fn internal(cause: &str) -> Self {
         let incident = QueryId::generate().map_or_else(|_| "unknown".to_owned(), |id| id.to_string());
         tracing::error!(incident, cause, "request failed");
         let detail = format!("the request failed; the operator finds the cause under incident {incident}");
@@ -130,7 +130,7 @@ impl Problem {
     }
 
     /// A question that was not answered: `object` is the object of the contract.
-    pub(super) fn unanswered(object: Map<String, Value>) -> Self {
+    pub(crate) fn unanswered(object: Map<String, Value>) -> Self {
         let error = object.get("error");
         let text =
             |key: &str| error.and_then(|error| error.get(key)).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -144,12 +144,24 @@ impl Problem {
     }
 
     /// The stable code.
-    pub(super) fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         &self.0.code
     }
 
+    /// The HTTP status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// What is wrong, in a few words, in a sentence, and what to do.
+    pub(crate) fn words(&self) -> (&str, &str, &str) {
+        let error = self.0.more.get("error");
+        let help = error.and_then(|error| error.get("suggestion")).and_then(Value::as_str).unwrap_or_default();
+        (&self.0.title, &self.0.detail, help)
+    }
+
     /// The response about `path`.
-    pub(super) fn respond(&self, path: &str) -> Response {
+    pub(crate) fn respond(&self, path: &str) -> Response {
         let mut body = Map::new();
         body.insert("type".to_owned(), json!(format!("urn:cleanroom:error:{}", self.0.code)));
         body.insert("title".to_owned(), json!(self.0.title));

@@ -23,7 +23,7 @@ pub(super) async fn me(caller: Caller) -> Json<Value> {
 
 /// The rooms the token opens.
 #[utoipa::path(get, path = "/v1/rooms", tag = "rooms", responses((status = 200, description = "`rooms`: room documents", body = Value)))]
-pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Value>, Problem> {
+pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Value>, Problem> {
     let rooms = app.registry().rooms().await?;
     let viewer = viewer(&caller);
     let rooms: Vec<Value> = rooms
@@ -37,7 +37,7 @@ pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<
 /// A room's document. Sources and policy files are shown to their owner.
 #[utoipa::path(get, path = "/v1/rooms/{room}", tag = "rooms", params(("room" = String, Path, description = "name of the room")),
     responses((status = 200, description = "the room document", body = Value), (status = 404, description = "no such room, or not a member")))]
-pub(super) async fn get(
+pub(crate) async fn get(
     State(app): State<App>,
     caller: Caller,
     Path(room): Path<String>,

@@ -1,7 +1,7 @@
 //! Text that may be shown on a terminal.
 
 /// Text with its control characters made visible: a value from someone's data may not steer a terminal.
-pub(super) fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let steers = |c: char| {
         c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
