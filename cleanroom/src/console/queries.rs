@@ -6,8 +6,8 @@ use axum::extract::{Path, State};
 use axum::http::header::{ACCEPT, CONTENT_DISPOSITION, REFRESH};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
-use cleanroom_policy::{PartnerName, Room};
-use cleanroom_registry::{QueryId, QueryRecord};
+use cleanroom_policy::Room;
+use cleanroom_registry::QueryId;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -82,15 +82,6 @@ fn short_statement(query: &Value) -> String {
     text(&short)
 }
 
-/// One of them, where it is the visitor's own.
-async fn own(app: &App, room: &Room, partner: &PartnerName, query: &str) -> Result<(QueryId, QueryRecord), Problem> {
-    let id = QueryId::parse(query).ok_or_else(Problem::not_found)?;
-    match app.registry().query(&room.name, &id).await? {
-        Some(record) if record.analyst == *partner => Ok((id, record)),
-        _ => Err(Problem::not_found()),
-    }
-}
-
 /// One of them, and what became of it.
 pub(super) async fn page(
     State(app): State<App>,
@@ -104,17 +95,16 @@ pub(super) async fn page(
         Earlier::Ended(answer) => answer,
         Earlier::AtWork => return Ok(at_work(&visitor, &room, &id)),
     };
-    let (_, record) = own(&app, &room, &partner, &query).await?;
+    // It is the visitor's own: its end was found.
+    let record = app.registry().query(&room.name, &id).await?.ok_or_else(Problem::not_found)?;
     let object = answer.to_json().map_err(Problem::from)?;
     let dry = object.get("dry_run").and_then(Value::as_bool) == Some(true);
     let error = object.get("error");
-    let priced_refusal = record.status.is_some_and(|status| status.as_str() == "priced") && error.is_some();
-    let verdict = match (answer.outcome(), dry || priced_refusal) {
+    let verdict = match (answer.outcome(), dry) {
         ("released", true) => "It would be answered",
         ("released", false) => "Answered",
         ("exhausted", _) => "The budget does not admit it",
-        ("refused", true) => "It would be refused",
-        ("refused", false) => "Refused",
+        ("refused", _) => "Refused",
         _ => "Not finished",
     };
     let class = if answer.outcome() == "released" { "good" } else { "bad" };

@@ -4,7 +4,7 @@
 //! memory alone; after a restart everybody signs in again.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
@@ -40,7 +40,7 @@ const LOCAL: &str = "cleanroom";
 pub(crate) struct Console {
     sessions: Mutex<HashMap<Key, Session>>,
     /// A verification reads the whole log; one at a time.
-    pub(super) verifying: Semaphore,
+    pub(super) verifying: Arc<Semaphore>,
 }
 
 /// The hash of a session's id: what is looked up tells nothing of what was sent, and the id itself is kept nowhere.
@@ -61,7 +61,7 @@ impl Session {
 
 impl Default for Console {
     fn default() -> Self {
-        Self { sessions: Mutex::default(), verifying: Semaphore::new(1) }
+        Self { sessions: Mutex::default(), verifying: Arc::new(Semaphore::new(1)) }
     }
 }
 

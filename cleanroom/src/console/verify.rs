@@ -29,7 +29,7 @@ pub(super) async fn page(
 /// Verifies the log as it lies on the server's disk.
 pub(super) async fn now(State(app): State<App>, Path(name): Path<String>, sent: Sent) -> Result<Response, Failed> {
     let room = app.room(&sent.visitor.caller, &name).await?;
-    let Ok(_turn) = app.console().verifying.try_acquire() else {
+    let Ok(turn) = app.console().verifying.clone().try_acquire_owned() else {
         return Err(Problem::busy().into());
     };
     // All that was decided is on disk from here on.
@@ -38,6 +38,8 @@ pub(super) async fn now(State(app): State<App>, Path(name): Path<String>, sent: 
     let directory = app.registry().log_directory(&room.name);
     let broken = |error: String| Problem::internal(&format!("verification of a log: {error}"));
     let report = tokio::task::spawn_blocking(move || {
+        // Until it has ended, whether anybody still waits for it or not.
+        let _turn = turn;
         let key: VerifierKey = key.parse().map_err(|_| "the log's own key does not read back".to_owned())?;
         verify_directory(&directory, &[key]).map_err(|error| error.to_string())
     })
