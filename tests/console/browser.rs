@@ -69,11 +69,6 @@ impl Browser {
         self.post("/url", &json!({ "url": address }));
     }
 
-    pub(super) fn address(&self) -> String {
-        let address = call("GET", &format!("{}/url", self.session), None).unwrap();
-        address.as_str().unwrap().to_owned()
-    }
-
     /// What a script in the page returns.
     pub(super) fn run(&self, script: &str) -> Value {
         self.post("/execute/sync", &json!({ "script": script, "args": [] }))
@@ -89,10 +84,29 @@ impl Browser {
         self.post(&format!("/element/{element}/click"), &json!({}));
     }
 
-    pub(super) fn text(&self, selector: &str) -> String {
-        let element = self.find(selector);
-        let text = call("GET", &format!("{}/element/{element}/text", self.session), None).unwrap();
-        text.as_str().unwrap().to_owned()
+    /// Waits until the first such element says so. After a key or a click the page before may still be there.
+    pub(super) fn shows(&self, selector: &str, text: &str) {
+        let script = format!("const at = document.querySelector({}); return at ? at.textContent : ''", json!(selector));
+        self.until(text, || self.run(&script).as_str().unwrap_or_default().to_owned());
+    }
+
+    /// Waits until it is at an address that ends so.
+    pub(super) fn is_at(&self, end: &str) {
+        let script = "return location.href.endsWith(arguments[0]) ? arguments[0] : location.href";
+        let body = json!({ "script": script, "args": [end] });
+        self.until(end, || self.post("/execute/sync", &body).as_str().unwrap_or_default().to_owned());
+    }
+
+    fn until(&self, text: &str, found: impl Fn() -> String) {
+        let end = Instant::now() + Duration::from_secs(30);
+        loop {
+            let found = found();
+            if found.trim().starts_with(text) {
+                return;
+            }
+            assert!(Instant::now() < end, "not `{text}`, but `{found}`");
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Keys, to whatever has the focus.

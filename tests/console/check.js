@@ -110,7 +110,7 @@ for (const field of all('input:not([type=hidden]), select, textarea')) {
 }
 for (const shape of all('svg .bar, svg .point, svg .spent, svg .error, svg polyline, svg .limit, svg .ahead')) {
   const style = getComputedStyle(shape);
-  const colour = style.fill !== 'none' ? style.fill : style.stroke;
+  const colour = shape.tagName === 'line' || style.fill === 'none' ? style.stroke : style.fill;
   if (contrast(parse(colour), behind(shape.closest('svg'))) < 3) say('a drawing is hardly seen', shape);
 }
 

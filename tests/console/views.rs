@@ -39,11 +39,10 @@ fn look(browser: &Browser, name: &str, problems: &mut Vec<String>) {
 fn sign_in(browser: &Browser, server: &Server, token: &str) {
     browser.forget_cookies();
     browser.open(&format!("{}/console", server.address()));
-    assert!(browser.address().contains("/console/sign-in"));
+    browser.shows("h1", "Sign in");
     browser.run("document.getElementById('token').focus()");
     browser.keys(&format!("{token}{ENTER}"));
-    let signed_in = browser.text("h1");
-    assert_eq!(signed_in, "Rooms", "{}", browser.address());
+    browser.shows("h1", "Rooms");
 }
 
 #[test]
@@ -96,7 +95,7 @@ fn every_view_is_good_to_look_at_and_to_use() {
     visit("auditor-checkpoint", "/console/rooms/spring/log/checkpoint");
     browser.open(&format!("{}/console/rooms/spring/log/checkpoint", server.address()));
     browser.click("form[action$='/log/verify'] button");
-    assert_eq!(browser.text("#verdict"), "Verified by the server");
+    browser.shows("#verdict", "Verified by the server");
     look(&browser, "auditor-verified", &mut problems);
 
     assert!(problems.is_empty(), "{} findings:\n{}", problems.len(), problems.join("\n"));
@@ -127,21 +126,20 @@ fn all_is_done_by_keyboard() {
     browser.keys(TAB);
     assert_eq!(focus(), "token");
     browser.keys(&format!("{}{ENTER}", scene.agency));
-    assert_eq!(
-        browser.address(),
-        format!("{}/console/rooms/spring", server.address()),
-        "back to where one wanted to go"
-    );
+    // Back to where one wanted to go.
+    browser.is_at("/console/rooms/spring");
+    browser.shows("h1", "spring");
 
     // A question that is refused, looked at, changed, tried and asked.
     browser.keys(TAB);
     tab_to("Ask");
     browser.keys(ENTER);
+    browser.shows("h1", "Ask");
     tab_to("sql");
     browser.keys("SELECT person FROM retailer.purchases");
     tab_to("Dry run");
     browser.keys(ENTER);
-    assert!(browser.text("#verdict").starts_with("Refused"), "{}", browser.text("#verdict"));
+    browser.shows("#verdict", "Refused");
     assert_eq!(browser.run("return document.querySelectorAll('mark').length"), json!(1));
     let hostile = format!(
         "SELECT department AS \"{HOSTILE}\", COUNT(DISTINCT person) AS n FROM retailer.purchases GROUP BY department"
@@ -154,12 +152,13 @@ fn all_is_done_by_keyboard() {
     // The first of that name leads to this page; the button stands in the form.
     browser.run("document.querySelector('form.ask button[value=ask]').focus()");
     browser.keys(ENTER);
-    assert!(browser.text("#verdict").starts_with("Answered"));
-    assert_eq!(browser.text("table.answer th"), HOSTILE, "what a statement says is text");
+    browser.shows("#verdict", "Answered");
+    // What a statement says is text.
+    browser.shows("table.answer th", HOSTILE);
     assert_eq!(browser.run("return document.querySelectorAll('script').length"), json!(0));
     assert_eq!(browser.run("return document.querySelectorAll('svg .bar').length"), json!(4));
     assert_ne!(browser.run("return document.title"), Value::Null);
     tab_to("Sign out");
     browser.keys(ENTER);
-    assert!(browser.address().ends_with("/console/sign-in"));
+    browser.is_at("/console/sign-in");
 }
