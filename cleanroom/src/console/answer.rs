@@ -36,8 +36,8 @@ pub(super) fn released(object: &Value) -> Markup {
 pub(super) fn priced(object: &Value) -> Markup {
     html! {
         (wide("Columns of the answer", &html! {
-            table {
-                caption { "What the answer would have" }
+            table.snug {
+                caption { span { "What the answer would have" } }
                 thead { tr { th scope="col" { "Column" } th scope="col" { "Type" } th scope="col" { "Expected error" } } }
                 tbody {
                     @for column in list(object, "columns") {
@@ -59,7 +59,7 @@ pub(super) fn priced(object: &Value) -> Markup {
 pub(super) fn refused(error: &Value) -> Markup {
     let policy = error.get("policy");
     html! {
-        p.lead { (sentence(field(error, "detail"))) }
+        p.lead { (full(field(error, "detail"))) }
         @if let Some(policy) = policy {
             p {
                 "By " code { (text(field(policy, "rule"))) } " of the policy of " code { (text(field(policy, "table"))) }
@@ -68,11 +68,16 @@ pub(super) fn refused(error: &Value) -> Markup {
             }
         }
         @if !field(error, "suggestion").is_empty() {
-            p { strong { "What to do: " } (sentence(field(error, "suggestion"))) }
+            p { strong { "What to do: " } (full(field(error, "suggestion"))) }
         }
         @let code = field(error, "code");
         p { a href={ "/console/codes/" (code) } { "What " (code) " means" } }
     }
+}
+
+/// A sentence with its end.
+fn full(text: &str) -> Markup {
+    html! { (sentence(text)) @if !text.ends_with(['.', ';', '?', '!']) && !text.contains(": SELECT") { "." } }
 }
 
 fn is_number(column: &Value) -> bool {
@@ -104,10 +109,10 @@ fn rows(object: &Value) -> Markup {
         @if rows.is_empty() { p { "No group may be shown: none meets the floors of its policies." } } @else {
             (wide("Rows of the answer", &html! {
                 table.answer {
-                    caption {
+                    caption { span {
                         @if rows.len() > ROWS { "The first " (ROWS) " of " (rows.len()) " rows; the files below hold all" }
                         @else if rows.len() == 1 { "1 row" } @else { (rows.len()) " rows" }
-                    }
+                    } }
                     thead { tr { @for column in columns { th.number[is_number(column)] scope="col" { (text(field(column, "name"))) } } } }
                     tbody {
                         @for (place, row) in rows.iter().take(ROWS).enumerate() {
@@ -207,8 +212,8 @@ fn cost(object: &Value, caption: &str) -> Markup {
         h2 { "Cost" }
         @if costs.is_empty() { p { "No privacy budget is charged." } } @else {
             (wide("Cost by table", &html! {
-                table {
-                    caption { (caption) }
+                table.snug {
+                    caption { span { (caption) } }
                     thead { tr { th scope="col" { "Table" } th.number scope="col" { "Epsilon" } th.number scope="col" { "Delta" } th.number scope="col" { "Left for you" } } }
                     tbody {
                         @for cost in costs {

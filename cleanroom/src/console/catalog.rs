@@ -80,7 +80,7 @@ pub(super) fn columns(table: &Value) -> Markup {
         &format!("Columns of {name}"),
         &html! {
             table {
-                caption { "Columns of " (name) }
+                caption { span { "Columns of " (name) } }
                 thead { tr { th scope="col" { "Column" } th scope="col" { "Type" } th scope="col" { "Use" } th scope="col" { "Rules" } } }
                 tbody {
                     @for column in table.get("columns").and_then(Value::as_array).into_iter().flatten() {

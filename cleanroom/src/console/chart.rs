@@ -11,7 +11,7 @@ use crate::render::short;
 /// Width of a chart in its own units. It is shown about so many pixels wide, on a phone a little less.
 const WIDTH: f64 = 480.0;
 /// Characters of a label beside a bar.
-const LABEL: usize = 18;
+const LABEL: usize = 15;
 
 /// A number to be drawn, and how far off it may be to either side.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -133,7 +133,7 @@ fn caption(subject: &Subject<'_>) -> String {
 /// One bar for each label, lying, so that labels can be read.
 pub(super) fn bars(subject: &Subject<'_>, values: &[(String, Value)]) -> Markup {
     const ROW: f64 = 26.0;
-    const LEFT: f64 = 138.0;
+    const LEFT: f64 = 142.0;
     const RIGHT: f64 = WIDTH - 64.0;
     let scale = Scale::with_zero(values.iter().flat_map(|(_, value)| [value.low(), value.high()]), LEFT, RIGHT);
     #[expect(clippy::cast_precision_loss, reason = "there are few bars")]
@@ -222,68 +222,68 @@ pub(super) fn meter(name: &str, spent: f64, limit: f64) -> Markup {
 }
 
 /// A budget over the days of its period: what was spent, what may be, and where the pace of the last week leads.
-pub(super) fn budget(spending: &Spending, runs_out: Option<Date>) -> Markup {
+pub(super) fn budget(spending: &Spending) -> Markup {
     const HEIGHT: f64 = 250.0;
     const LEFT: f64 = 52.0;
-    let day = |date: Date| f64::from(date.to_julian_day());
-    let Some(last) = spending.days.last() else { return html! {} };
-    let first = spending.days.first().map_or(day(spending.today), |first| day(first.day));
-    let today = day(spending.today).max(day(last.day)) + 1.0;
-    let projected = runs_out.map(day).filter(|end| *end > today);
-    // What is far away would leave no room for what was.
-    let end = projected.map_or(today + 1.0, |end| end.min(today + (today - first).max(14.0) * 2.0) + 1.0);
-    let x = Scale { low: first, high: end, from: LEFT, to: WIDTH - 12.0 };
-    let y = Scale::with_zero([spending.limit * 1.1, last.so_far * 1.05].into_iter(), HEIGHT - 30.0, 10.0);
-    let mut path = vec![format!("{},{}", n(x.place(first)), n(y.place(0.0)))];
+    const RIGHT: f64 = WIDTH - 12.0;
+    /// A date, with space around it.
+    const DATE: f64 = 90.0;
+    // A day is drawn from its beginning to its end.
+    let end_of = |date: Date| f64::from(date.to_julian_day()) + 1.0;
+    let (Some(first), Some(last)) = (spending.days.first(), spending.days.last()) else { return html! {} };
+    let today = end_of(spending.today).max(end_of(last.day));
+    let (right_date, right) = match spending.ahead.last() {
+        Some((date, _)) => (*date, end_of(*date).max(today)),
+        None => (spending.today, today),
+    };
+    let x = Scale { low: end_of(first.day) - 1.0, high: right, from: LEFT, to: RIGHT };
+    let highest = spending.ahead.iter().map(|(_, level)| *level).fold(last.so_far, f64::max);
+    let y = Scale::with_zero([spending.limit * 1.1, highest * 1.05].into_iter(), HEIGHT - 30.0, 10.0);
+    let at = |x_value: f64, level: f64| format!("{},{}", n(x.place(x_value)), n(y.place(level)));
+    let mut path = vec![at(x.low, 0.0)];
     let mut level = 0.0;
     for spent in &spending.days {
-        let at = n(x.place(day(spent.day)));
-        path.push(format!("{at},{}", n(y.place(level))));
-        path.push(format!("{at},{}", n(y.place(spent.so_far))));
+        path.push(at(end_of(spent.day) - 1.0, level));
+        path.push(at(end_of(spent.day), spent.so_far));
         level = spent.so_far;
     }
-    path.push(format!("{},{}", n(x.place(today)), n(y.place(level))));
-    let area = format!("{} {},{}", path.join(" "), n(x.place(today)), n(y.place(0.0)));
-    let ahead = projected.map(|end_day| {
-        let (reach, slope) = (end_day.min(end), (spending.limit - level) / (end_day - today));
-        (reach, level + slope * (reach - today))
-    });
+    path.push(at(today, level));
+    let area = format!("{} {}", path.join(" "), at(today, 0.0));
+    let ahead: Vec<String> = std::iter::once(at(today, level))
+        .chain(spending.ahead.iter().map(|(date, level)| at(end_of(*date), *level)))
+        .collect();
+    let middle = x.place(today);
     let drawing = html! {
         @for tick in y.ticks(4.0) {
-            line.grid x1=(n(LEFT)) x2=(n(WIDTH - 12.0)) y1=(n(y.place(tick))) y2=(n(y.place(tick))) {}
+            line.grid x1=(n(LEFT)) x2=(n(RIGHT)) y1=(n(y.place(tick))) y2=(n(y.place(tick))) {}
             text.tick x=(n(LEFT - 6.0)) y=(n(y.place(tick) + 4.0)) text-anchor="end" { (short(tick)) }
         }
         polygon.area points=(area) {}
         polyline.line points=(path.join(" ")) {}
-        line.limit x1=(n(LEFT)) x2=(n(WIDTH - 12.0)) y1=(n(y.place(spending.limit))) y2=(n(y.place(spending.limit))) {}
+        line.limit x1=(n(LEFT)) x2=(n(RIGHT)) y1=(n(y.place(spending.limit))) y2=(n(y.place(spending.limit))) {}
         text.label x=(n(LEFT + 6.0)) y=(n(y.place(spending.limit) - 5.0)) { "limit " (short(spending.limit)) }
-        @if let Some((reach, level_there)) = ahead {
-            line.ahead x1=(n(x.place(today))) y1=(n(y.place(level))) x2=(n(x.place(reach))) y2=(n(y.place(level_there))) {}
-        }
-        line.axis x1=(n(LEFT)) x2=(n(WIDTH - 12.0)) y1=(n(y.place(0.0))) y2=(n(y.place(0.0))) {}
-        text.tick x=(n(LEFT)) y=(n(HEIGHT - 8.0)) { (spending.days.first().map(|first| day_word(first.day)).unwrap_or_default()) }
-        @if let Some(end_day) = runs_out.filter(|_| projected.is_some_and(|at| at <= end)) {
-            text.tick x=(n(WIDTH - 12.0)) y=(n(HEIGHT - 8.0)) text-anchor="end" { "spent by " (day_word(end_day)) }
-        } @else {
-            text.tick x=(n(WIDTH - 12.0)) y=(n(HEIGHT - 8.0)) text-anchor="end" { "today " (day_word(spending.today)) }
-        }
+        @if ahead.len() > 1 { polyline.ahead points=(ahead.join(" ")) {} }
+        line.axis x1=(n(LEFT)) x2=(n(RIGHT)) y1=(n(y.place(0.0))) y2=(n(y.place(0.0))) {}
+        text.tick x=(n(LEFT)) y=(n(HEIGHT - 8.0)) { (day_word(first.day)) }
+        @if middle > LEFT + DATE && middle < RIGHT - DATE - 20.0 { text.tick x=(n(middle)) y=(n(HEIGHT - 8.0)) text-anchor="middle" { "today" } }
+        @if right_date > first.day { text.tick x=(n(RIGHT)) y=(n(HEIGHT - 8.0)) text-anchor="end" { (day_word(right_date)) } }
     };
     let words = format!(
-        "Spent until {}: epsilon {} of {}. {}",
+        "Spent by {}: epsilon {} of {}.{}",
         day_word(spending.today),
         short(level),
         short(spending.limit),
-        runs_out.map_or_else(
-            || "No end is in sight.".to_owned(),
-            |day| format!("At this pace it is spent by {}.", day_word(day))
-        )
+        spending.ahead.last().map_or_else(String::new, |(day, level)| {
+            format!(" At the pace of the last seven days, epsilon {} by {}.", short(*level), day_word(*day))
+        })
     );
-    let caption = "Epsilon spent in this period, step by step; dashed, where the pace of the last seven days leads.";
+    let caption =
+        "Epsilon spent in this period; dashed, where the pace of the last seven days leads before the period ends.";
     figure(0, "budget", HEIGHT, "Budget over time", &words, caption, &drawing)
 }
 
 /// The day at the beginning of an ISO 8601 text.
-pub(super) fn day_in(text: &str) -> Option<Date> {
+fn day_in(text: &str) -> Option<Date> {
     let mut parts = text.get(..10)?.split('-');
     let year: i32 = parts.next()?.parse().ok()?;
     let month: u8 = parts.next()?.parse().ok()?;

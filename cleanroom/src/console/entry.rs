@@ -35,21 +35,21 @@ pub(super) async fn page(
             @if sequence + 1 < size { a rel="next" href=(room_path(&room, &format!("/log/{}", sequence + 1))) { "Entry " (sequence + 1) } }
         }
         p.lead {
-            code { (text(field(&entry, "type"))) } " by " (text(timeline::by(&entry))) " at " (moment(field(&entry, "time"))) " UTC"
+            code { (text(field(&entry, "type"))) } " by " (text(timeline::by_words(&entry))) " at " (moment(field(&entry, "time"))) " UTC"
         }
         @if !request.is_empty() {
             p { a href=(room_path(&room, &format!("/log?request={request}"))) { "All entries of this question" } }
         }
         (wide("Fields of the entry", &html! {
             table {
-                caption { "Fields" }
+                caption { span { "Fields" } }
                 thead { tr { th scope="col" { "Field" } th scope="col" { "Value" } } }
                 tbody { @for (path, value) in &fields { tr { th scope="row" { code { (text(path)) } } td { code.hash { (text(value)) } } } } }
             }
         }))
         h2 { "The entry as it is signed" }
         p.help { "Canonical JSON (RFC 8785). Its leaf in the tree is " code.hash { (EntryHash::of_entry(found.json.as_bytes()).to_base64()) } "." }
-        pre tabindex="0" { code { (lines(&found.json)) } }
+        pre.sql tabindex="0" { code { (lines(&found.json)) } }
         h2 { "Proof that it is in the log" }
         p.help { "A C2SP tlog-proof: the path from this leaf to the root, and the checkpoint that signs the root." }
         (as_text(&proof))

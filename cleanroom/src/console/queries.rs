@@ -47,7 +47,7 @@ pub(super) async fn list(
         @if queries.is_empty() { p { "None yet." } } @else {
             (wide("Your questions", &html! {
                 table {
-                    caption { @if queries.len() > LISTED { "The newest " (LISTED) } @else { "Newest first" } }
+                    caption { span { @if queries.len() > LISTED { "The newest " (LISTED) } @else { "Newest first" } } }
                     thead { tr { th scope="col" { "Asked (UTC)" } th scope="col" { "Outcome" } th scope="col" { "Statement" } } }
                     tbody {
                         @for query in queries.iter().take(LISTED) {
@@ -137,7 +137,9 @@ pub(super) async fn page(
             }
         }
     };
-    Ok(Page::new("Question", &visitor).of(&room, Tab::Questions).show(&content))
+    Ok(Page::new(format!("Question {}", id.as_str().get(..8).unwrap_or_default()), &visitor)
+        .of(&room, Tab::Questions)
+        .show(&content))
 }
 
 fn at_work(visitor: &Visitor, room: &Room, id: &QueryId) -> Response {
@@ -152,7 +154,9 @@ fn at_work(visitor: &Visitor, room: &Room, id: &QueryId) -> Response {
             }
         }
     };
-    let mut response = Page::new("Question", visitor).of(room, Tab::Questions).show(&content);
+    let mut response = Page::new(format!("Question {}", id.as_str().get(..8).unwrap_or_default()), visitor)
+        .of(room, Tab::Questions)
+        .show(&content);
     response.headers_mut().insert(REFRESH, HeaderValue::from_static(AGAIN));
     response
 }

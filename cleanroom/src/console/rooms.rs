@@ -47,7 +47,7 @@ pub(super) async fn page(
         h2 { "Partners" }
         (super::page::wide("Partners of the room", &html! {
             table {
-                caption { "Who is in the room, and what each may do in it" }
+                caption { span { "Who is in the room, and what each may do in it" } }
                 thead { tr { th scope="col" { "Partner" } th scope="col" { "May" } th scope="col" { "Tables" } } }
                 tbody {
                     @for partner in &room.partners {

@@ -96,8 +96,8 @@ pub(super) fn analysts(budget: &Value) -> Markup {
     wide(
         &format!("Analysts of {table}"),
         &html! {
-            table {
-                caption { "What the answers of each analyst add up to in this period" }
+            table.snug {
+                caption { span { "What the answers of each analyst add up to in this period" } }
                 thead { tr { th scope="col" { "Analyst" } th.number scope="col" { "Questions charged" } th.number scope="col" { "Epsilon spent" } th.number scope="col" { "Left" } } }
                 tbody {
                     @for analyst in &analysts {
@@ -115,13 +115,12 @@ pub(super) fn analysts(budget: &Value) -> Markup {
 }
 
 /// A table's budget over the days of its period, for its owner.
-pub(super) async fn over_time(app: &App, room: &RoomName, table: &TableName, budget: &Value) -> Result<Markup, Failed> {
+pub(super) async fn over_time(app: &App, room: &RoomName, table: &TableName) -> Result<Markup, Failed> {
     let Some(spending) = app.registry().spending(room, table).await? else { return Ok(html! {}) };
-    let runs_out = budget.get("runs_out").and_then(Value::as_str).and_then(chart::day_in);
     Ok(html! {
         h3 { "Over time" }
         @if spending.days.is_empty() { p { "Nothing was spent in this period." } } @else {
-            (chart::budget(&spending, runs_out))
+            (chart::budget(&spending))
             (days(&spending))
         }
     })
@@ -132,8 +131,8 @@ fn days(spending: &Spending) -> Markup {
         details {
             summary { "The same in numbers" }
             (wide("Spending by day", &html! {
-                table {
-                    caption { "Spent on each day (UTC), in all rooms. Under noise, questions together lose less than the sum of their epsilons." }
+                table.snug {
+                    caption { span { "Spent on each day (UTC), in all rooms. Under noise, questions together lose less than the sum of their epsilons." } }
                     thead { tr { th scope="col" { "Day" } th.number scope="col" { "Questions" } th.number scope="col" { "Epsilon of the day" } th.number scope="col" { "Epsilon so far" } } }
                     tbody {
                         @for day in &spending.days {

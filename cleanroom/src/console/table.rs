@@ -78,7 +78,7 @@ async fn owners(
     let budget = budgets.iter().find(|budget| field(budget, "table") == table.to_string());
     let asked = timeline::asked_of(app, room, table).await?;
     let over_time = match budget {
-        Some(budget) => spending::over_time(app, &room.name, table, budget).await?,
+        Some(_) => spending::over_time(app, &room.name, table).await?,
         None => html! {},
     };
     let parsed = policy.and_then(|policy| parse_policy("policy", field(policy, "text")).ok());
@@ -187,8 +187,8 @@ fn who_asked(room: &Room, asked: &Asked) -> Markup {
         }
         @if asked.questions.is_empty() { p { "None so far." } } @else {
             (wide("Analysts", &html! {
-                table {
-                    caption { "By analyst" }
+                table.snug {
+                    caption { span { "By analyst" } }
                     thead { tr { th scope="col" { "Analyst" } th.number scope="col" { "Questions" } th.number scope="col" { "Answered" } th.number scope="col" { "Not finished" } } }
                     tbody {
                         @for (analyst, counts) in &asked.analysts {
@@ -199,7 +199,7 @@ fn who_asked(room: &Room, asked: &Asked) -> Markup {
             }))
             (wide("Questions", &html! {
                 table {
-                    caption { "The newest " (asked.questions.len()) " questions" }
+                    caption { span { "The newest " (asked.questions.len()) " questions" } }
                     thead { tr { th scope="col" { "Asked (UTC)" } th scope="col" { "Analyst" } th scope="col" { "Outcome" } th scope="col" { "Statement (SHA-256)" } th scope="col" { "Entry" } } }
                     tbody {
                         @for question in &asked.questions {

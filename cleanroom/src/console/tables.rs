@@ -26,7 +26,7 @@ pub(super) async fn page(
         @if tables.is_empty() { p { "No partner has declared a table yet." } } @else {
             (wide("Tables of the room", &html! {
                 table {
-                    caption { "Every table of the room. What a policy says in full is its owner's own; the catalog tells what it grants you." }
+                    caption { span { "Every table of the room. What a policy says in full is its owner's own; the catalog tells what it grants you." } }
                     thead { tr {
                         th scope="col" { "Table" } th scope="col" { "Description" } th scope="col" { "Policy" }
                         th scope="col" { "Data" } th scope="col" { "Taken in (UTC)" }
@@ -56,7 +56,7 @@ pub(super) async fn page(
 pub(super) fn version(table: &Value, key: &str, none: &str) -> Markup {
     html! {
         @match table.get(key).and_then(Value::as_u64) {
-            Some(version) => { "version " (version) },
+            Some(version) => { span.nowrap { "version " (version) } },
             None => { span.state.warn { (none) } },
         }
     }

@@ -225,7 +225,7 @@ fn list(room: &Room, entries: &[Value]) -> Markup {
         "Entries of the log",
         &html! {
             table {
-                caption { "Entries, the newest first" }
+                caption { span { "Entries, the newest first" } }
                 thead { tr { th scope="col" { "Entry" } th scope="col" { "Time (UTC)" } th scope="col" { "Type" } th scope="col" { "By" } th scope="col" { "Outcome" } th scope="col" { "About" } } }
                 tbody {
                     @for entry in entries {
@@ -234,7 +234,7 @@ fn list(room: &Room, entries: &[Value]) -> Markup {
                             th scope="row" { a href=(room_path(room, &format!("/log/{sequence}"))) { (sequence) } }
                             td { (moment(field(entry, "time"))) }
                             td { code { (text(field(entry, "type"))) } }
-                            td { (text(by(entry))) }
+                            td { (text(by_words(entry))) }
                             td { (state(&outcome(entry))) }
                             td { (about(room, entry)) }
                         }
@@ -249,6 +249,15 @@ fn list(room: &Room, entries: &[Value]) -> Markup {
 pub(super) fn by(entry: &Value) -> &str {
     let part = |key: &str| entry.get("actor").and_then(|actor| actor.get(key)).and_then(Value::as_str);
     part("partner").or_else(|| part("door")).unwrap_or_default()
+}
+
+/// The same for people.
+pub(super) fn by_words(entry: &Value) -> &str {
+    match by(entry) {
+        // Of those that come over REST, administrators alone are no partner.
+        "rest" => "administrator",
+        by => by,
+    }
 }
 
 /// How a question ended that an entry tells the end of; empty for all others.

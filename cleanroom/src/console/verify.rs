@@ -95,7 +95,7 @@ fn findings(room: &Room, report: &Report) -> Markup {
             @if !report.findings.is_empty() {
                 (wide("Findings", &html! {
                     table {
-                        caption { "Findings" @if report.findings.len() > FINDINGS { ": the first " (FINDINGS) " of " (report.findings.len()) } }
+                        caption { span { "Findings" @if report.findings.len() > FINDINGS { ": the first " (FINDINGS) " of " (report.findings.len()) } } }
                         thead { tr { th scope="col" { "Entry" } th scope="col" { "Code" } th scope="col" { "Finding" } } }
                         tbody {
                             @for finding in report.findings.iter().take(FINDINGS) {

@@ -11,7 +11,12 @@ use crate::ledger::charge::ledger_time;
 use crate::ledger::period::{Period, day_of, start_of};
 use crate::ledger::shares::Share;
 use crate::ledger::spent::spent_of_table;
+use crate::ledger::view::{pace, times};
 use crate::registry::Registry;
+
+/// Days that are looked ahead, at least and at most.
+const LEAST_AHEAD: i64 = 14;
+const MOST_AHEAD: i64 = 366;
 
 /// What was spent of a table in the period that lasts.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +31,10 @@ pub struct Spending {
     pub period_ends: Option<OffsetDateTime>,
     /// Days on which the table was charged, oldest first.
     pub days: Vec<DaySpend>,
+    /// Where the pace of the last seven days leads: days after today, each with the epsilon that is spent by its end. It goes
+    /// to the end of the period, to the day on which the limit is passed, or for about as long as there was spending; empty
+    /// where nothing was spent of late.
+    pub ahead: Vec<(Date, f64)>,
 }
 
 /// What was spent of a table on a day and before it.
@@ -70,12 +79,30 @@ impl Registry {
                 })
             })
             .collect::<Result<_>>()?;
+        let before = spent.sum(|day| period.holds(day.day));
+        let first = spent.0.iter().map(|day| day.day).filter(|day| period.holds(*day)).min().unwrap_or(today);
+        let reach = (today - first).clamp(LEAST_AHEAD, MOST_AHEAD);
+        let mut ahead = Vec::new();
+        if let Some((pace, of_days)) = pace(&spent, today) {
+            for day in 1..=reach {
+                let level = allowance.epsilon_spent(before + times(pace, day.unsigned_abs(), of_days));
+                // A period that has ended takes nothing with it into the next.
+                if !period.holds_until(today + day) {
+                    break;
+                }
+                ahead.push((start_of(today + day)?.date(), level));
+                if level > allowance.epsilon() {
+                    break;
+                }
+            }
+        }
         Ok(Some(Spending {
             today: start_of(today)?.date(),
             limit: allowance.epsilon(),
             delta: allowance.delta(),
             period_ends: period.end()?,
             days,
+            ahead,
         }))
     }
 }
