@@ -36,7 +36,9 @@ pub use actor::{Actor, Door, Role};
 pub use cells::{CellCap, CellClaim};
 pub use error::RegistryError;
 pub use history::{IdempotencyState, QueryRecord};
-pub use ledger::{Amounts, AnalystSpend, DaySpend, Limit, Price, Remaining, Replay, ReplayKey, Spending, TableBudget};
+pub use ledger::{
+    Amounts, AnalystSpend, DaySpend, Limit, PeriodSpending, Price, Remaining, Replay, ReplayKey, TableBudget,
+};
 pub use logs::{LogEntry, Receipt};
 pub use outcome::{Attempt, Intent, Outcome, Pending, ReceiptRef, Recorded, Reservation, Status};
 pub use policies::PolicyRecord;

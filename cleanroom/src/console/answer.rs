@@ -221,7 +221,7 @@ fn cost(object: &Value, caption: &str) -> Markup {
                                 th scope="row" { (text(field(cost, "table"))) }
                                 td.number { (number(cost, "epsilon").unwrap_or_default()) }
                                 td.number { (number(cost, "delta").unwrap_or_default()) }
-                                td.number { (number(cost, "remaining_epsilon").unwrap_or_else(|| "without limit".to_owned())) }
+                                td.number { (number(cost, "remaining_epsilon").unwrap_or_else(|| "as before".to_owned())) }
                             }
                         }
                     }

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::form::{Fields, Sent};
 use super::page::{Failed, Page, Tab, form_token, may_ask, room_path, text};
 use super::rooms::field;
-use super::session::{Visitor, random};
+use super::session::{ID_LENGTH, Visitor, random};
 use super::{catalog, go_to};
 use crate::http::asking::{Begun, start};
 use crate::http::{App, Problem, QueryBody, templates};
@@ -186,11 +186,13 @@ pub(super) async fn ask(State(app): State<App>, Path(name): Path<String>, sent: 
     let path = |id: &QueryId| room_path(&room, &format!("/queries/{id}"));
     // A form that is sent twice is one question.
     let once = sent.fields.get("once");
-    if once.len() != random()?.len() {
+    if once.len() != ID_LENGTH || !once.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(Problem::bad_request("the form is not complete", "load the page again and send its form").into());
     }
-    let key = format!("console-{once}");
-    match app.registry().reserve_key(&room.name, &analyst, &key, &asked.digest(), &id).await? {
+    let digest = asked.digest();
+    // What is asked is part of the key: a form that was changed and sent again is another question.
+    let key = format!("console-{once}-{digest}");
+    match app.registry().reserve_key(&room.name, &analyst, &key, &digest, &id).await? {
         IdempotencyState::New => {}
         IdempotencyState::Same(known) => match app.registry().query(&room.name, &known).await? {
             Some(_) => return Ok(go_to(&path(&known))),
@@ -198,11 +200,7 @@ pub(super) async fn ask(State(app): State<App>, Path(name): Path<String>, sent: 
             None => id = known,
         },
         IdempotencyState::Conflict => {
-            return Err(Problem::conflict(
-                "this form was sent before, with another question in it",
-                "load the page to ask on again, and send its form",
-            )
-            .into());
+            return Err(Problem::internal("a key that names its request stands for another").into());
         }
     }
     let request = Request {

@@ -1,6 +1,6 @@
 //! Charts, as SVG made here: text for whoever does not see them, colours from the stylesheet, no script.
 
-use cleanroom_registry::Spending;
+use cleanroom_registry::PeriodSpending;
 use maud::{Markup, html};
 use time::Date;
 
@@ -222,7 +222,7 @@ pub(super) fn meter(name: &str, spent: f64, limit: f64) -> Markup {
 }
 
 /// A budget over the days of its period: what was spent, what may be, and where the pace of the last week leads.
-pub(super) fn budget(spending: &Spending) -> Markup {
+pub(super) fn budget(spending: &PeriodSpending) -> Markup {
     const HEIGHT: f64 = 250.0;
     const LEFT: f64 = 52.0;
     const RIGHT: f64 = WIDTH - 12.0;

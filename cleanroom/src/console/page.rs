@@ -160,6 +160,7 @@ pub(super) fn text(text: &str) -> String {
 /// The same of a text of several lines.
 pub(super) fn lines(text: &str) -> String {
     text.split('\n')
+        .map(|line| line.strip_suffix('\r').unwrap_or(line))
         .map(|line| line.split('\t').map(visible).collect::<Vec<_>>().join("    "))
         .collect::<Vec<_>>()
         .join("\n")
@@ -169,7 +170,7 @@ pub(super) fn lines(text: &str) -> String {
 pub(super) fn sentence(text: &str) -> Markup {
     let parts: Vec<&str> = text.split('`').collect();
     // An odd one out is no pair: nothing is marked up then.
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return html! { (visible(text)) };
     }
     html! {
@@ -246,7 +247,7 @@ mod tests {
     #[test]
     fn texts_are_shown_and_never_obeyed() {
         assert_eq!(html! { (text("<script>\u{202e}\u{0}")) }.into_string(), "&lt;script&gt;\\u{202e}\\u{0}");
-        assert_eq!(lines("a\tb\n\u{1b}c"), "a    b\n\\u{1b}c");
+        assert_eq!(lines("a\tb\r\n\u{1b}c"), "a    b\n\\u{1b}c");
         assert_eq!(sentence("`a<b` is `c`").into_string(), "<code>a&lt;b</code> is <code>c</code>");
         assert_eq!(sentence("a ` b").into_string(), "a ` b");
     }

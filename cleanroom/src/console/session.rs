@@ -27,8 +27,8 @@ const LONGEST: Duration = Duration::from_secs(8 * 60 * 60);
 const IDLE: Duration = Duration::from_secs(30 * 60);
 /// Sessions of one token; a further one ends the one that was not used for longest.
 const PER_TOKEN: usize = 16;
-/// Characters of a session's id.
-const ID_LENGTH: usize = 64;
+/// Characters of a session's id, and of whatever else [`random`] makes.
+pub(super) const ID_LENGTH: usize = 64;
 
 /// The cookie where there is TLS. The prefix makes browsers refuse it from anywhere but this very host (RFC 6265bis 4.1.3.2);
 /// it asks for the path `/`.

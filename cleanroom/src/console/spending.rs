@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::response::Response;
 use cleanroom_policy::{RoomName, TableName};
-use cleanroom_registry::Spending;
+use cleanroom_registry::PeriodSpending;
 use maud::{Markup, html};
 use serde_json::Value;
 use time::Date;
@@ -126,7 +126,7 @@ pub(super) async fn over_time(app: &App, room: &RoomName, table: &TableName) -> 
     })
 }
 
-fn days(spending: &Spending) -> Markup {
+fn days(spending: &PeriodSpending) -> Markup {
     html! {
         details {
             summary { "The same in numbers" }

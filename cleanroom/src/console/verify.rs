@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::entry::as_text;
 use super::form::Sent;
-use super::page::{Failed, Page, Tab, form_token, room_path, text, wide};
+use super::page::{Failed, Page, Tab, form_token, room_path, sentence, wide};
 use super::session::Visitor;
 use super::timeline;
 use crate::http::{App, Problem};
@@ -71,9 +71,9 @@ async fn shown(app: &App, visitor: &Visitor, room: &Room, report: Option<&Report
             "the log could change this page. Verify a copy yourself, with the program and a key of your own:"
         }
         p.help { "The whole log: every signature, tile and hash, and whether the entries tell a story that can be true." }
-        pre tabindex="0" { code { "cleanroom audit verify DIRECTORY --key '" (key) "'" } }
+        pre.sql tabindex="0" { code { "cleanroom audit verify DIRECTORY --key '" (key) "'" } }
         p.help { "One answer, with the two files that its page offers:" }
-        pre tabindex="0" { code { "cleanroom audit receipt verify RECEIPT --result ANSWER.json --key '" (key) "'" } }
+        pre.sql tabindex="0" { code { "cleanroom audit receipt verify RECEIPT --result ANSWER.json --key '" (key) "'" } }
         form method="post" action=(room_path(room, "/log/verify")) {
             (form_token(visitor))
             button type="submit" { "Verify now, on the server" }
@@ -107,7 +107,7 @@ fn findings(room: &Room, report: &Report) -> Markup {
                                         }
                                     }
                                     td { span.state.bad[finding.is_failure()].warn[!finding.is_failure()] { (finding.code.as_str()) } }
-                                    td { (text(&finding.message)) }
+                                    td { (sentence(&finding.message)) }
                                 }
                             }
                         }

@@ -14,7 +14,7 @@ mod shares;
 mod spent;
 mod view;
 
-pub use over_time::{DaySpend, Spending};
+pub use over_time::{DaySpend, PeriodSpending};
 pub use price::{Limit, Price, Remaining, ReplayKey};
 pub use replays::Replay;
 pub(crate) use replays::paid_for;

@@ -20,7 +20,7 @@ const MOST_AHEAD: i64 = 366;
 
 /// What was spent of a table in the period that lasts.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Spending {
+pub struct PeriodSpending {
     /// Today (UTC) by the ledger's time, which is never before the last charge.
     pub today: Date,
     /// The epsilon that may be spent in the period.
@@ -57,7 +57,7 @@ impl Registry {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn spending(&self, room: &RoomName, table: &TableName) -> Result<Option<Spending>> {
+    pub async fn spending(&self, room: &RoomName, table: &TableName) -> Result<Option<PeriodSpending>> {
         let Some(record) = self.policy(room, table).await? else { return Ok(None) };
         let Some(share) = Share::of(&record.policy) else { return Ok(None) };
         let allowance = share.period();
@@ -96,7 +96,7 @@ impl Registry {
                 }
             }
         }
-        Ok(Some(Spending {
+        Ok(Some(PeriodSpending {
             today: start_of(today)?.date(),
             limit: allowance.epsilon(),
             delta: allowance.delta(),
