@@ -26,7 +26,8 @@ async fn versions_of_a_policy_are_kept() {
 
 #[tokio::test]
 async fn spending_is_told_by_day_and_ahead_to_the_end_of_the_period() {
-    let bank = Bank::with(&[(PURCHASES, "epsilon: 1, delta: 0, refresh: weekly"), ("shop.staff", "")]).await;
+    let bank =
+        Bank::with(&[(PURCHASES, "epsilon: 1, delta: 0, refresh: weekly, lifetime: 9"), ("shop.staff", "")]).await;
     let spending = async || bank.registry.spending(&room("main"), &table(PURCHASES)).await.unwrap().unwrap();
     assert!(spending().await.days.is_empty() && spending().await.ahead.is_empty());
     assert_eq!(bank.registry.spending(&room("main"), &table("shop.staff")).await.unwrap(), None, "it has no budget");
