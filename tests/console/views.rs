@@ -162,3 +162,40 @@ fn all_is_done_by_keyboard() {
     browser.keys(ENTER);
     browser.is_at("/console/sign-in");
 }
+
+/// The check is worth something: it finds what is put wrong.
+#[test]
+fn what_is_wrong_is_found() {
+    let (_folder, data) = data_dir();
+    let server = Server::start(&data);
+    let scene = Scene::set(&server);
+    let browser = Browser::start();
+    browser.open(&format!("{}/console", server.address()));
+    sign_in(&browser, &server, &scene.inspector);
+    for (wrong, finding) in [
+        ("document.documentElement.removeAttribute('lang')", "no language"),
+        ("document.title = ''", "no title"),
+        ("document.querySelector('label').remove()", "a field has no label"),
+        ("document.querySelector('caption').remove()", "no caption"),
+        ("document.querySelector('th').removeAttribute('scope')", "no scope"),
+        ("document.querySelector('h1').outerHTML = '<h3>Log</h3>'", "skips a level"),
+        ("document.querySelector('td').id = 'content'", "an id stands twice"),
+        ("document.querySelector('th a').textContent = ''", "nothing says what it does"),
+        ("document.querySelector('.lead').style.color = '#999'", "text has a contrast"),
+        ("document.querySelector('.wide').style.width = '2000px'", "the page is"),
+        ("document.querySelector('.button').style.outline = 'none'", "its focus is not seen"),
+        (
+            "document.querySelector('.wide').removeAttribute('tabindex'); document.querySelector('.wide').style.width = '9rem'",
+            "it scrolls, and not by keyboard",
+        ),
+        ("document.body.append(document.createElement('div'))", "outside of all landmarks"),
+        ("document.querySelector('h1').innerHTML += '<svg></svg>'", "a drawing has no words"),
+    ] {
+        browser.open(&format!("{}/console/rooms/spring/log", server.address()));
+        browser.screen(1280, 800, "light");
+        assert_eq!(browser.run(CHECK), json!([]), "before anything is put wrong");
+        browser.run(wrong);
+        let found = browser.run(CHECK).to_string();
+        assert!(found.contains(finding), "{wrong}: {found}");
+    }
+}

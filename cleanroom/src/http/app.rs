@@ -53,7 +53,7 @@ impl App {
         &self.inner.registry
     }
 
-    pub(crate) fn vault(&self) -> &Vault {
+    pub(super) fn vault(&self) -> &Vault {
         &self.inner.vault
     }
 
@@ -69,7 +69,7 @@ impl App {
         &self.inner.metrics
     }
 
-    pub(crate) fn running(&self) -> &Running {
+    pub(super) fn running(&self) -> &Running {
         &self.inner.running
     }
 

@@ -114,7 +114,7 @@ pub(crate) async fn earlier(
 }
 
 /// The record of one of the caller's own questions; inside, `None` while it runs.
-pub(crate) async fn stored(
+pub(super) async fn stored(
     app: &App,
     room: &RoomName,
     analyst: &PartnerName,

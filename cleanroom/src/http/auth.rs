@@ -34,7 +34,7 @@ impl Caller {
     }
 
     /// As the log names it.
-    pub(crate) fn actor(&self) -> Actor {
+    pub(super) fn actor(&self) -> Actor {
         Actor {
             partner: self.identity.partner.clone(),
             token_id: Some(self.identity.token_id.clone()),
@@ -43,7 +43,7 @@ impl Caller {
     }
 
     /// Refuses everybody but the administrator.
-    pub(crate) fn must_be_admin(&self) -> Result<(), Problem> {
+    pub(super) fn must_be_admin(&self) -> Result<(), Problem> {
         if self.role() == Role::Admin {
             Ok(())
         } else {
@@ -52,7 +52,7 @@ impl Caller {
     }
 
     /// Refuses everybody but the owner of a table.
-    pub(crate) fn must_own(&self, owner: &PartnerName) -> Result<(), Problem> {
+    pub(super) fn must_own(&self, owner: &PartnerName) -> Result<(), Problem> {
         if self.partner() == Some(owner) && self.role() == Role::Member {
             Ok(())
         } else {

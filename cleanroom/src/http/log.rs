@@ -21,18 +21,18 @@ const LARGEST_PAGE: u64 = 1000;
 /// Which entries.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Range {
+pub(super) struct Range {
     /// The first entry, from 0.
     #[serde(default)]
-    pub(crate) from: u64,
+    from: u64,
     /// At most so many; 100 where it is left out, and never more than 1000.
-    pub(crate) limit: Option<u64>,
+    limit: Option<u64>,
 }
 
 /// The newest checkpoint (C2SP tlog-checkpoint): a signed note over all entries.
 #[utoipa::path(get, path = "/v1/rooms/{room}/log/checkpoint", tag = "log", params(("room" = String, Path, description = "name of the room")),
     responses((status = 200, description = "a signed note", body = String, content_type = "text/plain")))]
-pub(crate) async fn checkpoint(
+pub(super) async fn checkpoint(
     State(app): State<App>,
     caller: Caller,
     Path(room): Path<String>,
@@ -44,7 +44,7 @@ pub(crate) async fn checkpoint(
 /// The public key that checkpoints are verified with. Better learnt from the operator by another way.
 #[utoipa::path(get, path = "/v1/rooms/{room}/log/key", tag = "log", params(("room" = String, Path, description = "name of the room")),
     responses((status = 200, description = "a verifier key", body = String, content_type = "text/plain")))]
-pub(crate) async fn key(State(app): State<App>, caller: Caller, Path(room): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn key(State(app): State<App>, caller: Caller, Path(room): Path<String>) -> Result<Response, Problem> {
     let room = app.room(&caller, &room).await?;
     Ok(text(format!("{}\n", app.registry().log_vkey(&room.name).await?)))
 }
@@ -75,7 +75,7 @@ pub(super) async fn tile(
 /// Entries, oldest first.
 #[utoipa::path(get, path = "/v1/rooms/{room}/log/entries", tag = "log", params(("room" = String, Path, description = "name of the room"), Range),
     responses((status = 200, description = "`entries`", body = Value)))]
-pub(crate) async fn entries(
+pub(super) async fn entries(
     State(app): State<App>,
     caller: Caller,
     Path(room): Path<String>,
@@ -98,7 +98,7 @@ pub(crate) async fn entries(
 #[utoipa::path(get, path = "/v1/rooms/{room}/log/proof/{entry}", tag = "log",
     params(("room" = String, Path, description = "name of the room"), ("entry" = u64, Path, description = "number of the entry, from 0")),
     responses((status = 200, description = "a tlog-proof", body = String, content_type = "text/plain"), (status = 404, description = "no such entry")))]
-pub(crate) async fn proof(
+pub(super) async fn proof(
     State(app): State<App>,
     caller: Caller,
     Path((room, entry)): Path<(String, String)>,

@@ -10,7 +10,7 @@ pub(crate) mod body;
 mod docs;
 mod health;
 mod listen;
-pub(crate) mod log;
+mod log;
 pub(crate) mod media;
 mod metrics;
 mod observe;

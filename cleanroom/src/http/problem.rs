@@ -44,7 +44,7 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::Malformed, "the address does not know this method", help)
     }
 
-    pub(crate) fn unauthorized() -> Self {
+    pub(super) fn unauthorized() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
             Code::NotAMember,
@@ -61,11 +61,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, Code::Malformed, detail, help)
     }
 
-    pub(crate) fn conflict(detail: impl Into<String>, help: &str) -> Self {
+    pub(super) fn conflict(detail: impl Into<String>, help: &str) -> Self {
         Self::new(StatusCode::CONFLICT, Code::Malformed, detail, help)
     }
 
-    pub(crate) fn too_large(limit: u64) -> Self {
+    pub(super) fn too_large(limit: u64) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             Code::Malformed,
@@ -74,7 +74,7 @@ impl Problem {
         )
     }
 
-    pub(crate) fn slow() -> Self {
+    pub(super) fn slow() -> Self {
         let help = "send the request again";
         Self::new(StatusCode::REQUEST_TIMEOUT, Code::Malformed, "the body did not arrive in time", help)
     }
@@ -85,7 +85,7 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Malformed, detail, "set `Content-Type`")
     }
 
-    pub(crate) fn not_acceptable() -> Self {
+    pub(super) fn not_acceptable() -> Self {
         Self::new(
             StatusCode::NOT_ACCEPTABLE,
             Code::Malformed,
@@ -100,7 +100,7 @@ impl Problem {
     }
 
     /// Everything that is wrong with a document.
-    pub(crate) fn documents(errors: &[DocumentError]) -> Self {
+    pub(super) fn documents(errors: &[DocumentError]) -> Self {
         let detail = errors.first().map(ToString::to_string).unwrap_or_default();
         let mut problem = Self::bad_request(detail, "");
         let list: Vec<Value> = errors.iter().map(document_error_json).collect();
@@ -109,7 +109,7 @@ impl Problem {
     }
 
     /// What the vault says against a document with SQL in it.
-    pub(crate) fn refused(refusal: &Refusal) -> Self {
+    pub(super) fn refused(refusal: &Refusal) -> Self {
         let more = Map::from_iter([("error".to_owned(), refusal.to_json())]);
         let (code, title) = (refusal.code().as_str().to_owned(), refusal.code().title().to_owned());
         Self(Box::new(Parts {
@@ -130,7 +130,7 @@ impl Problem {
     }
 
     /// A question that was not answered: `object` is the object of the contract.
-    pub(crate) fn unanswered(object: Map<String, Value>) -> Self {
+    pub(super) fn unanswered(object: Map<String, Value>) -> Self {
         let error = object.get("error");
         let text =
             |key: &str| error.and_then(|error| error.get(key)).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -144,7 +144,7 @@ impl Problem {
     }
 
     /// The stable code.
-    pub(crate) fn code(&self) -> &str {
+    pub(super) fn code(&self) -> &str {
         &self.0.code
     }
 
@@ -161,7 +161,7 @@ impl Problem {
     }
 
     /// The response about `path`.
-    pub(crate) fn respond(&self, path: &str) -> Response {
+    pub(super) fn respond(&self, path: &str) -> Response {
         let mut body = Map::new();
         body.insert("type".to_owned(), json!(format!("urn:cleanroom:error:{}", self.0.code)));
         body.insert("title".to_owned(), json!(self.0.title));

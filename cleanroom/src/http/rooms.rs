@@ -37,7 +37,7 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<
 /// A room's document. Sources and policy files are shown to their owner.
 #[utoipa::path(get, path = "/v1/rooms/{room}", tag = "rooms", params(("room" = String, Path, description = "name of the room")),
     responses((status = 200, description = "the room document", body = Value), (status = 404, description = "no such room, or not a member")))]
-pub(crate) async fn get(
+pub(super) async fn get(
     State(app): State<App>,
     caller: Caller,
     Path(room): Path<String>,

@@ -13,7 +13,7 @@ const PER_PARTNER: usize = 64;
 
 /// The questions at work, by id.
 #[derive(Default)]
-pub(crate) struct Running {
+pub(super) struct Running {
     queries: Mutex<HashMap<QueryId, Entry>>,
 }
 
@@ -75,7 +75,7 @@ impl Running {
     }
 
     /// Whether the question is at work, asked by `analyst` in `room`.
-    pub(crate) fn holds(&self, id: &QueryId, room: &RoomName, analyst: &PartnerName) -> bool {
+    pub(super) fn holds(&self, id: &QueryId, room: &RoomName, analyst: &PartnerName) -> bool {
         self.lock()
             .get(id)
             .is_some_and(|entry| entry.room == *room && entry.analyst == *analyst && entry.done.has_changed().is_ok())
