@@ -88,7 +88,7 @@ pub(super) fn columns(table: &Value) -> Markup {
                             th scope="row" { code { (text(field(column, "name"))) } }
                             td { (text(field(column, "type"))) }
                             td { (words(column, "uses")) }
-                            td { (rules(column)) }
+                            td.about { (rules(column)) }
                         }
                     }
                 }

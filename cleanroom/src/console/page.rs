@@ -180,6 +180,12 @@ pub(super) fn sentence(text: &str) -> Markup {
     }
 }
 
+/// A sentence as it begins.
+fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+}
+
 /// A time for people: to the minute, in UTC. `full` is RFC 3339.
 pub(super) fn moment(full: &str) -> Markup {
     let shown = match (full.get(..10), full.get(11..16)) {
@@ -230,9 +236,9 @@ impl IntoResponse for Failed {
             status if status.is_server_error() => "That failed",
             _ => "That does not work",
         };
-        let (_, detail, help) = self.0.words();
+        let (detail, help) = self.0.words();
         let content = html! {
-            p { (sentence(detail)) "." }
+            p { (sentence(&capital(detail))) "." }
             @if !help.is_empty() { p { "What to do: " (sentence(help)) "." } }
             p { a href="/console" { "To the rooms" } }
         };

@@ -236,7 +236,7 @@ fn list(room: &Room, entries: &[Value]) -> Markup {
                             td { code { (text(field(entry, "type"))) } }
                             td { (text(by_words(entry))) }
                             td { (state(&outcome(entry))) }
-                            td { (about(room, entry)) }
+                            td.about { (about(room, entry)) }
                         }
                     }
                 }

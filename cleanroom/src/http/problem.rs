@@ -153,11 +153,11 @@ impl Problem {
         self.0.status
     }
 
-    /// What is wrong, in a few words, in a sentence, and what to do.
-    pub(crate) fn words(&self) -> (&str, &str, &str) {
+    /// What is wrong, in a sentence, and what to do; empty where there is nothing.
+    pub(crate) fn words(&self) -> (&str, &str) {
         let error = self.0.more.get("error");
         let help = error.and_then(|error| error.get("suggestion")).and_then(Value::as_str).unwrap_or_default();
-        (&self.0.title, &self.0.detail, help)
+        (&self.0.detail, help)
     }
 
     /// The response about `path`.
