@@ -5,6 +5,7 @@ mod asking;
 mod attacks;
 mod authoring;
 mod budgets;
+mod console;
 mod examples;
 mod fixture;
 mod golden;

@@ -1,12 +1,13 @@
 //! `cleanroom`: a privacy-preserving data clean room, as a server and as a program that needs none.
 //!
-//! This package is the outside: command line, REST, configuration and rendering. All of its doors lead to
+//! This package is the outside: command line, REST, console, configuration and rendering. All of its doors lead to
 //! [`cleanroom_vault::Vault::answer`]; none has another way to a row.
 
 mod answer;
 mod client;
 mod command;
 mod config;
+mod console;
 mod embedded;
 mod exit;
 mod fault;

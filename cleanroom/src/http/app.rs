@@ -12,6 +12,7 @@ use super::auth::Caller;
 use super::metrics::Metrics;
 use super::problem::Problem;
 use super::running::Running;
+use crate::console::Console;
 
 /// The server's parts.
 #[derive(Clone)]
@@ -26,6 +27,7 @@ struct Inner {
     upload_bytes: u64,
     metrics: Metrics,
     running: Running,
+    console: Console,
     /// Held while a room's document is read, changed and put back.
     rooms: Mutex<()>,
 }
@@ -41,12 +43,13 @@ impl App {
                 upload_bytes,
                 metrics: Metrics::default(),
                 running: Running::default(),
+                console: Console::default(),
                 rooms: Mutex::new(()),
             }),
         }
     }
 
-    pub(super) fn registry(&self) -> &Registry {
+    pub(crate) fn registry(&self) -> &Registry {
         &self.inner.registry
     }
 
@@ -70,12 +73,16 @@ impl App {
         &self.inner.running
     }
 
+    pub(crate) fn console(&self) -> &Console {
+        &self.inner.console
+    }
+
     pub(super) fn rooms_lock(&self) -> &Mutex<()> {
         &self.inner.rooms
     }
 
     /// The room, if the caller is in it or administers the server. A room it is not in looks like none.
-    pub(super) async fn room(&self, caller: &Caller, name: &str) -> Result<Room, Problem> {
+    pub(crate) async fn room(&self, caller: &Caller, name: &str) -> Result<Room, Problem> {
         let name = RoomName::new(name).map_err(|_| Problem::not_found())?;
         let room = self.registry().room(&name).await?.ok_or_else(Problem::not_found)?;
         let inside = caller.partner().is_some_and(|partner| room.partner(partner).is_some());
@@ -83,7 +90,7 @@ impl App {
     }
 
     /// As [`App::room`], for what only a partner of the room may do.
-    pub(super) async fn member(&self, caller: &Caller, name: &str) -> Result<(Room, PartnerName), Problem> {
+    pub(crate) async fn member(&self, caller: &Caller, name: &str) -> Result<(Room, PartnerName), Problem> {
         let room = self.room(caller, name).await?;
         match caller.partner() {
             Some(partner) if caller.role() == Role::Member => {

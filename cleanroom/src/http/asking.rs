@@ -18,7 +18,7 @@ use super::running::Start;
 use crate::answer::Answer;
 
 /// What is known of a question that was asked before.
-pub(super) enum Earlier {
+pub(crate) enum Earlier {
     /// It has not ended.
     AtWork,
     /// How it ended.
@@ -36,7 +36,7 @@ impl Earlier {
 }
 
 /// What became of putting a question to the vault.
-pub(super) enum Begun {
+pub(crate) enum Begun {
     /// Its answer will come this way; where nothing comes, the record tells.
     Answering(oneshot::Receiver<Result<Answer, Problem>>),
     /// It is at work already.
@@ -46,7 +46,7 @@ pub(super) enum Begun {
 }
 
 /// Puts a question to the vault in a task of its own: a client that goes away does not stop what must be recorded.
-pub(super) fn start(app: &App, request: Request) -> Begun {
+pub(crate) fn start(app: &App, request: Request) -> Begun {
     let id = request.query_id.clone();
     let ticket = match app.running().start(&id, &request.room, &request.analyst) {
         Start::Started(ticket) => ticket,
@@ -89,12 +89,14 @@ async fn decide(app: &App, request: Request, cancelled: oneshot::Receiver<()>) -
 }
 
 /// What is known of a question asked before: its answer, or that it is at work; `None` where nothing is known of it.
-pub(super) async fn earlier(
+/// Rows are handed out in `form`, and the log says so.
+pub(crate) async fn earlier(
     app: &App,
     room: &RoomName,
     analyst: &PartnerName,
     id: &QueryId,
     wait: Duration,
+    form: &str,
 ) -> Result<Option<Earlier>, Problem> {
     if app.running().holds(id, room, analyst) && tokio::time::timeout(wait, app.running().ended(id)).await.is_err() {
         return Ok(Some(Earlier::AtWork));
@@ -104,7 +106,7 @@ pub(super) async fn earlier(
         Some(None) => Ok(Some(Earlier::AtWork)),
         Some(Some(answer)) => {
             if answer.batch().is_some() {
-                app.registry().delivered(room, id, analyst, "json").await?;
+                app.registry().delivered(room, id, analyst, form).await?;
             }
             Ok(Some(Earlier::Ended(Box::new(answer))))
         }

@@ -14,17 +14,22 @@ const HEADER_BYTES: usize = 512;
 
 /// Whoever showed a valid token.
 #[derive(Debug, Clone)]
-pub(super) struct Caller {
+pub(crate) struct Caller {
     identity: Identity,
 }
 
 impl Caller {
+    /// Whoever has shown the token of an identity.
+    pub(crate) fn of(identity: Identity) -> Self {
+        Self { identity }
+    }
+
     /// The partner the token is of; `None` for the administrator of the first start.
-    pub(super) fn partner(&self) -> Option<&PartnerName> {
+    pub(crate) fn partner(&self) -> Option<&PartnerName> {
         self.identity.partner.as_ref()
     }
 
-    pub(super) fn role(&self) -> Role {
+    pub(crate) fn role(&self) -> Role {
         self.identity.role
     }
 
@@ -76,6 +81,6 @@ impl FromRequestParts<App> for Caller {
             Some(token) => app.registry().authenticate(token).await?,
             None => None,
         };
-        identity.map(|identity| Self { identity }).ok_or_else(Problem::unauthorized)
+        identity.map(Self::of).ok_or_else(Problem::unauthorized)
     }
 }

@@ -41,7 +41,7 @@ impl Pieces {
 }
 
 /// The whole body of a document or question.
-pub(super) async fn bytes(body: Body) -> Result<Vec<u8>, Problem> {
+pub(crate) async fn bytes(body: Body) -> Result<Vec<u8>, Problem> {
     let mut pieces = Pieces::new(body, DOCUMENT_BYTES);
     let mut bytes = Vec::new();
     while let Some(piece) = pieces.next().await? {

@@ -4,9 +4,9 @@
 //! that was not released.
 
 mod app;
-mod asking;
+pub(crate) mod asking;
 mod auth;
-mod body;
+pub(crate) mod body;
 mod docs;
 mod health;
 mod keys;
@@ -16,12 +16,12 @@ pub(crate) mod media;
 mod metrics;
 mod observe;
 mod problem;
-mod queries;
+pub(crate) mod queries;
 mod query_body;
-mod rooms;
+pub(crate) mod rooms;
 mod running;
-mod tables;
-mod templates;
+pub(crate) mod tables;
+pub(crate) mod templates;
 mod tokens;
 mod upload;
 
@@ -31,10 +31,11 @@ use axum::routing::{delete, get, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub(crate) use app::App;
+pub(crate) use auth::Caller;
 pub(crate) use listen::serve;
+pub(crate) use problem::Problem;
+pub(crate) use query_body::QueryBody;
 pub(crate) use upload::prepare as prepare_uploads;
-
-use crate::http::problem::Problem;
 
 /// Everything the server answers.
 fn router(app: App) -> Router {
@@ -69,6 +70,7 @@ fn router(app: App) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(docs::openapi))
         .route("/docs", get(docs::page))
+        .merge(crate::console::router())
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method() })
         .layer(CatchPanicLayer::custom(observe::panicked))

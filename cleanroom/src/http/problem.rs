@@ -16,7 +16,7 @@ use crate::fault::document_error_json;
 
 /// A problem. It becomes a body when the response leaves, where the path it is about is known.
 #[derive(Debug, Clone)]
-pub(super) struct Problem(Box<Parts>);
+pub(crate) struct Problem(Box<Parts>);
 
 #[derive(Debug, Clone)]
 struct Parts {
@@ -30,7 +30,7 @@ struct Parts {
 
 impl Problem {
     /// There is no such thing, or none that the caller may know of.
-    pub(super) fn not_found() -> Self {
+    pub(crate) fn not_found() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             Code::Malformed,
@@ -39,7 +39,7 @@ impl Problem {
         )
     }
 
-    pub(super) fn method() -> Self {
+    pub(crate) fn method() -> Self {
         let help = "see /docs for the methods of each address";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::Malformed, "the address does not know this method", help)
     }
@@ -53,11 +53,11 @@ impl Problem {
         )
     }
 
-    pub(super) fn forbidden(detail: &str, help: &str) -> Self {
+    pub(crate) fn forbidden(detail: &str, help: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, Code::NotAMember, detail, help)
     }
 
-    pub(super) fn bad_request(detail: impl Into<String>, help: &str) -> Self {
+    pub(crate) fn bad_request(detail: impl Into<String>, help: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Code::Malformed, detail, help)
     }
 
@@ -80,7 +80,7 @@ impl Problem {
     }
 
     /// The body is not of the media type `wanted`.
-    pub(super) fn media(wanted: &str) -> Self {
+    pub(crate) fn media(wanted: &str) -> Self {
         let detail = format!("the body is not declared as {wanted}");
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Malformed, detail, "set `Content-Type`")
     }
@@ -94,7 +94,7 @@ impl Problem {
         )
     }
 
-    pub(super) fn busy() -> Self {
+    pub(crate) fn busy() -> Self {
         let help = "wait for running queries to end, then ask again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Busy, "too many queries wait for an answer", help)
     }
@@ -122,7 +122,7 @@ impl Problem {
     }
 
     /// An incident: outside an opaque id, the cause in the operator's log.
-    pub(super) fn internal(cause: &str) -> Self {
+    pub(crate) fn internal(cause: &str) -> Self {
         let incident = QueryId::generate().map_or_else(|_| "unknown".to_owned(), |id| id.to_string());
         tracing::error!(incident, cause, "request failed");
         let detail = format!("the request failed; the operator finds the cause under incident {incident}");
@@ -146,6 +146,18 @@ impl Problem {
     /// The stable code.
     pub(super) fn code(&self) -> &str {
         &self.0.code
+    }
+
+    /// The HTTP status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// What is wrong, in a sentence, and what to do; empty where there is nothing.
+    pub(crate) fn words(&self) -> (&str, &str) {
+        let error = self.0.more.get("error");
+        let help = error.and_then(|error| error.get("suggestion")).and_then(Value::as_str).unwrap_or_default();
+        (&self.0.detail, help)
     }
 
     /// The response about `path`.

@@ -24,13 +24,15 @@ use crate::{listing, render};
 const WAIT: Duration = Duration::from_secs(10);
 /// The longest a client may ask to wait.
 const LONGEST_WAIT: u64 = 60;
+/// The form of answers, as the log names it.
+const FORM: &str = "json";
 const KEY_BYTES: usize = 255;
 const LISTED: u32 = 1000;
 
 /// Tables and columns that the caller may ask about.
 #[utoipa::path(get, path = "/v1/rooms/{room}/catalog", tag = "queries", params(("room" = String, Path, description = "name of the room")),
     responses((status = 200, description = "`tables`", body = Value)))]
-pub(super) async fn catalog(
+pub(crate) async fn catalog(
     State(app): State<App>,
     caller: Caller,
     Path(room): Path<String>,
@@ -44,7 +46,7 @@ pub(super) async fn catalog(
 /// who spent what, an analyst its own spending, an auditor what was spent together.
 #[utoipa::path(get, path = "/v1/rooms/{room}/budgets", tag = "queries", params(("room" = String, Path, description = "name of the room")),
     responses((status = 200, description = "`budgets`: each with `table`, `owner`, `space`, `refresh`, `period_ends`, `epsilon`, `delta`, `spent_epsilon`, `remaining_epsilon` (the least of all that counts for the caller), `lifetime`, `account`, `per_analyst`, `analysts`, `questions`, `runs_out`", body = Value)))]
-pub(super) async fn budgets(
+pub(crate) async fn budgets(
     State(app): State<App>,
     caller: Caller,
     Path(room): Path<String>,
@@ -84,7 +86,7 @@ pub(super) async fn post(
         match app.registry().reserve_key(&room.name, &analyst, &key, &asked.digest(), &id).await? {
             IdempotencyState::New => {}
             IdempotencyState::Same(known) => {
-                if let Some(earlier) = earlier(&app, &room.name, &analyst, &known, wait).await? {
+                if let Some(earlier) = earlier(&app, &room.name, &analyst, &known, wait, FORM).await? {
                     return earlier.again(&room.name, &known);
                 }
                 // Taken by a request that never came to its question.
@@ -112,13 +114,13 @@ pub(super) async fn post(
         Begun::Answering(answer) => match tokio::time::timeout(wait, answer).await {
             Err(_) => Ok(at_work(&room.name, &id)),
             // Nothing was sent: the task was cancelled or failed, and the record tells how it ended.
-            Ok(Err(_)) => match earlier(&app, &room.name, &analyst, &id, wait).await? {
+            Ok(Err(_)) => match earlier(&app, &room.name, &analyst, &id, wait, FORM).await? {
                 Some(earlier) => earlier.again(&room.name, &id),
                 None => Err(Problem::internal("a query ended without a record")),
             },
             Ok(Ok(answer)) => show(&answer?),
         },
-        Begun::Already => match earlier(&app, &room.name, &analyst, &id, wait).await? {
+        Begun::Already => match earlier(&app, &room.name, &analyst, &id, wait, FORM).await? {
             Some(earlier) => earlier.again(&room.name, &id),
             None => Ok(at_work(&room.name, &id)),
         },
@@ -129,7 +131,7 @@ pub(super) async fn post(
 /// The caller's own questions, newest first.
 #[utoipa::path(get, path = "/v1/rooms/{room}/queries", tag = "queries", params(("room" = String, Path, description = "name of the room")),
     responses((status = 200, description = "`queries`", body = Value)))]
-pub(super) async fn list(
+pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
     Path(room): Path<String>,
@@ -154,7 +156,7 @@ pub(super) async fn get(
     let (room, partner) = app.member(&caller, &room).await?;
     let id = QueryId::parse(&query).ok_or_else(Problem::not_found)?;
     let wait = wait(&headers).unwrap_or(Duration::ZERO);
-    match earlier(&app, &room.name, &partner, &id, wait).await?.ok_or_else(Problem::not_found)? {
+    match earlier(&app, &room.name, &partner, &id, wait, FORM).await?.ok_or_else(Problem::not_found)? {
         Earlier::AtWork => Ok(at_work(&room.name, &id)),
         // Reading a refusal is no error, however the asking ended.
         Earlier::Ended(answer) => Ok(Json(answer.to_json()?).into_response()),
@@ -167,7 +169,7 @@ pub(super) async fn get(
         ("Accept" = Option<String>, Header, description = "application/json, text/csv, application/vnd.apache.arrow.stream or application/vnd.apache.parquet")),
     responses((status = 200, description = "the rows", body = Value), (status = 404, description = "no such query of the caller"),
         (status = 406, description = "none of the accepted forms"), (status = 409, description = "the query has no rows")))]
-pub(super) async fn result(
+pub(crate) async fn result(
     State(app): State<App>,
     caller: Caller,
     Path((room, query)): Path<(String, String)>,
@@ -202,7 +204,7 @@ pub(super) async fn result(
     params(("room" = String, Path, description = "name of the room"), ("query" = String, Path, description = "id of the query")),
     responses((status = 200, description = "a `c2sp.org/tlog-proof@v1` file", body = String, content_type = "text/plain"),
         (status = 404, description = "no such query of the caller"), (status = 409, description = "the query has not ended")))]
-pub(super) async fn receipt(
+pub(crate) async fn receipt(
     State(app): State<App>,
     caller: Caller,
     Path((room, query)): Path<(String, String)>,
@@ -222,7 +224,7 @@ pub(super) async fn receipt(
     params(("room" = String, Path, description = "name of the room"), ("query" = String, Path, description = "id of the query")),
     responses((status = 202, description = "cancelled; look at `Location` for its record", body = Value),
         (status = 404, description = "no such query of the caller"), (status = 409, description = "it has ended")))]
-pub(super) async fn cancel(
+pub(crate) async fn cancel(
     State(app): State<App>,
     caller: Caller,
     Path((room, query)): Path<(String, String)>,

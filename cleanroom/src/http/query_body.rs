@@ -14,7 +14,7 @@ use super::problem::Problem;
 /// A question: `sql` or `template`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct QueryBody {
+pub(crate) struct QueryBody {
     /// One SELECT statement; `:name` in it stands for a parameter.
     #[serde(default)]
     sql: Option<String>,
@@ -69,16 +69,16 @@ impl<'de> Deserialize<'de> for Params {
 
 /// What a body asks.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) question: Question,
-    pub(super) params: BTreeMap<String, Value>,
-    pub(super) dry_run: bool,
-    pub(super) spending: Spending,
+pub(crate) struct Asked {
+    pub(crate) question: Question,
+    pub(crate) params: BTreeMap<String, Value>,
+    pub(crate) dry_run: bool,
+    pub(crate) spending: Spending,
 }
 
 impl QueryBody {
     /// Reads a body.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Asked, Problem> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Asked, Problem> {
         const HELP: &str = "send {\"sql\": \"SELECT ...\", \"params\": {}, \"dry_run\": false}, or `template` with a name instead of `sql`, and `epsilon` and `weights` where there is noise; each at most once and nothing else";
         // The parser's own words may repeat what was sent; a place is enough.
         let body: Self = serde_json::from_slice(bytes).map_err(|error| {
@@ -111,7 +111,7 @@ impl QueryBody {
 
 impl Asked {
     /// What two requests under one idempotency key must have in common.
-    pub(super) fn digest(&self) -> String {
+    pub(crate) fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new_derive_key("cleanroom 2026-11 idempotent query request");
         hasher.update(&[u8::from(self.dry_run)]);
         let part = |hasher: &mut blake3::Hasher, text: &str| {

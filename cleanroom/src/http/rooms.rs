@@ -23,7 +23,7 @@ pub(super) async fn me(caller: Caller) -> Json<Value> {
 
 /// The rooms the token opens.
 #[utoipa::path(get, path = "/v1/rooms", tag = "rooms", responses((status = 200, description = "`rooms`: room documents", body = Value)))]
-pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Value>, Problem> {
+pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Value>, Problem> {
     let rooms = app.registry().rooms().await?;
     let viewer = viewer(&caller);
     let rooms: Vec<Value> = rooms

@@ -35,7 +35,7 @@ pub(super) struct TableBody {
 /// The room's tables and how fresh they are.
 #[utoipa::path(get, path = "/v1/rooms/{room}/tables", tag = "tables", params(("room" = String, Path, description = "name of the room")),
     responses((status = 200, description = "`tables`", body = Value)))]
-pub(super) async fn list(
+pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
     Path(room): Path<String>,
@@ -48,7 +48,7 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/v1/rooms/{room}/tables/{table}", tag = "tables",
     params(("room" = String, Path, description = "name of the room"), ("table" = String, Path, description = "`owner.table`")),
     responses((status = 200, description = "the table", body = Value), (status = 404, description = "no such table")))]
-pub(super) async fn get(
+pub(crate) async fn get(
     State(app): State<App>,
     caller: Caller,
     Path((room, table)): Path<(String, String)>,
@@ -102,7 +102,7 @@ pub(super) async fn put(
 #[utoipa::path(get, path = "/v1/rooms/{room}/tables/{table}/policy", tag = "tables",
     params(("room" = String, Path, description = "name of the room"), ("table" = String, Path, description = "`owner.table`")),
     responses((status = 200, description = "the policy", body = Value), (status = 403, description = "not the owner's token")))]
-pub(super) async fn get_policy(
+pub(crate) async fn get_policy(
     State(app): State<App>,
     caller: Caller,
     Path((room, table)): Path<(String, String)>,

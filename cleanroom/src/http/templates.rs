@@ -20,7 +20,7 @@ use crate::listing;
 /// The room's templates.
 #[utoipa::path(get, path = "/v1/rooms/{room}/templates", tag = "templates", params(("room" = String, Path, description = "name of the room")),
     responses((status = 200, description = "`templates`", body = Value)))]
-pub(super) async fn list(
+pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
     Path(room): Path<String>,

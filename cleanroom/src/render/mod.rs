@@ -8,6 +8,7 @@ mod visible;
 pub(crate) use columnar::{from_ipc, to_arrow, to_csv, to_parquet};
 pub(crate) use refusal::refusal_text;
 pub(crate) use table::{batch_table, text_csv, text_table};
+pub(crate) use visible::visible;
 
 /// A number in a few digits, for people.
 pub(crate) fn short(number: f64) -> String {

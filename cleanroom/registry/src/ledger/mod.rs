@@ -6,6 +6,7 @@
 //! edit, new version, upload or restart gives anything back.
 
 mod charge;
+mod over_time;
 mod period;
 mod price;
 mod replays;
@@ -13,6 +14,7 @@ mod shares;
 mod spent;
 mod view;
 
+pub use over_time::{DaySpend, PeriodSpending};
 pub use price::{Limit, Price, Remaining, ReplayKey};
 pub use replays::Replay;
 pub(crate) use replays::paid_for;

@@ -172,12 +172,7 @@ fn by_analyst(share: &Share, spent: &Spent, standing: &Standing, view: View<'_>)
 /// The first day on which some budget of the table does not admit what the pace has cost by then.
 fn runs_out(spent: &Spent, standing: &Standing, at: i64) -> Result<Option<OffsetDateTime>> {
     let today = day_of(at);
-    let recent: Vec<_> = spent.0.iter().filter(|day| day.day > today - PACE_DAYS).collect();
-    let Some(first) = spent.0.iter().map(|day| day.day).min().filter(|_| !recent.is_empty()) else {
-        return Ok(None);
-    };
-    let days = (today - first + 1).clamp(1, PACE_DAYS).unsigned_abs();
-    let pace: Loss = recent.iter().map(|day| day.loss).sum();
+    let Some((pace, days)) = pace(spent, today) else { return Ok(None) };
     for ahead in 1..=FORESIGHT_DAYS {
         let cost = times(pace, ahead, days);
         let still = standing.period.holds_until(today.saturating_add_unsigned(ahead));
@@ -196,8 +191,16 @@ fn runs_out(spent: &Spent, standing: &Standing, at: i64) -> Result<Option<Offset
     Ok(None)
 }
 
+/// What was spent in the last days, and how many days that is; `None` where nothing was.
+pub(super) fn pace(spent: &Spent, today: i64) -> Option<(Loss, u64)> {
+    let recent: Vec<_> = spent.0.iter().filter(|day| day.day > today - PACE_DAYS).collect();
+    let first = spent.0.iter().map(|day| day.day).min().filter(|_| !recent.is_empty())?;
+    let days = (today - first + 1).clamp(1, PACE_DAYS).unsigned_abs();
+    Some((recent.iter().map(|day| day.loss).sum(), days))
+}
+
 /// A loss so many times, over so many.
-fn times(loss: Loss, times: u64, over: u64) -> Loss {
+pub(super) fn times(loss: Loss, times: u64, over: u64) -> Loss {
     let scaled = |units: u64| {
         let scaled = (u128::from(units) * u128::from(times)).div_ceil(u128::from(over.max(1)));
         u64::try_from(scaled).unwrap_or(u64::MAX)

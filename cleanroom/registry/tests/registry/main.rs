@@ -9,6 +9,7 @@ mod house;
 mod killed;
 mod ledger;
 mod questions;
+mod reading;
 mod recovery;
 mod replays;
 mod templates;
