@@ -2,8 +2,8 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use cleanroom_log::{Report, VerifierKey, verify_directory};
 use cleanroom_policy::Room;
+use cleanroom_verify::{Key, Report, verify_directory};
 use maud::{Markup, html};
 
 use super::entry::as_text;
@@ -40,7 +40,7 @@ pub(super) async fn now(State(app): State<App>, Path(name): Path<String>, sent: 
     let report = tokio::task::spawn_blocking(move || {
         // Until it has ended, whether anybody still waits for it or not.
         let _turn = turn;
-        let key: VerifierKey = key.parse().map_err(|_| "the log's own key does not read back".to_owned())?;
+        let key: Key = key.parse().map_err(|_| "the log's own key does not read back".to_owned())?;
         verify_directory(&directory, &[key]).map_err(|error| error.to_string())
     })
     .await
