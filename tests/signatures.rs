@@ -153,3 +153,21 @@ fn the_operator_of_a_server_cannot_put_a_policy_in_an_owners_name() {
     drop(server);
     local(&["audit", "verify", data.to_str().unwrap()]);
 }
+
+#[test]
+fn a_policy_from_before_its_owner_had_a_key_decides_no_more() {
+    let room = room();
+    run(&room, 0, &["apply", "-f", "room.yaml"]);
+    assert_eq!(room.ask("publisher", ASKED).outcome(), "released");
+    run(&room, 0, &["keys", "new", "signing", "-o", "one.key"]);
+    join(&room, &["--key", "one.key"]);
+    // The room has the key from here on, and the policy that is in force is nobody's.
+    assert!(run(&room, 2, &["apply", "-f", "room.yaml"]).contains("the policy is not signed"));
+    assert!(run(&room, 2, &["query", "--room", "room.yaml", "--as", "publisher", ASKED]).contains("not signed"));
+    run(&room, 0, &["policy", "sign", "purchases.yaml", "--room", "room.yaml", "--key", "one.key"]);
+    let applied = run(&room, 0, &["--format", "json", "apply", "-f", "room.yaml"]);
+    assert!(applied.contains("updated"), "{applied}");
+    assert!(!run(&room, 0, &["--format", "json", "apply", "-f", "room.yaml"]).contains("updated"));
+    assert_eq!(room.ask("publisher", ASKED).outcome(), "released");
+    run(&room, 0, &["audit", "verify", ".cleanroom"]);
+}
