@@ -102,3 +102,14 @@ fn refusals_and_dry_runs_have_receipts_too() {
     let entries = room.run(&["audit", "log", "--room", "room.yaml", "--format", "json"]);
     assert!(!String::from_utf8(entries.stdout).unwrap().contains("nonce"));
 }
+
+#[test]
+fn an_answer_that_says_a_thing_twice_is_none() {
+    let room = room();
+    let told = room.ask("publisher", ASKED).json.to_string();
+    let twice = told.replacen('{', r#"{"rows":[["garden",1,7919.13]],"#, 1);
+    for (text, exit) in [(told, 0), (twice, 2)] {
+        fs::write(room.path().join("answer.json"), &text).unwrap();
+        assert_eq!(verify(&room, &["answer.json"]).0, exit, "{text}");
+    }
+}

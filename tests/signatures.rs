@@ -250,3 +250,21 @@ fn a_room_key_goes_over_a_server_that_cannot_read_it() {
     }
     assert!(!folder.path().join("no.key").exists());
 }
+
+#[test]
+fn a_policy_from_before_its_owner_had_a_key_decides_no_more() {
+    let room = room();
+    run(&room, 0, &["apply", "-f", "room.yaml"]);
+    assert_eq!(room.ask("publisher", ASKED).outcome(), "released");
+    run(&room, 0, &["keys", "new", "signing", "-o", "one.key"]);
+    join(&room, &["--key", "one.key"]);
+    // The room has the key from here on, and the policy that is in force is nobody's.
+    assert!(run(&room, 2, &["apply", "-f", "room.yaml"]).contains("the policy is not signed"));
+    assert!(run(&room, 2, &["query", "--room", "room.yaml", "--as", "publisher", ASKED]).contains("not signed"));
+    run(&room, 0, &["policy", "sign", "purchases.yaml", "--room", "room.yaml", "--key", "one.key"]);
+    let applied = run(&room, 0, &["--format", "json", "apply", "-f", "room.yaml"]);
+    assert!(applied.contains("updated"), "{applied}");
+    assert!(!run(&room, 0, &["--format", "json", "apply", "-f", "room.yaml"]).contains("updated"));
+    assert_eq!(room.ask("publisher", ASKED).outcome(), "released");
+    run(&room, 0, &["audit", "verify", ".cleanroom"]);
+}

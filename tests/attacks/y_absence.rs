@@ -210,6 +210,10 @@ const QUESTIONS: &[&str] = &[
     "SELECT COALESCE(k.n, 0) c, COUNT(DISTINCT l.hid) h FROM partner.own2 l LEFT JOIN (SELECT hid, COUNT(*) n FROM retailer.sales GROUP BY hid) k ON k.hid=l.hid GROUP BY 1",
     "SELECT COALESCE(k.n, 3) c, COUNT(DISTINCT l.hid) h FROM partner.own l LEFT JOIN (SELECT hid, COUNT(*) n FROM retailer.sales GROUP BY hid) k ON k.hid=l.hid WHERE l.seg <> 'z' GROUP BY 1",
     "SELECT COALESCE(k.n, 0) c, COUNT(DISTINCT l.hid) h FROM partner.own l LEFT JOIN (SELECT hid, COUNT(*) FILTER (WHERE category='toys') n FROM retailer.sales GROUP BY hid) k ON k.hid=l.hid WHERE l.seg <> 'z' GROUP BY 1",
+    // A count of what is NULL by its own words is 0 with a match, too: in groups, and as a condition.
+    "SELECT CASE WHEN l.seg='z' THEN 'z' ELSE 'xy' END s, COALESCE(k.n, 0) c, COUNT(DISTINCT l.hid) h FROM partner.own l LEFT JOIN (SELECT hid, COUNT(NULL) n FROM retailer.sales GROUP BY hid) k ON k.hid=l.hid GROUP BY 1, 2",
+    "SELECT COUNT(*) FILTER (WHERE l.seg='y' OR (l.seg='x' AND k.cat='garden')) a, COUNT(*) c FROM partner.own l LEFT JOIN (SELECT hid, MAX(category) cat, COUNT(CAST('x' AS BIGINT)) n FROM retailer.sales GROUP BY hid) k ON k.hid=l.hid WHERE COALESCE(k.n, 0) = 0",
+    "SELECT COUNT(*) FILTER (WHERE l.seg='y' OR (l.seg='x' AND k.cat='garden')) a, COUNT(*) c FROM partner.own l LEFT JOIN (SELECT hid, MAX(category) cat, COUNT(CAST('9999999-01-01' AS DATE)) n FROM retailer.sales GROUP BY hid) k ON k.hid=l.hid WHERE COALESCE(k.n, 0) = 0",
     // The first row of each person.
     "SELECT category, COUNT(*) n FROM (SELECT DISTINCT ON (hid) hid, category FROM retailer.sales WHERE ts >= '2024-02-01' ORDER BY hid, ts) t GROUP BY category",
     "SELECT COUNT(DISTINCT hid) n FROM partner.own2 JOIN retailer.sales USING (hid) JOIN retailer.users USING (hid)",
@@ -299,4 +303,33 @@ fn under_a_guard_none_is_not_told_from_one() {
 /// Where nothing is shown.
 fn nulls(rows: &[Value]) -> Vec<Vec<bool>> {
     rows.iter().map(|row| row.as_array().unwrap().iter().map(Value::is_null).collect()).collect()
+}
+
+/// Where more than the key is asked of a match, one of a unit's rows may have one and another none: what a window brings the
+/// second of the first makes it no row of somebody without a match.
+#[test]
+fn a_window_brings_no_match_to_rows_without_one() {
+    let (with, without) = (world(true, "min_units: 25", ANY_JOIN), world(false, "min_units: 25", ANY_JOIN));
+    for room in [&with, &without] {
+        let own = std::fs::read_to_string(room.path().join("own.csv")).unwrap();
+        std::fs::write(room.path().join("own.csv"), format!("{}\n1000,x,8\n", own.trim_end())).unwrap();
+    }
+    let joined = "SELECT l.hid, s.hid IS NULL m, l.seg, MAX(s.category) OVER (PARTITION BY l.hid) mx, COUNT(*) OVER (PARTITION BY l.hid) c FROM partner.own l LEFT JOIN retailer.sales s ON s.hid=l.hid AND l.lab <> 8";
+    let flag = "EXISTS (SELECT 1 FROM retailer.sales s WHERE s.hid=l.hid AND l.lab <> 8)";
+    for sql in [
+        format!(
+            "SELECT m, CASE WHEN seg='y' OR (seg='x' AND mx='garden') THEN 1 ELSE 0 END f, COUNT(DISTINCT hid) n FROM ({joined}) t GROUP BY 1, 2"
+        ),
+        format!(
+            "SELECT COUNT(*) FILTER (WHERE seg='y' OR (seg='x' AND mx='garden')) n, COUNT(*) FILTER (WHERE seg='y' OR (seg='x' AND c > 2)) k FROM ({joined}) t WHERE m"
+        ),
+        format!(
+            "SELECT m, CASE WHEN seg='y' OR (seg='x' AND w=1) THEN 1 ELSE 0 END f, COUNT(DISTINCT hid) n FROM (SELECT hid, seg, m, MAX(CASE WHEN m THEN 1 ELSE 0 END) OVER (PARTITION BY hid) w FROM (SELECT l.hid, l.seg, {flag} m FROM partner.own l) u) t GROUP BY 1, 2"
+        ),
+    ] {
+        assert_eq!(seen(&with, &sql), seen(&without, &sql), "{sql}");
+    }
+    // By the key alone a unit's rows match together, and those without a match are told.
+    let newest = "SELECT m, COUNT(DISTINCT hid) n FROM (SELECT l.hid, s.hid IS NULL m, ROW_NUMBER() OVER (PARTITION BY l.hid ORDER BY s.ts DESC) r FROM partner.own l LEFT JOIN retailer.sales s ON s.hid=l.hid) t WHERE r = 1 GROUP BY m";
+    assert_eq!(with.ask("partner", newest).rows().len(), 2);
 }

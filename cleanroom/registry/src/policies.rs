@@ -76,7 +76,7 @@ impl Registry {
             must_not_be_for_tests(room, policy)?;
         }
         let active = sqlx::query(
-            "SELECT version, digest FROM policies WHERE room = $1 AND table_name = $2 ORDER BY version DESC LIMIT 1",
+            "SELECT version, digest, signature FROM policies WHERE room = $1 AND table_name = $2 ORDER BY version DESC LIMIT 1",
         )
         .bind(room.as_str())
         .bind(table.to_string())
@@ -97,7 +97,10 @@ impl Registry {
                 if policy.version == version && stored != digest {
                     return Err(RegistryError::PolicyVersionReused { table: table.clone(), version });
                 }
-                if policy.version == version {
+                let signed: Option<String> = row.try_get("signature")?;
+                // One from before its owner had a key takes effect anew, with the signature.
+                let joined = signed.is_none() && signatures::has_key(&mut write, room, table.owner()).await?;
+                if policy.version == version && !joined {
                     return self.reword_policy(write, room, policy, text).await;
                 }
                 Some(stored)
@@ -119,7 +122,8 @@ impl Registry {
         let sequence = write.append(room, actor, None, event.into(), &[canonical.as_bytes()]).await?;
         sqlx::query(
             "INSERT INTO policies (room, table_name, version, digest, text, sequence, signature) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (room, table_name, version) \
+             DO UPDATE SET text = excluded.text, sequence = excluded.sequence, signature = excluded.signature",
         )
         .bind(room.as_str())
         .bind(table.to_string())

@@ -18,6 +18,7 @@ use crate::policies::sha256_digest;
 use crate::query_id::QueryId;
 use crate::registry::Registry;
 use crate::rooms::read_room;
+use crate::signatures::has_key;
 use crate::templates::{TemplateUse, must_be_in_force};
 use crate::write::Write;
 
@@ -139,9 +140,11 @@ impl Registry {
     ) -> Result<std::result::Result<Recorded<T>, Recorded<U>>> {
         match self.end_pending(&mut pending, &answer).await {
             Ok(receipt) => Ok(Ok(Recorded::new(answer, receipt))),
-            Err(RegistryError::PolicyChanged(_) | RegistryError::NotAMember { .. }) => {
-                self.record(pending, revoked()).await.map(Err)
-            }
+            Err(
+                RegistryError::PolicyChanged(_)
+                | RegistryError::PolicySignature { .. }
+                | RegistryError::NotAMember { .. },
+            ) => self.record(pending, revoked()).await.map(Err),
             Err(error) => Err(error),
         }
     }
@@ -255,7 +258,6 @@ fn reference(template: &TemplateUse) -> Result<TemplateReference> {
     Ok(TemplateReference { name: template.name.to_string(), digest: sha256_digest(&template.digest)? })
 }
 
-/// A question is executed under the policies that are active at its intent, or not at all.
 /// Membership is looked at in the transaction of the intent: it may have changed since the question was checked.
 pub(crate) async fn must_be_member(write: &mut Write<'_>, room: &RoomName, analyst: &PartnerName) -> Result<()> {
     let document: Option<String> = sqlx::query_scalar("SELECT document FROM rooms WHERE room = $1")
@@ -268,18 +270,30 @@ pub(crate) async fn must_be_member(write: &mut Write<'_>, room: &RoomName, analy
     if may_ask { Ok(()) } else { Err(RegistryError::NotAMember { room: room.clone(), partner: analyst.clone() }) }
 }
 
+/// A question is executed under the policies that are active at its intent, or not at all; and where the owner has a key, under
+/// one that it signed: what somebody put in its name before it had one decides no more.
 pub(crate) async fn must_be_active(
     write: &mut Write<'_>,
     room: &RoomName,
     table: &TableName,
     digest: &str,
 ) -> Result<()> {
-    let active: Option<String> = sqlx::query_scalar(
-        "SELECT digest FROM policies WHERE room = $1 AND table_name = $2 ORDER BY version DESC LIMIT 1",
+    let active = sqlx::query(
+        "SELECT digest, signature FROM policies WHERE room = $1 AND table_name = $2 ORDER BY version DESC LIMIT 1",
     )
     .bind(room.as_str())
     .bind(table.to_string())
     .fetch_optional(write.connection())
     .await?;
-    if active.as_deref() == Some(digest) { Ok(()) } else { Err(RegistryError::PolicyChanged(table.clone())) }
+    let changed = || RegistryError::PolicyChanged(table.clone());
+    let active = active.ok_or_else(changed)?;
+    if active.try_get::<String, _>("digest")? != digest {
+        return Err(changed());
+    }
+    let signature: Option<String> = active.try_get("signature")?;
+    if signature.is_none() && has_key(write, room, table.owner()).await? {
+        let reason = format!("it is from before `{}` had a key in the room", table.owner());
+        return Err(RegistryError::PolicySignature { table: table.clone(), reason });
+    }
+    Ok(())
 }

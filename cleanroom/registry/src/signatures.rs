@@ -133,6 +133,11 @@ pub(crate) async fn keep(
     Ok(())
 }
 
+/// Whether a partner has a key in the room.
+pub(crate) async fn has_key(write: &mut Write<'_>, room: &RoomName, partner: &PartnerName) -> Result<bool> {
+    Ok(held(write, room, partner).await?.is_some())
+}
+
 /// Whether the policy may take effect: signed by its owner, or of one without a key.
 pub(crate) async fn must_be_signed(
     write: &mut Write<'_>,

@@ -191,6 +191,13 @@ pub(crate) async fn keep(
     policy: &Policy,
     templates: &[TemplateReference],
 ) -> Result<()> {
+    // Of the same version, where it takes effect anew.
+    sqlx::query("DELETE FROM policy_templates WHERE room = $1 AND table_name = $2 AND version = $3")
+        .bind(room.as_str())
+        .bind(policy.table.to_string())
+        .bind(stored(policy.version)?)
+        .execute(write.connection())
+        .await?;
     for template in templates {
         sqlx::query(
             "INSERT INTO policy_templates (room, table_name, version, template, digest) VALUES ($1, $2, $3, $4, $5)",

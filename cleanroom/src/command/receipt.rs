@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use cleanroom_verify::{Covers, verify_receipt};
+use cleanroom_verify::{Covers, read_json, verify_receipt};
 use serde_json::{Value, json};
 
 use super::audit::verifier_key;
@@ -85,9 +85,10 @@ pub(super) fn run(command: &ReceiptCommand, format: Format) -> Result<Exit> {
 }
 
 fn answer(file: &Path) -> Result<Value> {
-    serde_json::from_str(&read_document(file)?).map_err(|error| {
+    read_json(read_document(file)?.as_bytes()).map_err(|error| {
+        let what = if error.is_data() { "has a name twice in one object" } else { "is not JSON" };
         Fault::usage(
-            format!("`{}` is not JSON: line {}, column {}", file.display(), error.line(), error.column()),
+            format!("`{}` {what}: line {}, column {}", file.display(), error.line(), error.column()),
             "give the object that `cleanroom query --format json` printed",
         )
     })

@@ -100,6 +100,11 @@ pub(crate) async fn answer(
             let refusal = Refusal::new(Code::Busy, "a policy changed while the question was decided; ask again");
             return refuse(vault, &request, &asked, refusal).await;
         }
+        Err(RegistryError::PolicySignature { table, .. }) => {
+            let detail = format!("the owner of `{table}` has a key since, and has not signed the policy in force");
+            let refusal = Refusal::new(Code::Busy, detail).suggest("ask again once the owner has signed it");
+            return refuse(vault, &request, &asked, refusal).await;
+        }
         Err(RegistryError::TemplateChanged(_)) => {
             let refusal = Refusal::new(Code::Busy, "the template changed while the question was decided; ask again");
             return refuse(vault, &request, &asked, refusal).await;

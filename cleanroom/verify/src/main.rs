@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use cleanroom_verify::{Covers, Key, RoomReport, verify_receipt, verify_tree_knowing};
+use cleanroom_verify::{Covers, Key, RoomReport, read_json, verify_receipt, verify_tree_knowing};
 
 const USAGE: &str = "\
 usage: cleanroom-verify DIR [--key KEY|FILE]... [--member KEY|FILE]...
@@ -55,7 +55,7 @@ fn one(file: &Path, result: Option<&Path>, key: &Key) -> Result<bool, String> {
     let answer = match result {
         None => None,
         Some(path) => {
-            let json = serde_json::from_str(&read(path)?);
+            let json = read_json(read(path)?.as_bytes());
             Some(json.map_err(|error| format!("`{}` is not JSON: {error}", path.display()))?)
         }
     };

@@ -6,6 +6,7 @@ use cleanroom_format::{DIGEST_SHA256, PROOF_HEADER};
 use serde_json::{Map, Value};
 
 use crate::hash::Hash;
+use crate::json::read_json;
 use crate::merkle::root_from;
 use crate::note::{Checkpoint, Key, number};
 
@@ -41,7 +42,7 @@ pub fn verify_receipt(receipt: &str, answer: Option<&Value>, key: &Key) -> Resul
     if root != Some(checkpoint.root) {
         return Err("its entry is not in the log that was signed".to_owned());
     }
-    let entry: Value = serde_json::from_str(&receipt.entry).map_err(|_| "its entry is not JSON".to_owned())?;
+    let entry: Value = read_json(receipt.entry.as_bytes()).map_err(|_| "its entry is not JSON".to_owned())?;
     let committed = entry.get("body").and_then(|body| body.get("result")).and_then(Value::as_str);
     let covers = match (answer, committed, &receipt.nonce) {
         (_, Some(_), None) | (_, None, Some(_)) => {
@@ -80,7 +81,8 @@ impl<'r> Receipt<'r> {
         let extra =
             lines.next().and_then(|line| line.strip_prefix("extra ")).and_then(|text| STANDARD.decode(text).ok());
         let extra: Map<String, Value> = extra
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .and_then(|bytes| read_json(&bytes).ok())
+            .and_then(|extra| extra.as_object().cloned())
             .ok_or_else(|| wrong("its second line is not `extra` and JSON in base64"))?;
         let entry = extra.get("entry").and_then(Value::as_str).ok_or_else(|| wrong("it holds no entry"))?.to_owned();
         let nonce = match extra.get("nonce") {

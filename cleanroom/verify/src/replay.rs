@@ -219,6 +219,7 @@ impl<'d> Replay<'d> {
             if active.is_none_or(|(_, digest)| *digest != text(policy, "digest")) {
                 wrong(Code::PolicyNotActive, "it was decided by a policy that was not active");
             }
+            self.signers.decided(&text(policy, "table"), wrong);
         }
         self.through(entry, wrong);
         self.budgets.intent(entry, wrong);

@@ -18,6 +18,8 @@ pub(super) struct Signers {
     known: Vec<Key>,
     // Owners of which it was said that they have no key.
     unsigned: HashSet<String>,
+    // Tables whose policy in force carries a signature; whether it is right was said when it came.
+    signed: HashSet<String>,
 }
 
 impl Signers {
@@ -77,6 +79,11 @@ impl Signers {
             statement.push_str(&format!("template {name} {digest}\n"));
         }
         let signature = body("signature");
+        if signature.is_empty() {
+            self.signed.remove(table);
+        } else {
+            self.signed.insert(table.to_owned());
+        }
         let known: Vec<_> = self.known.iter().filter(|key| key.name() == owner).collect();
         if !known.is_empty() && !known.iter().any(|key| key.signed(&statement, signature)) {
             wrong(Code::PolicySignature, "the policy is not signed by the key that you gave for its owner");
@@ -95,6 +102,17 @@ impl Signers {
                 wrong(Code::Unsigned, &owner);
             }
             None | Some(_) => {}
+        }
+    }
+
+    /// A question that the policy in force of a table decided: one from before its owner had a key decides no more.
+    pub(super) fn decided(&self, table: &str, wrong: &mut impl FnMut(Code, &str)) {
+        let owner = table.split('.').next().unwrap_or_default();
+        if self.keys.contains_key(owner) && !self.signed.contains(table) {
+            wrong(
+                Code::PolicySignature,
+                "it was decided by a policy from before its owner had a key, which is not signed",
+            );
         }
     }
 }

@@ -108,6 +108,7 @@ impl Checker<'_> {
             fanned_out,
             per_unit: true,
             single: key_only || rows.single,
+            split: rows.split && !key_only,
             multiplying: if key_only { Vec::new() } else { rows.multiplying.clone() },
             repeated: rows.repeated && !key_only,
             ..rows
@@ -211,11 +212,13 @@ impl Checker<'_> {
                 self.count_granted(rows)?;
                 let how = if call.params.distinct { How::CountDistinct } else { How::Count };
                 // A count that can be 0 is a flag of who has such rows: added up over people who have none, it would tell of
-                // the one who has. A count of all of a unit's rows is at least 1.
+                // the one who has. A count of all of a unit's rows is at least 1; one of a constant that is NULL, as a cast may
+                // make it, is 0 for everybody.
                 let never_zero = filter.is_none()
                     && !call.params.distinct
                     && ((label.is_key() && !label.optional)
-                        || (label.kind == Kind::Constant && functions::literal(argument).is_some()));
+                        || (label.kind == Kind::Constant
+                            && functions::constant(&total).is_some_and(|value| !value.is_null())));
                 // A sum of such counts is a count of the rows, or of units and values, and those who have none contribute to
                 // neither. Values of the analyst's own rows are as many as it likes: they could weigh another's units.
                 let distinct = call.params.distinct;

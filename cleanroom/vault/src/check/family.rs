@@ -199,6 +199,7 @@ impl ReleasePoint {
             per_unit: false,
             multiplying: Vec::new(),
             single: false,
+            split: false,
             repeated,
             audience: None,
         };

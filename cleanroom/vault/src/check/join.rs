@@ -115,6 +115,7 @@ impl Checker<'_> {
             optional.collect()
         };
         let slots = |rows: &Rows, optional: bool| if optional { rows.optional_slots() } else { rows.slots.clone() };
+        let splits = more_than_key(&on, filter.as_ref());
         let joined = Rows {
             plan: rebuilt(join, left.plan.clone(), right.plan.clone(), on, filter, false)?,
             labels: [labels(&left, left_optional), labels(&right, right_optional)].concat(),
@@ -126,6 +127,9 @@ impl Checker<'_> {
             fanned_out: left.fanned_out.or(right.fanned_out),
             per_unit: false,
             single: left.single && right.single,
+            split: left.split
+                || right.split
+                || (splits && ((right_optional && !left.single) || (left_optional && !right.single))),
             repeated,
             audience: None,
         };
@@ -261,6 +265,7 @@ impl Checker<'_> {
         if right.slots.iter().any(|slot| !matches!(slot.presence, Presence::Always)) {
             return Err(not_available(join.join_type));
         }
+        let split = left.split || (more_than_key(&on, filter.as_ref()) && !left.single);
         let marked = rebuilt(join, left.plan.clone(), right.plan.clone(), on, filter, false)?;
         let Some((qualifier, mark)) = join.schema.iter().last() else {
             return Err(Refusal::new(Code::Internal, "a match flag has no column"));
@@ -286,7 +291,7 @@ impl Checker<'_> {
             presence: Presence::Matched(Column::new_unqualified(marker)),
         });
         rows.checks.extend(right.checks);
-        Ok(Rows { per_unit: false, repeated, ..rows })
+        Ok(Rows { per_unit: false, repeated, split, ..rows })
     }
 
     /// The kind of a join, which every policy in it must list.
@@ -405,6 +410,11 @@ impl Checker<'_> {
 
 /// The equalities of a join and what else it asks for.
 type Conditions = (Vec<(Expr, Expr)>, Option<Expr>);
+
+/// Whether a join asks for more than that keys are equal.
+fn more_than_key(on: &[(Expr, Expr)], filter: Option<&Expr>) -> bool {
+    on.len() > 1 || filter.is_some()
+}
 
 #[derive(Clone, Copy)]
 pub(super) enum Side {

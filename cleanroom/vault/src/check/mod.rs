@@ -302,6 +302,7 @@ impl Checker<'_> {
             // Of another owner's rows nothing that they hold may decide; under noise of nobody's, or how much of it there is
             // would tell whether a unit has two rows.
             single: !self.noisy && facts.owner() == self.analyst && facts.one_row_a_unit(),
+            split: false,
             multiplying: vec![instance],
             repeated: false,
             audience: None,

@@ -32,6 +32,9 @@ pub(crate) struct Rows {
     pub(super) per_unit: bool,
     /// A unit has at most one row: because the query says so or, of the analyst's own tables, because they are so.
     pub(super) single: bool,
+    /// A unit may have rows in which a side matched and rows in which it did not, since more was asked of a match than its key.
+    /// Without that a unit's rows all match or none does.
+    pub(super) split: bool,
     /// Places whose rows multiply with those of whatever is joined.
     pub(super) multiplying: Vec<Instance>,
     /// The analyst's own rows may repeat another owner's: each of those counts once in a group then, or an analyst who gives

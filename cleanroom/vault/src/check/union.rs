@@ -144,6 +144,7 @@ impl Checker<'_> {
             fanned_out: branches.iter().find_map(|branch| branch.fanned_out.clone()),
             per_unit: branches.iter().all(|branch| branch.per_unit),
             single: false,
+            split: branches.iter().any(|branch| branch.split),
             multiplying: branches
                 .iter()
                 .map(|branch| &branch.multiplying)

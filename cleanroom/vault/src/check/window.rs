@@ -13,6 +13,7 @@ use datafusion::logical_expr::{
 use super::expression::{self, Scope};
 use super::label::{Kind, Label, Measure};
 use super::rows::{Presence, Rows};
+use super::told::Told;
 use super::{Checker, Reference, Relation, flag, internal};
 use crate::fixed;
 use crate::refusal::{Code, Refusal};
@@ -75,6 +76,10 @@ impl Checker<'_> {
         }
         for label in &mut labels {
             label.branch_of = None;
+            if rows.split {
+                // As little is a row one without a match where the window brings it what another of its unit's rows has.
+                label.told = Told::any();
+            }
         }
         Ok(Relation::Rows(Rows { labels, ..rows }))
     }

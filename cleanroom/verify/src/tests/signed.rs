@@ -131,3 +131,23 @@ fn an_owner_without_a_key_is_named_once() {
     assert!(report.passed());
     assert!(!Code::Unsigned.is_failure());
 }
+
+#[test]
+fn a_policy_from_before_its_owner_had_a_key_decides_nothing_after() {
+    let one = Signer::new("retailer");
+    let agency = Member {
+        partner: "agency".to_owned(),
+        abilities: vec!["query".to_owned()],
+        key: None,
+        signature: None,
+        rotation: None,
+    };
+    let mut story = Story::begun();
+    story.question("q1");
+    story.tell(None, room(&[agency, one.member(None)]));
+    let asked = story.ask("agency", intent("policy 1", 1));
+    // The same policy, which is its owner's now.
+    story.tell(None, one.policy(1, "policy 1", Some("policy 1")));
+    story.question("q2");
+    assert_eq!(story.told(), [(Some(asked), Code::PolicySignature)]);
+}
