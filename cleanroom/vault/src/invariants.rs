@@ -10,7 +10,8 @@ use cleanroom_policy::{Bounds, Use};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue, TableReference, internal_err};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::expr::{AggregateFunctionParams, Alias};
+use datafusion::logical_expr::expr::{AggregateFunctionParams, Alias, WindowFunctionParams};
+use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, LogicalPlan, Operator, TableScan};
 
 use crate::compile::{PLACE, ROW_PLACE, UNIT, UNITS, is_floor_name};
@@ -335,7 +336,9 @@ impl Bounding {
         if self.limits.iter().any(|limit| !found.contains(&shown(limit, &limit.data_type()))) {
             return internal_err!("the limits of a unit's share went missing");
         }
-        if !self.places.is_empty() && !cuts(&above, &["row_number", "dense_rank"], PLACE, &self.places) {
+        let cut =
+            || cuts(&above, &["row_number", "dense_rank"], PLACE, &self.places) || looks_back(&above, &self.places);
+        if !self.places.is_empty() && !cut() {
             return internal_err!("the most groups of a unit went missing");
         }
         let Some(rows) = self.rows else { return Ok(()) };
@@ -383,6 +386,49 @@ fn cuts(nodes: &[&LogicalPlan], functions: &[&str], name: &str, most: &[u64]) ->
         });
         let found = literals(limits.iter());
         most.iter().all(|most| found.contains(&shown(&ScalarValue::from(*most), &DataType::UInt64)))
+    })
+}
+
+/// Among nodes from the top, a window over whole units, one after the other, looks so many rows back for the unit, and a
+/// condition above it lets through where that is another one.
+fn looks_back(nodes: &[&LogicalPlan], most: &[u64]) -> bool {
+    let is_unit = |expr: &Expr| matches!(expr, Expr::Column(column) if column.name == UNIT);
+    let of_unit = |expr: &Expr| {
+        let columns = expr.column_refs();
+        !columns.is_empty() && columns.into_iter().all(|column| column.name == UNIT)
+    };
+    let looks = |expr: &Expr| {
+        let Expr::WindowFunction(call) = expr.clone().unalias() else { return false };
+        let WindowFunctionParams { args, partition_by, order_by, filter, .. } = &call.params;
+        let [unit, Expr::Literal(ScalarValue::Int64(Some(back)), _), Expr::Literal(default, _)] = args.as_slice()
+        else {
+            return false;
+        };
+        call.fun.name() == "lag"
+            && is_unit(unit)
+            && default.is_null()
+            && u64::try_from(*back).is_ok_and(|back| most.iter().all(|most| *most == back))
+            && partition_by.iter().all(of_unit)
+            && order_by.first().is_some_and(|by| is_unit(&by.expr))
+            && filter.is_none()
+    };
+    let found = nodes.iter().enumerate().find_map(|(place, node)| match node {
+        LogicalPlan::Window(window) => match window.window_expr.as_slice() {
+            [expr] if looks(expr) => Some((place, window.schema.fields().last()?.name())),
+            _ => None,
+        },
+        _ => None,
+    });
+    let Some((place, name)) = found else { return false };
+    let names = [PLACE, name.as_str()];
+    nodes.iter().take(place).any(|node| {
+        let LogicalPlan::Filter(filter) = node else { return false };
+        split_conjunction(&filter.predicate).into_iter().any(|expr| match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::IsDistinctFrom, right }) => {
+                is_unit(left) && matches!(right.as_ref(), Expr::Column(column) if names.contains(&column.name.as_str()))
+            }
+            _ => false,
+        })
     })
 }
 

@@ -1,13 +1,15 @@
 //! Contribution bounding, in the plan: what a unit adds to a group is clamped, and it has a part in so many groups at most.
 //!
-//! Stock operators: an aggregate per group and unit, a row number over each unit's groups in an order that a fresh secret salt
-//! decides, a condition on that number, and the aggregate per group of clamped numbers. Group columns are carried from the
-//! first aggregate on and never computed again.
+//! Stock operators: an aggregate per group and unit, a window over each unit's groups in an order that a fresh secret salt
+//! decides, a condition on their places in it, and the aggregate per group of clamped numbers. Group columns are carried from
+//! the first aggregate on and never computed again.
 
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err};
 use datafusion::functions_aggregate::expr_fn::{count, sum};
-use datafusion::functions_window::expr_fn::row_number;
-use datafusion::logical_expr::{Expr, ExprFunctionExt as _, LogicalPlan, LogicalPlanBuilder, lit, when};
+use datafusion::functions_window::expr_fn::{lag, row_number};
+use datafusion::logical_expr::{
+    Expr, ExprFunctionExt as _, LogicalPlan, LogicalPlanBuilder, Operator, binary_expr, lit, when,
+};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::plan::{ReleaseNoise, What};
@@ -17,6 +19,9 @@ use crate::compile::{
     sum_name,
 };
 use crate::invariants::Bounding;
+
+/// Parts that units fall into, each of which is put in order by itself: enough for the cores of a large machine.
+const PARTS: u32 = 256;
 
 /// Which of a unit's groups count, where it has too many: fresh for every run, known to nobody.
 ///
@@ -76,18 +81,7 @@ pub(crate) fn bounding(release: &ReleasePoint, noise: &ReleaseNoise) -> Result<B
 pub(crate) fn bounded_plan(release: &ReleasePoint, noise: &ReleaseNoise, salt: &Salt) -> Result<LogicalPlan> {
     let mut plan = LogicalPlanBuilder::from(compile::unit_plan(release, compile::Shares::Bounded)?);
     if noise.sets.iter().any(|set| set.cut) {
-        let mut partition = vec![column(UNIT)];
-        partition.extend(release.sets.as_ref().map(|_sets| column(GROUPING_ID)));
-        let salted = salt.on(column(PRIORITY)).sort(true, false);
-        // Groups of the same rows have the same number, as where a reference table gives a row several labels. They are told
-        // apart by what they are: by the order in which the engine finds them, others' rows would have a part in it.
-        let groups = (0..release.groups.len()).map(|index| column(group_name(index)).sort(true, true));
-        let place = row_number()
-            .partition_by(partition)
-            .order_by(std::iter::once(salted).chain(groups).collect())
-            .build()?
-            .alias(PLACE);
-        plan = plan.window(vec![place])?.filter(within_place(release, noise)?)?;
+        plan = chosen(plan, release, noise, salt)?;
     }
     let mut totals = vec![count(column(UNIT)).alias(UNITS)];
     for (index, cell) in release.cells.iter().enumerate() {
@@ -119,6 +113,36 @@ pub(crate) fn bounded_plan(release: &ReleasePoint, noise: &ReleaseNoise, salt: &
         }
     }
     plan.aggregate(compile::group_columns(release), totals)?.build()
+}
+
+/// Of each unit the groups that count.
+fn chosen(
+    plan: LogicalPlanBuilder,
+    release: &ReleasePoint,
+    noise: &ReleaseNoise,
+    salt: &Salt,
+) -> Result<LogicalPlanBuilder> {
+    let salted = salt.on(column(PRIORITY)).sort(true, false);
+    // Groups of the same rows have the same number, as where a reference table gives a row several labels. They are told
+    // apart by what they are: by the order in which the engine finds them, others' rows would have a part in it.
+    let groups = (0..release.groups.len()).map(|index| column(group_name(index)).sort(true, true));
+    let order = std::iter::once(salted).chain(groups);
+    let most = noise.sets.first().map_or(1, |set| set.most_groups);
+    if let (None, Ok(most)) = (&release.sets, i64::try_from(most)) {
+        // The place is within the limit where so many groups before it there is another unit, or none. A row number within
+        // each unit says the same, but to the engine a partition costs as much as dozens of rows, and there are as many
+        // partitions then as units.
+        let before = lag(column(UNIT), Some(most), None)
+            .partition_by(vec![column(UNIT) % lit(PARTS)])
+            .order_by(std::iter::once(column(UNIT).sort(true, true)).chain(order).collect())
+            .build()?
+            .alias(PLACE);
+        let within = binary_expr(column(UNIT), Operator::IsDistinctFrom, column(PLACE));
+        return plan.window(vec![before])?.filter(within);
+    }
+    let partition = std::iter::once(column(UNIT)).chain(release.sets.as_ref().map(|_sets| column(GROUPING_ID)));
+    let place = row_number().partition_by(partition.collect()).order_by(order.collect()).build()?.alias(PLACE);
+    plan.window(vec![place])?.filter(within_place(release, noise)?)
 }
 
 /// What a unit adds, moved into the limits; NULL stays NULL, and adds nothing.

@@ -144,13 +144,16 @@ async fn one_unit_changes_no_more_than_the_mechanism_takes_for_granted() {
     let mut random = Random(20);
     let (mut fullest, mut cut) = (0, 0);
     for world in 0..8 {
-        let rows = random_rows(&mut random);
+        // In half of the worlds all units fall into one part.
+        let apart = if world % 4 < 2 { 1 } else { PARTS };
+        let rows: Vec<Row> =
+            random_rows(&mut random).into_iter().map(|row| (row.0 * apart, row.1, row.2, row.3)).collect();
         let (sets, groups, most_rows) = (world % 2 == 1, 1 + random.below(3), 1 + world % 4);
         let salt = Salt([(random.below(u64::MAX) | 1).cast_signed(), random.below(u64::MAX).cast_signed()]);
         let noise = noise(sets, groups);
         let of = |rows: &[Row]| bounded_plan(&release(rows, sets, most_rows), &noise, &salt).unwrap();
         let with = told(&state, of(&rows)).await;
-        for unit in [3, 11, 17, 24] {
+        for unit in [3, 11, 17, 24].map(|unit| unit * apart) {
             let others: Vec<Row> = rows.iter().copied().filter(|row| row.0 != unit).collect();
             let without = told(&state, of(&others)).await;
             let mut changed = [0, 0];
@@ -227,15 +230,49 @@ async fn a_plan_without_its_bounds_is_found_out() {
                 (
                     "more groups",
                     changed(&plan, |node| match node {
-                        LogicalPlan::Filter(_) => with_exprs(node, |expr| match expr {
+                        LogicalPlan::Filter(_) | LogicalPlan::Window(_) => with_exprs(node, |expr| match expr {
                             Expr::Literal(ScalarValue::UInt64(Some(2)), _) => lit(9_u64),
+                            Expr::Literal(ScalarValue::Int64(Some(2)), _) => lit(9_i64),
                             other => other,
                         }),
                         other => other,
                     }),
                 ),
+                (
+                    "whole units in a part",
+                    changed(&plan, |node| {
+                        with_exprs(node, |expr| match expr {
+                            Expr::WindowFunction(mut call) => {
+                                call.params.partition_by = vec![column(PRIORITY)];
+                                Expr::WindowFunction(call)
+                            }
+                            other => other,
+                        })
+                    }),
+                ),
                 ("the aggregate over units", compile::unit_plan(&release, compile::Shares::Bounded).unwrap()),
             ];
+            let mut broken = Vec::from(broken);
+            if !sets {
+                // Groups of several units in one order, and a condition that lets more through.
+                let disordered = changed(&plan, |node| {
+                    with_exprs(node, |expr| match expr {
+                        Expr::WindowFunction(mut call) => {
+                            call.params.order_by.remove(0);
+                            Expr::WindowFunction(call)
+                        }
+                        other => other,
+                    })
+                });
+                let wider = changed(&plan, |node| match node {
+                    LogicalPlan::Filter(mut filter) => {
+                        filter.predicate = filter.predicate.or(column(PRIORITY).gt(lit(0_i64)));
+                        LogicalPlan::Filter(filter)
+                    }
+                    other => other,
+                });
+                broken.extend([("one unit after the other", disordered), ("the condition alone", wider)]);
+            }
             for (what, broken) in broken {
                 assert!(bounding.holds(&broken, &units).is_err(), "without {what}:\n{}", broken.display_indent());
             }
