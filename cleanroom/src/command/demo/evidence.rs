@@ -90,8 +90,8 @@ fn check(stage: &mut Stage, log: &Path, keys: &[Key], sound: bool) -> Result<u64
     let mut more = 0;
     for report in &mut reports {
         let findings = &mut report.report.findings;
-        // What is said of an entry comes first: one changed entry is in many files.
-        findings.sort_by_key(|finding| finding.code == Code::TileMismatch);
+        // What fails comes before notices, and what is said of an entry first: one changed entry is in many files.
+        findings.sort_by_key(|finding| (!finding.is_failure(), finding.code == Code::TileMismatch));
         more += findings.len().saturating_sub(FINDINGS);
         findings.truncate(FINDINGS);
     }
