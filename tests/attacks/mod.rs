@@ -97,7 +97,12 @@ pub(crate) fn room() -> Room {
 
 /// Nothing of a planted person is anywhere in what was printed.
 fn unseen(answer: &Answer) {
-    let printed = String::from_utf8_lossy(&answer.printed);
+    let mut printed = String::from_utf8_lossy(&answer.printed).into_owned();
+    // Digits of hashes and of chance, in which any five stand now and then.
+    let receipt = &answer.json["receipt"];
+    for chance in [&answer.json["query_id"], &receipt["entry"], &receipt["proof"]] {
+        printed = printed.replace(&chance.to_string(), "");
+    }
     for planted in PLANTED {
         assert!(!printed.contains(planted), "a planted value was printed:\n{printed}");
     }
