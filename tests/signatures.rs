@@ -28,7 +28,9 @@ fn join(room: &Room, arguments: &[&str]) {
     let document = fs::read_to_string(room.path().join("room.yaml")).unwrap();
     let kept: Vec<&str> = document
         .lines()
-        .filter(|line| !["key:", "membership:", "rotation:"].iter().any(|key| line.trim_start().starts_with(key)))
+        .filter(|line| {
+            !["key:", "membership:", "since:", "rotation:"].iter().any(|key| line.trim_start().starts_with(key))
+        })
         .collect();
     let lines: String = lines.lines().map(|line| format!("    {line}\n")).collect();
     let document =
@@ -88,7 +90,17 @@ fn a_partner_with_a_key_signs_its_policies_and_its_membership() {
     refused("[contribute, query, receive]", "[contribute, query, receive, audit]");
     let key = signed.lines().find(|line| line.trim_start().starts_with("key:")).unwrap();
     let membership = signed.lines().find(|line| line.trim_start().starts_with("membership:")).unwrap();
-    refused(&format!("{key}\n{membership}\n"), "");
+    let since = signed.lines().find(|line| line.trim_start().starts_with("since:")).unwrap();
+    refused(&format!("{key}\n{membership}\n{since}\n"), "");
+    // Terms that were given up do not come back.
+    edit(&room, "room.yaml", "[contribute, query, receive]", "[contribute, receive]");
+    join(&room, &["--key", "one.key"]);
+    let fewer = fs::read_to_string(room.path().join("room.yaml")).unwrap();
+    apply(0);
+    fs::write(room.path().join("room.yaml"), &signed).unwrap();
+    assert!(apply(2).contains("not after that of the membership it signed last"));
+    fs::write(room.path().join("room.yaml"), &fewer).unwrap();
+    apply(0);
     join(&room, &["--key", "two.key"]);
     assert!(apply(2).contains("no `rotation`"));
     join(&room, &["--key", "two.key", "--previous", "two.key"]);

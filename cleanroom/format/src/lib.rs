@@ -55,3 +55,5 @@ pub const MEMBERSHIP_STATEMENT: &str = "cleanroom/v1 membership";
 
 /// The first line of a proof (C2SP tlog-proof).
 pub const PROOF_HEADER: &str = "c2sp.org/tlog-proof@v1";
+/// The member of an object that stands for a number where an answer is committed to.
+pub const ANSWER_NUMBER: &str = "number";

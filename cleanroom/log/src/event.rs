@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::entry::EntryTime;
 use crate::hash::Digest;
 use crate::note::VerifierKey;
 
@@ -60,6 +61,9 @@ pub struct Member {
     /// Its signature over the membership ([`crate::MembershipStatement`]); there where `key` is.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signature: Option<String>,
+    /// When it signed; there where `key` is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<String>,
     /// The signature of the key it had before over the same; there where the key changed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rotation: Option<String>,
@@ -418,8 +422,11 @@ impl Event {
         match self {
             Self::RoomPut(body) => body.members.iter().try_for_each(|member| {
                 name(&member.partner, "partner")?;
-                let keyed = (member.key.is_some(), member.signature.is_some());
-                require(keyed.0 == keyed.1, "signature", "a partner with a key signs its membership, no other does")?;
+                let keyed = [member.key.is_some(), member.signature.is_some(), member.since.is_some()];
+                let fits = keyed == [keyed[0]; 3];
+                require(fits, "signature", "a partner with a key signs its membership, no other does")?;
+                let since = member.since.as_deref().is_none_or(|since| EntryTime::parse(since).is_some());
+                require(since, "since", "RFC 3339 in UTC with milliseconds, as in `2026-05-04T13:14:15.123Z`")?;
                 member.key.as_deref().map_or(Ok(()), |key| signer(key, &member.partner))?;
                 [&member.signature, &member.rotation].into_iter().flatten().try_for_each(|text| signature(text))?;
                 member.abilities.iter().try_for_each(|ability| name(ability, "abilities"))

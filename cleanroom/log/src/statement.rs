@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::entry::EntryTime;
 use crate::event::TemplateReference;
 use crate::format::{MEMBERSHIP_STATEMENT, POLICY_STATEMENT};
 use crate::hash::Digest;
@@ -50,6 +51,8 @@ pub struct MembershipStatement<'a> {
     pub partner: &'a str,
     /// What it may do there.
     pub abilities: &'a [String],
+    /// When it was signed: of two memberships the later one counts, so that none is put back.
+    pub since: EntryTime,
     /// The key that signs for it from here on.
     pub key: &'a VerifierKey,
 }
@@ -57,11 +60,12 @@ pub struct MembershipStatement<'a> {
 impl MembershipStatement<'_> {
     /// The text that is signed; it ends in a newline.
     pub fn text(&self) -> String {
-        let Self { room, partner, abilities, key } = self;
+        let Self { room, partner, abilities, since, key } = self;
         let mut abilities: Vec<&str> = abilities.iter().map(String::as_str).collect();
         abilities.sort_unstable();
         let abilities = abilities.join(" ");
-        format!("{MEMBERSHIP_STATEMENT}\nroom {room}\npartner {partner}\nabilities {abilities}\nkey {key}\n")
+        let head = format!("{MEMBERSHIP_STATEMENT}\nroom {room}\npartner {partner}\n");
+        format!("{head}abilities {abilities}\nsince {since}\nkey {key}\n")
     }
 }
 
@@ -182,9 +186,11 @@ mod tests {
     fn a_statement_is_a_note_that_others_open() {
         let (pair, key) = key();
         let abilities = ["query".to_owned(), "contribute".to_owned()];
+        let since = EntryTime::parse("2026-05-04T13:14:15.123Z").unwrap();
         let membership =
-            MembershipStatement { room: "spring", partner: "retailer", abilities: &abilities, key: &key }.text();
-        assert!(membership.contains("abilities contribute query\n"), "{membership}");
+            MembershipStatement { room: "spring", partner: "retailer", abilities: &abilities, since, key: &key }.text();
+        let middle = "abilities contribute query\nsince 2026-05-04T13:14:15.123Z\n";
+        assert!(membership.contains(middle), "{membership}");
         let signature = signature_text(&key, pair.sign(membership.as_bytes()).as_ref().try_into().unwrap());
         let note = signed_note(&membership, &key, &signature);
         assert_eq!(unverified_note(&note, "retailer"), Ok((membership.as_str(), signature.as_str())));

@@ -270,6 +270,7 @@ fn partner(partner: &Partner) -> Json {
         .with("tables", Json::List(partner.tables.iter().map(table).collect()))
         .with("key", partner.key.as_ref().map(text))
         .with("membership", partner.membership.as_ref().map(text))
+        .with("since", partner.since.as_ref().map(text))
         .with("rotation", partner.rotation.as_ref().map(text))
         .end()
 }

@@ -34,6 +34,8 @@ pub struct Partner {
     pub key: Option<String>,
     /// Its signature for being in the room under this key with these abilities; there where `key` is.
     pub membership: Option<String>,
+    /// When it signed, in RFC 3339: of two memberships the later one counts; there where `key` is.
+    pub since: Option<String>,
     /// The signature of the key it had before over the same.
     pub rotation: Option<String>,
 }

@@ -10,7 +10,7 @@ use crate::report::Report;
 use crate::yaml::Node;
 
 const KEYS: &[&str] = &["apiVersion", "kind", "name", "description", "partners", "templates", "test_only"];
-const PARTNER_KEYS: &[&str] = &["name", "abilities", "tables", "key", "membership", "rotation"];
+const PARTNER_KEYS: &[&str] = &["name", "abilities", "tables", "key", "membership", "since", "rotation"];
 const TABLE_KEYS: &[&str] = &["name", "description", "source", "policy"];
 const SOURCE_KEYS: &[&str] = &["file", "upload", "s3", "postgres", "flight"];
 
@@ -94,15 +94,17 @@ fn partner(report: &mut Report<'_>, node: &Node, path: &str) -> Option<Partner> 
         Some(node) => name.as_ref().and_then(|owner| tables(report, node, owner, &fields.path_of("tables"))),
         None => Some(Vec::new()),
     };
-    let [key, membership, rotation] = ["key", "membership", "rotation"].map(|key| match fields.get(report, key) {
+    let signed = ["key", "membership", "since", "rotation"];
+    let [key, membership, since, rotation] = signed.map(|key| match fields.get(report, key) {
         Some(node) => report.filled_text(node, &format!("`{key}`")).map(|text| Some(text.to_owned())),
         None => Some(None),
     });
     let (name, abilities, tables) = (name?, abilities?, tables?);
-    let (key, membership, rotation) = (key?, membership?, rotation?);
-    if key.is_some() != membership.is_some() || (rotation.is_some() && key.is_none()) {
-        let at = fields.at_key(if key.is_some() { "key" } else { "membership" });
-        let message = format!("partner `{name}` has a key without a membership, or the other way round");
+    let (key, membership, since, rotation) = (key?, membership?, since?, rotation?);
+    let keyed = key.is_some();
+    if [membership.is_some(), since.is_some()] != [keyed; 2] || (rotation.is_some() && !keyed) {
+        let at = fields.at_key(signed.into_iter().find(|key| fields.has(key)).unwrap_or("key"));
+        let message = format!("partner `{name}` has some of `key`, `membership` and `since`, and not all");
         report.error(at, message, "put the lines that `cleanroom keys join` prints, all of them");
     }
     if !tables.is_empty() && !abilities.contains(&Ability::Contribute) {
@@ -110,7 +112,7 @@ fn partner(report: &mut Report<'_>, node: &Node, path: &str) -> Option<Partner> 
         let remedy = "add the ability `contribute`, or take the tables away";
         report.error(fields.at_key("tables"), message, remedy);
     }
-    Some(Partner { name, abilities, tables, key, membership, rotation })
+    Some(Partner { name, abilities, tables, key, membership, since, rotation })
 }
 
 fn tables(report: &mut Report<'_>, node: &Node, owner: &PartnerName, path: &str) -> Option<Vec<TableDeclaration>> {

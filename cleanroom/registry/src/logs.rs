@@ -48,12 +48,14 @@ impl Registry {
         blocking(move || read_checkpoint(&directory)).await
     }
 
-    /// The proof that an entry is in the log: the text of a `c2sp.org/tlog-proof@v1` file.
+    /// The proof that an entry is in the log: the text of a `c2sp.org/tlog-proof@v1` file, with the entry in its `extra`
+    /// data. For everybody who reads the log.
     ///
     /// # Errors
     /// [`RegistryError::NoSuchRoom`]; [`RegistryError::NoSuchEntry`]; where the database or the log fails.
     pub async fn proof(&self, room: &RoomName, sequence: u64) -> Result<String> {
-        self.proof_with(room, sequence, None).await
+        let entry = self.entry_at(room, sequence).await?;
+        self.proof_with(room, sequence, &ReceiptExtra::new(entry, None)).await
     }
 
     /// What the asker of a question can show to anyone: the proof that its outcome is in the log, with the entry and the
@@ -62,8 +64,7 @@ impl Registry {
     /// # Errors
     /// As [`Registry::proof`].
     pub async fn receipt(&self, of: &ReceiptRef) -> Result<Receipt> {
-        let missing = || RegistryError::NoSuchEntry { room: of.room.clone(), sequence: of.sequence };
-        let entry = self.log_entries(&of.room, of.sequence, 1).await?.into_iter().next().ok_or_else(missing)?.json;
+        let entry = self.entry_at(&of.room, of.sequence).await?;
         let nonce: Option<Option<Vec<u8>>> =
             sqlx::query_scalar("SELECT nonce FROM queries WHERE room = $1 AND query_id = $2")
                 .bind(of.room.as_str())
@@ -77,16 +78,18 @@ impl Registry {
             })
             .transpose()?;
         let extra = ReceiptExtra::new(entry.clone(), nonce);
-        let proof = self.proof_with(&of.room, of.sequence, Some(extra.to_bytes())).await?;
+        let proof = self.proof_with(&of.room, of.sequence, &extra).await?;
         Ok(Receipt { entry, proof })
     }
 
-    async fn proof_with(&self, room: &RoomName, sequence: u64, extra: Option<Vec<u8>>) -> Result<String> {
-        self.origin(room).await?;
-        if sequence >= self.stored_entries(room).await? {
-            return Err(RegistryError::NoSuchEntry { room: room.clone(), sequence });
-        }
-        self.publish(room, sequence).await?;
+    async fn entry_at(&self, room: &RoomName, sequence: u64) -> Result<String> {
+        let missing = || RegistryError::NoSuchEntry { room: room.clone(), sequence };
+        Ok(self.log_entries(room, sequence, 1).await?.into_iter().next().ok_or_else(missing)?.json)
+    }
+
+    // The entry was read, and so it is under the checkpoint.
+    async fn proof_with(&self, room: &RoomName, sequence: u64, extra: &ReceiptExtra) -> Result<String> {
+        let extra = Some(extra.to_bytes());
         let directory = self.log_directory(room);
         blocking(move || {
             let checkpoint = read_checkpoint(&directory)?;

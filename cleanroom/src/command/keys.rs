@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use cleanroom_keys::{RoomKey, SigningKey};
-use cleanroom_log::{Origin, VerifierKey, signature_text};
+use cleanroom_log::{EntryTime, Origin, VerifierKey, signature_text};
 use cleanroom_policy::PartnerName;
 use cleanroom_registry::membership_statement;
 use serde_json::json;
@@ -125,8 +125,9 @@ fn join(args: &JoinArgs, format: Format) -> Result<Exit> {
     })?;
     let key = load(&args.key)?;
     let (public, sign) = signer(&key, &name)?;
-    let statement = membership_statement(&room.name, partner, &public);
-    let mut lines = vec![("key", public.to_string()), ("membership", sign(&statement))];
+    let since = EntryTime::now();
+    let statement = membership_statement(&room.name, partner, since, &public);
+    let mut lines = vec![("key", public.to_string()), ("membership", sign(&statement)), ("since", since.to_string())];
     if let Some(previous) = &args.previous {
         let previous = load(previous)?;
         let (_, sign) = signer(&previous, &name)?;

@@ -208,6 +208,7 @@ const MEMBER: &[Field] = &[
     must("abilities", Kind::Names),
     may("key", Kind::Key),
     may("signature", Kind::Signature),
+    may("since", Kind::Time),
     may("rotation", Kind::Signature),
 ];
 

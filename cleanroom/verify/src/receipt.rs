@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cleanroom_format::{DIGEST_SHA256, PROOF_HEADER};
-use serde_json::{Map, Value};
+use cleanroom_format::{ANSWER_NUMBER, DIGEST_SHA256, PROOF_HEADER};
+use serde_json::{Map, Value, json};
 
 use crate::hash::Hash;
 use crate::json::read_json;
@@ -45,8 +45,9 @@ pub fn verify_receipt(receipt: &str, answer: Option<&Value>, key: &Key) -> Resul
     let entry: Value = read_json(receipt.entry.as_bytes()).map_err(|_| "its entry is not JSON".to_owned())?;
     let committed = entry.get("body").and_then(|body| body.get("result")).and_then(Value::as_str);
     let covers = match (answer, committed, &receipt.nonce) {
-        (_, Some(_), None) | (_, None, Some(_)) => {
-            return Err("it does not agree with its entry on whether there is a result".to_owned());
+        (_, None, Some(_)) => return Err("it has a nonce and its entry no result".to_owned()),
+        (Some(_), Some(_), None) => {
+            return Err("it is without the nonce that only the receipt of who asked has".to_owned());
         }
         (None, ..) => Covers::Record,
         (Some(answer), committed, nonce) => {
@@ -117,23 +118,26 @@ impl<'r> Receipt<'r> {
     }
 }
 
-/// `SHA-256(nonce || answer)`, the answer without what is about it, its numbers as text, in RFC 8785.
+/// `SHA-256(nonce || answer)`, the answer without what is about it, its numbers as their digits, in RFC 8785.
 fn commitment(nonce: &[u8], answer: &Value) -> Option<String> {
     let mut bound = answer.as_object()?.clone();
     bound.retain(|name, _| name != "query_id" && name != "receipt");
     let mut bound = Value::Object(bound);
-    numbers_to_text(&mut bound);
+    numbers_to_digits(&mut bound)?;
     let canonical = serde_json_canonicalizer::to_vec(&bound).ok()?;
     Some(format!("{DIGEST_SHA256}{}", hex::encode(Hash::of(&[nonce, &canonical]).as_bytes())))
 }
 
-fn numbers_to_text(value: &mut Value) {
+/// None where an object already looks like a number so written: no answer has one.
+fn numbers_to_digits(value: &mut Value) -> Option<()> {
     match value {
-        Value::Number(number) => *value = Value::String(number.to_string()),
-        Value::Array(items) => items.iter_mut().for_each(numbers_to_text),
-        Value::Object(members) => members.values_mut().for_each(numbers_to_text),
+        Value::Number(number) => *value = json!({ ANSWER_NUMBER: number.to_string() }),
+        Value::Array(items) => items.iter_mut().try_for_each(numbers_to_digits)?,
+        Value::Object(members) if members.keys().eq([ANSWER_NUMBER]) => return None,
+        Value::Object(members) => members.values_mut().try_for_each(numbers_to_digits)?,
         Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
+    Some(())
 }
 
 /// Whether an answer without a result and its entry tell of the same outcome.

@@ -13,13 +13,20 @@ use cleanroom_format::{MEMBERSHIP_STATEMENT, POLICY_STATEMENT};
 /// The keys of partners, as the log tells them; a partner that once had one is never without.
 #[derive(Default)]
 pub(super) struct Signers {
-    keys: HashMap<String, Key>,
+    held: HashMap<String, Held>,
     // What whoever verifies knows from elsewhere.
     known: Vec<Key>,
     // Owners of which it was said that they have no key.
     unsigned: HashSet<String>,
     // Tables whose policy in force carries a signature; whether it is right was said when it came.
     signed: HashSet<String>,
+}
+
+/// The newest membership that a partner signed.
+struct Held {
+    key: Key,
+    since: String,
+    statement: String,
 }
 
 impl Signers {
@@ -32,7 +39,7 @@ impl Signers {
         let room = entry.text(&["room"]).unwrap_or_default();
         for member in entry.list(&["body", "members"]) {
             let partner = text(member, "partner");
-            let held = self.keys.get(&partner);
+            let held = self.held.get(&partner);
             let Some(written) = member.get("key").and_then(Value::as_str) else {
                 if held.is_some() {
                     wrong(Code::Membership, "a partner that has a key is in the room without it");
@@ -48,17 +55,22 @@ impl Signers {
             };
             let mut abilities = names(member, "abilities");
             abilities.sort_unstable();
+            let since = text(member, "since");
             let statement = format!(
-                "{MEMBERSHIP_STATEMENT}\nroom {room}\npartner {partner}\nabilities {}\nkey {written}\n",
+                "{MEMBERSHIP_STATEMENT}\nroom {room}\npartner {partner}\nabilities {}\nsince {since}\nkey {written}\n",
                 abilities.join(" ")
             );
             if !key.signed(&statement, &text(member, "signature")) {
                 wrong(Code::Membership, "a partner is in the room on terms that it has not signed");
             }
-            if held.is_some_and(|held| *held != key && !held.signed(&statement, &text(member, "rotation"))) {
+            if held.is_some_and(|held| held.key != key && !held.key.signed(&statement, &text(member, "rotation"))) {
                 wrong(Code::Membership, "a partner has another key, which the one before has not signed for");
             }
-            self.keys.insert(partner, key);
+            // Times of one spelling are in order as texts are.
+            if held.is_some_and(|held| held.statement != statement && since <= held.since) {
+                wrong(Code::Membership, "a partner is in the room on terms that it has replaced since");
+            }
+            self.held.insert(partner, Held { key, since, statement });
         }
     }
 
@@ -88,8 +100,8 @@ impl Signers {
         if !known.is_empty() && !known.iter().any(|key| key.signed(&statement, signature)) {
             wrong(Code::PolicySignature, "the policy is not signed by the key that you gave for its owner");
         }
-        match self.keys.get(owner) {
-            Some(key) if !key.signed(&statement, signature) => {
+        match self.held.get(owner) {
+            Some(held) if !held.key.signed(&statement, signature) => {
                 wrong(Code::PolicySignature, "the policy is not signed by its owner");
             }
             None if !signature.is_empty() => {
@@ -108,7 +120,7 @@ impl Signers {
     /// A question that the policy in force of a table decided: one from before its owner had a key decides no more.
     pub(super) fn decided(&self, table: &str, wrong: &mut impl FnMut(Code, &str)) {
         let owner = table.split('.').next().unwrap_or_default();
-        if self.keys.contains_key(owner) && !self.signed.contains(table) {
+        if self.held.contains_key(owner) && !self.signed.contains(table) {
             wrong(
                 Code::PolicySignature,
                 "it was decided by a policy from before its owner had a key, which is not signed",

@@ -10,6 +10,7 @@ fn one_of_each() -> Vec<Event> {
         abilities: vec!["query".to_owned(), "receive".to_owned()],
         key: None,
         signature: None,
+        since: None,
         rotation: None,
     };
     vec![

@@ -101,6 +101,7 @@ fn what_could_not_be_read_is_not_written() {
         abilities: vec!["query".to_owned()],
         key: None,
         signature: None,
+        since: None,
         rotation: None,
     };
     let crowd = RoomPut { digest: Digest::sha256_of(b""), members: vec![member; 1000] };

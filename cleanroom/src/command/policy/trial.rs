@@ -180,6 +180,7 @@ pub(super) fn small_room(owner: &TableName, analyst: &PartnerName, tables: &[Tab
         tables: vec![declare(owner)],
         key: None,
         membership: None,
+        since: None,
         rotation: None,
     }];
     if owner.owner() != analyst {
@@ -189,6 +190,7 @@ pub(super) fn small_room(owner: &TableName, analyst: &PartnerName, tables: &[Tab
             tables: tables.iter().map(declare).collect(),
             key: None,
             membership: None,
+            since: None,
             rotation: None,
         });
     }

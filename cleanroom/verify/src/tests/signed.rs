@@ -24,10 +24,17 @@ impl Signer {
     }
 
     fn member(&self, before: Option<&Signer>) -> Member {
-        let abilities = vec!["contribute".to_owned()];
-        let text =
-            MembershipStatement { room: "retail", partner: "retailer", abilities: &abilities, key: &self.key }.text();
+        let since = if before.is_some() { "2026-05-04T13:14:15.123Z" } else { "2026-05-04T13:14:15.122Z" };
+        self.member_since(since, &["contribute"], before)
+    }
+
+    fn member_since(&self, since: &str, abilities: &[&str], before: Option<&Signer>) -> Member {
+        let abilities: Vec<String> = abilities.iter().map(|&ability| ability.to_owned()).collect();
+        let (room, partner) = ("retail", "retailer");
+        let at = EntryTime::parse(since).unwrap();
+        let text = MembershipStatement { room, partner, abilities: &abilities, since: at, key: &self.key }.text();
         Member {
+            since: Some(since.to_owned()),
             partner: "retailer".to_owned(),
             abilities,
             key: Some(self.key.to_string()),
@@ -87,13 +94,27 @@ fn a_key_is_replaced_by_itself_alone() {
     for members in [vec![two.member(None)], vec![two.member(Some(&two))]] {
         assert_eq!(found(vec![first.clone().into(), room(&members).into()]), wrong, "not by the key before");
     }
-    let bare = Member { key: None, signature: None, rotation: None, ..one.member(None) };
+    let bare = Member { key: None, signature: None, since: None, ..one.member(None) };
     assert_eq!(found(vec![first.clone().into(), room(&[bare]).into()]), wrong, "without its key");
     // Left out of the room and let in again, the partner is who it was.
-    assert_eq!(
-        found(vec![first.into(), room(&[]).into(), room(&[two.member(None)]).into()]),
-        [(Some(2), Code::Membership)]
-    );
+    assert_eq!(found(vec![first.clone().into(), room(&[]).into(), room(&[one.member(None)]).into()]), []);
+    let stranger = two.member_since("2026-06-01T00:00:00.000Z", &["contribute"], None);
+    assert_eq!(found(vec![first.into(), room(&[]).into(), room(&[stranger]).into()]), [(Some(2), Code::Membership)]);
+}
+
+#[test]
+fn terms_that_were_replaced_do_not_come_back() {
+    let one = Signer::new("retailer");
+    let terms = |since: &str, abilities: &[&str]| room(&[one.member_since(since, abilities, None)]).into();
+    let (more, fewer) = (["contribute", "query"], ["contribute"]);
+    let told = |last: Event| {
+        found(vec![terms("2026-05-04T00:00:00.000Z", &more), terms("2026-05-05T00:00:00.000Z", &fewer), last])
+    };
+    let wrong = [(Some(2), Code::Membership)];
+    assert_eq!(told(terms("2026-05-04T00:00:00.000Z", &more)), wrong, "the terms from before");
+    assert_eq!(told(terms("2026-05-05T00:00:00.000Z", &more)), wrong, "of the same time");
+    assert_eq!(told(terms("2026-05-05T00:00:00.000Z", &fewer)), [], "the same terms");
+    assert_eq!(told(terms("2026-05-05T00:00:00.001Z", &more)), [], "later ones");
 }
 
 #[test]
