@@ -104,6 +104,22 @@ fn rows_that_are_listed_often_count_once_in_a_union() {
     }
 }
 
+/// Own rows that meet none of their own kind are not further rows of a person: grouped by two keys they would be.
+#[test]
+fn rows_parted_by_an_own_match_weigh_nobody_twice() {
+    let (once, twice) = (world(true, "min_units: 25", ANY_JOIN), world(true, "min_units: 25", ANY_JOIN));
+    let own = std::fs::read_to_string(twice.path().join("own.csv")).unwrap();
+    std::fs::write(twice.path().join("own.csv"), format!("{}\n1000,x,8\n", own.trim_end())).unwrap();
+    let parted = "SELECT l.hid k, b.hid k2 FROM partner.own l LEFT JOIN (SELECT hid FROM partner.own GROUP BY hid) b ON b.hid=l.hid AND l.lab <> 8 GROUP BY l.hid, b.hid";
+    let united = "SELECT k, k2 FROM (SELECT l.hid k, b.hid k2 FROM partner.own l LEFT JOIN (SELECT hid FROM partner.own WHERE lab = 8) b ON b.hid=l.hid UNION ALL SELECT hid, hid FROM partner.own) u GROUP BY k, k2";
+    for pairs in [parted, united] {
+        let sql = format!(
+            "SELECT COUNT(*) n, COUNT(DISTINCT s.hid) u, SUM(s.amount) a FROM ({pairs}) w JOIN retailer.sales s ON s.hid = w.k"
+        );
+        assert_eq!(seen(&once, &sql), seen(&twice, &sql), "{sql}");
+    }
+}
+
 /// The analyst's own labels are as many as it likes: their number weighs nobody.
 #[test]
 fn values_of_own_rows_are_not_counted_for_others() {
@@ -315,6 +331,8 @@ fn a_window_brings_no_match_to_rows_without_one() {
         std::fs::write(room.path().join("own.csv"), format!("{}\n1000,x,8\n", own.trim_end())).unwrap();
     }
     let joined = "SELECT l.hid, s.hid IS NULL m, l.seg, MAX(s.category) OVER (PARTITION BY l.hid) mx, COUNT(*) OVER (PARTITION BY l.hid) c FROM partner.own l LEFT JOIN retailer.sales s ON s.hid=l.hid AND l.lab <> 8";
+    // Grouped by both keys a unit has a row with a match and one without.
+    let both_keys = "SELECT l.hid k, s.hid sk, MAX(l.seg) seg, MAX(s.category) cat FROM partner.own l LEFT JOIN retailer.sales s ON s.hid=l.hid AND l.lab <> 8 GROUP BY l.hid, s.hid";
     let flag = "EXISTS (SELECT 1 FROM retailer.sales s WHERE s.hid=l.hid AND l.lab <> 8)";
     for sql in [
         format!(
@@ -322,6 +340,9 @@ fn a_window_brings_no_match_to_rows_without_one() {
         ),
         format!(
             "SELECT COUNT(*) FILTER (WHERE seg='y' OR (seg='x' AND mx='garden')) n, COUNT(*) FILTER (WHERE seg='y' OR (seg='x' AND c > 2)) k FROM ({joined}) t WHERE m"
+        ),
+        format!(
+            "SELECT m, CASE WHEN seg='y' OR (seg='x' AND mx='garden') THEN 1 ELSE 0 END f, COUNT(DISTINCT k) n FROM (SELECT k, sk IS NULL m, seg, MAX(cat) OVER (PARTITION BY k) mx FROM ({both_keys}) p) t GROUP BY 1, 2"
         ),
         format!(
             "SELECT m, CASE WHEN seg='y' OR (seg='x' AND w=1) THEN 1 ELSE 0 END f, COUNT(DISTINCT hid) n FROM (SELECT hid, seg, m, MAX(CASE WHEN m THEN 1 ELSE 0 END) OVER (PARTITION BY hid) w FROM (SELECT l.hid, l.seg, {flag} m FROM partner.own l) u) t GROUP BY 1, 2"

@@ -235,8 +235,8 @@ impl Code {
                 None,
             ),
             Code::Busy => guide(
-                "The server has as many questions as it can take, or a policy changed meanwhile.",
-                "Ask again in a moment.",
+                "The server has as many questions as it can take, or a policy changed meanwhile, or its owner has a key since and has yet to sign it.",
+                "Ask again in a moment; where it stays so, let the owner of the table sign its policy.",
                 None,
             ),
             Code::Cancelled => guide(

@@ -35,8 +35,9 @@ impl Checker<'_> {
         groups: Vec<(Expr, Label)>,
     ) -> Result<Relation, Refusal> {
         self.no_audience(&rows, "an aggregate for each unit of what your own table was joined with")?;
-        // Grouped by the unit alone a row is a unit, however often it stood there; with anything beside it, it is not.
-        let key_only = groups.iter().all(|(_total, label)| label.is_key());
+        // Grouped by the unit alone a row is a unit, however often it stood there; with anything beside it, it is not. A key
+        // that need not match is NULL in some of a unit's rows and there in others: by it too, a unit has several.
+        let key_only = groups.iter().all(|(_total, label)| label.is_key() && !label.optional);
         let fanned_out = if key_only { None } else { rows.fanned_out.clone() };
         let mut names = plan.schema().iter();
         let mut group_exprs = Vec::with_capacity(groups.len() + 1);

@@ -126,10 +126,12 @@ impl Checker<'_> {
             checks: [left.checks, right.checks].concat(),
             fanned_out: left.fanned_out.or(right.fanned_out),
             per_unit: false,
-            single: left.single && right.single,
+            // Of two sides that need not match, a unit has a row of each where a condition beside the key parts them.
+            single: left.single && right.single && !(splits && left_optional && right_optional),
             split: left.split
                 || right.split
-                || (splits && ((right_optional && !left.single) || (left_optional && !right.single))),
+                || (splits && right_optional && (left_optional || !left.single))
+                || (splits && left_optional && !right.single),
             repeated,
             audience: None,
         };
