@@ -30,9 +30,11 @@ use crate::facts::TableFacts;
 use crate::fixed;
 use crate::ingest::ROW_ID;
 use crate::invariants::{self, Bounding, Invariants};
-use crate::noise::{QueryNoise, Salt, bounded_plan, bounding, histogram_bounding, histogram_plan};
+use crate::noise::{QueryNoise, Salt, bounded_plan, bounding, choice, histogram_bounding, histogram_plan};
+use crate::ranges::UnitRanges;
 use crate::snapshot;
 use crate::source::CheckedScan;
+use crate::units::Choice;
 
 /// Plans that read protected rows; only the executor takes them apart.
 pub(crate) struct PrivatePlan {
@@ -78,13 +80,15 @@ pub(crate) struct PrivateFamily {
 pub(crate) struct RowsPlan {
     pub(crate) plan: LogicalPlan,
     pub(crate) invariants: Invariants,
+    /// What the window in it does, where it has one to choose a unit's groups.
+    pub(crate) choice: Option<Choice>,
 }
 
 impl RowsPlan {
-    fn new(state: &SessionState, plan: LogicalPlan, bounding: Option<Bounding>) -> Result<Self> {
+    pub(crate) fn new(state: &SessionState, plan: LogicalPlan, bounding: Option<Bounding>) -> Result<Self> {
         let plan = with_snapshots(state, plan)?;
         let invariants = Invariants::of(state, &plan, bounding)?;
-        Ok(Self { plan, invariants })
+        Ok(Self { plan, invariants, choice: None })
     }
 }
 
@@ -106,7 +110,8 @@ impl PrivatePlan {
                     (true, _) => None,
                     (false, Some(noise)) => {
                         let bounding = bounding(&release, noise)?;
-                        Some(RowsPlan::new(state, bounded_plan(&release, noise, &salt)?, Some(bounding))?)
+                        let plan = RowsPlan::new(state, bounded_plan(&release, noise, &salt)?, Some(bounding))?;
+                        Some(RowsPlan { choice: choice(&release, noise, &salt), ..plan })
                     }
                     (false, None) => Some(RowsPlan::new(state, release_plan(&release)?, None)?),
                 };
@@ -512,6 +517,7 @@ pub(crate) fn scale(cell: &check::Cell, release: &ReleasePoint) -> Result<i8> {
 fn with_snapshots(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = Optimizer::with_rules(vec![Arc::new(PushDownFilter::new()), Arc::new(OptimizeProjections::new())])
         .optimize(plan, state, |_plan, _rule| {})?;
+    let ranges = UnitRanges::of(state, &plan)?;
     plan.transform_up_with_subqueries(|node| {
         let Some(checked) = CheckedScan::of(&node) else {
             return Ok(Transformed::no(node));
@@ -522,7 +528,8 @@ fn with_snapshots(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan
         if !scan.filters.is_empty() || scan.fetch.is_some() {
             return Err(plan_datafusion_err!("a condition was moved into a scan, where it would be lost"));
         }
-        snapshot_scan(state, &checked.facts, &scan.table_name, &scan.projected_schema).map(Transformed::yes)
+        let name = &scan.table_name;
+        snapshot_scan(state, &checked.facts, name, &scan.projected_schema, ranges.as_ref()).map(Transformed::yes)
     })
     .map(|transformed| transformed.data)
 }
@@ -533,8 +540,9 @@ fn snapshot_scan(
     facts: &Arc<TableFacts>,
     name: &TableReference,
     columns: &DFSchema,
+    ranges: Option<&Arc<UnitRanges>>,
 ) -> Result<LogicalPlan> {
-    let provider = snapshot::provider(facts)?;
+    let provider = snapshot::provider(facts, ranges)?;
     let mut plan = LogicalPlanBuilder::scan(name.clone(), provider_as_source(provider), None)?;
     if let Some(filter) = snapshot::row_filter(state, facts, name)? {
         plan = plan.filter(filter)?;

@@ -24,7 +24,7 @@ use crate::evidence::Evidence;
 use crate::invariants::Invariants;
 use crate::noise::QueryNoise;
 use crate::plan;
-use crate::release;
+use crate::{release, units};
 
 /// Exact counts and sums of groups, large and small. It is consumed by the release and shown to nobody: it cannot be
 /// printed, copied or serialised.
@@ -92,19 +92,20 @@ pub(crate) async fn execute(state: &SessionState, plan: PrivatePlan) -> Result<E
         releases
     {
         let totals = match plan {
-            Some(RowsPlan { plan, invariants }) => Some(run_as(state, plan, Some(invariants)).await?),
+            Some(plan) => Some(collected(state, totals_of(state, plan).await?).await?),
             None => None,
         };
         let mut histograms = Vec::with_capacity(of_values.len());
-        for RowsPlan { plan, invariants } in of_values {
-            histograms.push(run_as(state, plan, Some(invariants)).await?);
+        for RowsPlan { plan, invariants, choice: _ } in of_values {
+            let plan = physical(state, plan, Some(invariants)).await?;
+            histograms.push(collected(state, plan).await?);
         }
         let mut matching = Vec::with_capacity(checks.len());
         for check in checks {
             matching.push(release::one_count(&run(state, check).await?)?);
         }
         let evidence = match of_guard {
-            Some(RowsPlan { plan, invariants }) => {
+            Some(RowsPlan { plan, invariants, choice: _ }) => {
                 Some(Evidence::collect(state, &release, physical(state, plan, Some(invariants)).await?).await?)
             }
             None => None,
@@ -150,13 +151,18 @@ pub(crate) async fn physical(
     .await?
 }
 
-/// One plan to one batch.
-pub(crate) async fn run(state: &SessionState, plan: LogicalPlan) -> Result<RecordBatch> {
-    run_as(state, plan, None).await
+/// The operators of a release point's numbers: in one pass over the rows, where they lie so.
+pub(crate) async fn totals_of(state: &SessionState, plan: RowsPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    let RowsPlan { plan, invariants, choice } = plan;
+    units::lowered(physical(state, plan, Some(invariants)).await?, choice.as_ref())
 }
 
-async fn run_as(state: &SessionState, plan: LogicalPlan, invariants: Option<Invariants>) -> Result<RecordBatch> {
-    let physical = physical(state, plan, invariants).await?;
+/// One plan to one batch.
+pub(crate) async fn run(state: &SessionState, plan: LogicalPlan) -> Result<RecordBatch> {
+    collected(state, physical(state, plan, None).await?).await
+}
+
+async fn collected(state: &SessionState, physical: Arc<dyn ExecutionPlan>) -> Result<RecordBatch> {
     let schema = physical.schema();
     let context = SessionContext::new_with_state(state.clone());
     // Partition after partition: in the order in which they come, rows would lie as the threads ran.

@@ -11,7 +11,7 @@ use cleanroom_policy::{
 };
 use cleanroom_registry::Registry;
 
-use crate::ingest;
+use crate::ingest::{self, UnitGrid};
 use crate::vault::Unavailable;
 
 /// One table as queries see it.
@@ -34,6 +34,8 @@ pub(crate) struct DataFacts {
     pub(crate) stored: SchemaRef,
     /// Columns in which no value stands twice, of those that were looked at: a reference table's that join, and the unit.
     pub(crate) unique: BTreeSet<String>,
+    /// Where the rows of each unit lie; absent of a reference table, and of what an earlier program took in.
+    pub(crate) grid: Option<UnitGrid>,
     /// When it was taken in.
     pub(crate) at: time::OffsetDateTime,
 }
@@ -114,6 +116,7 @@ impl RoomFacts {
                     snapshot: ingest::snapshot_path(data_dir, name, &version.snapshot),
                     stored: stored_schema(&version.schema)?,
                     unique: unique_columns(&version.meta),
+                    grid: version.meta.get("grid").and_then(UnitGrid::from_json),
                     at: version.at,
                 }),
                 None => None,

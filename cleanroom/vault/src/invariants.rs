@@ -516,7 +516,7 @@ mod tests {
             "SELECT t.n, COUNT(*) AS m FROM (SELECT card, COUNT(*) AS n FROM shop.sales GROUP BY card) t GROUP BY t.n",
             "SELECT COUNT(*) AS n FROM shop.sales WHERE 1 = 0",
         ] {
-            let RowsPlan { plan, invariants } = rows_plan(&room, sql).await;
+            let RowsPlan { plan, invariants, .. } = rows_plan(&room, sql).await;
             let optimized = room.state.optimize(&plan).unwrap();
             invariants.still_hold(&room.state, &optimized).unwrap();
         }

@@ -32,6 +32,7 @@ mod pay;
 mod plan;
 mod post;
 mod question;
+mod ranges;
 mod refusal;
 mod release;
 mod released;
@@ -43,6 +44,7 @@ mod source;
 mod suggest;
 #[cfg(test)]
 mod testing;
+mod units;
 mod using;
 mod vault;
 

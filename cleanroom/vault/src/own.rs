@@ -87,6 +87,7 @@ impl OwnFile {
             version: 0,
             snapshot: copy,
             stored: Arc::clone(&decoded.schema),
+            grid: None,
             unique: BTreeSet::new(),
             at: time::OffsetDateTime::UNIX_EPOCH,
         };

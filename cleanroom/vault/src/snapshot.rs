@@ -20,12 +20,13 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::check;
 use crate::facts::{DataFacts, TableFacts};
 use crate::ingest::with_row_ids;
+use crate::ranges::UnitRanges;
 
-/// The snapshot of a table's version.
-pub(crate) fn provider(facts: &Arc<TableFacts>) -> Result<Arc<dyn TableProvider>> {
+/// The snapshot of a table's version, cut at units where there is a choice of them.
+pub(crate) fn provider(facts: &Arc<TableFacts>, ranges: Option<&Arc<UnitRanges>>) -> Result<Arc<dyn TableProvider>> {
     let data = facts.data.as_ref().ok_or_else(|| plan_datafusion_err!("a table without data was planned"))?;
     let schema = if facts.unit().is_some() { with_row_ids(&data.stored) } else { Arc::clone(&data.stored) };
-    Ok(Arc::new(SnapshotScan { facts: Arc::clone(facts), file: file(data, schema)? }))
+    Ok(Arc::new(SnapshotScan { facts: Arc::clone(facts), file: file(data, schema)?, ranges: ranges.cloned() }))
 }
 
 /// Some columns of a snapshot: exactly one file, no listing, no pattern.
@@ -42,6 +43,7 @@ pub(crate) fn file(data: &DataFacts, columns: SchemaRef) -> Result<ListingTable>
 pub(crate) struct SnapshotScan {
     facts: Arc<TableFacts>,
     file: ListingTable,
+    ranges: Option<Arc<UnitRanges>>,
 }
 
 impl SnapshotScan {
@@ -49,6 +51,15 @@ impl SnapshotScan {
     pub(crate) fn of(scan: &TableScan) -> Option<Arc<TableFacts>> {
         let provider = source_as_provider(&scan.source).ok()?;
         provider.downcast_ref::<Self>().map(|scan| Arc::clone(&scan.facts))
+    }
+}
+
+impl SnapshotScan {
+    fn cut(&self, scan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+        match &self.ranges {
+            Some(ranges) => ranges.cut(&self.facts, scan),
+            None => Ok(scan),
+        }
     }
 }
 
@@ -75,11 +86,12 @@ impl TableProvider for SnapshotScan {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.file.scan(state, projection, filters, limit).await
+        self.cut(self.file.scan(state, projection, filters, limit).await?)
     }
 
     async fn scan_with_args<'a>(&self, state: &dyn Session, args: ScanArgs<'a>) -> Result<ScanResult> {
-        self.file.scan_with_args(state, args).await
+        let scan = self.file.scan_with_args(state, args).await?;
+        Ok(ScanResult::new(self.cut(scan.into_inner())?))
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {

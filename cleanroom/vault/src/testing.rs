@@ -114,6 +114,11 @@ pub(crate) struct TestRoom {
 
 impl TestRoom {
     pub(crate) async fn new() -> Self {
+        Self::holding(rows).await
+    }
+
+    /// With other rows: what stands in a table's file, from its name and header.
+    pub(crate) async fn holding(rows: impl Fn(&str, &str) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = folder.path().join("state");
         let registry = Registry::open(OpenOptions { data_dir: data_dir.clone(), log_host: "test.example".to_owned() })

@@ -20,6 +20,7 @@ use super::arrays::LongTexts;
 use super::binary;
 use super::error::IngestError;
 use super::fingerprint::{Fingerprint, Recipe};
+use super::grid::UnitGrid;
 use super::identities::{Identities, Unnumbered};
 use super::layout::{Chunks, Layout};
 use super::row_ids::{RowIds, with_row_ids};
@@ -103,10 +104,11 @@ impl Job {
         let already = self.current.as_ref().and_then(|current| Fingerprint::parse(&current.fingerprint));
         let already = already.is_some_and(|known| known.covers(&content, &recipe));
         let (snapshot, rows, cut) = (written.digest.clone(), written.rows, written.cut);
+        let grid = written.grid.clone();
         written.publish(&self.lock.snapshot_path(&snapshot))?;
         let version = NewTableVersion {
             schema: describe(&layout.stored_schema()),
-            meta: self.meta(&source, unique),
+            meta: self.meta(&source, unique, grid.as_ref()),
             fingerprint: serde_json::to_string(&Fingerprint::new(source.stamp, content, recipe))
                 .map_err(|_| IngestError::Internal { file: self.label.clone(), what: "fingerprint" })?,
             snapshot,
@@ -321,12 +323,15 @@ impl Job {
         Ok(unique)
     }
 
-    fn meta(&self, source: &SourceFile, unique: Map<String, Value>) -> Value {
+    fn meta(&self, source: &SourceFile, unique: Map<String, Value>, grid: Option<&UnitGrid>) -> Value {
         let (unit, space) = match &self.policy.subject {
             Subject::Unit { column, space } => (Some(column.as_str()), Some(space.as_str())),
             Subject::Public => (None, None),
         };
-        json!({ "unit": unit, "space": space, "unique": unique, "format": source.format, "row_ids": unit.is_some() })
+        json!({
+            "unit": unit, "space": space, "unique": unique, "format": source.format, "row_ids": unit.is_some(),
+            "grid": grid.map(UnitGrid::to_json),
+        })
     }
 
     fn damaged(&self) -> IngestError {

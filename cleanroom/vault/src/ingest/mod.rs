@@ -5,6 +5,7 @@ mod arrays;
 mod binary;
 mod error;
 mod fingerprint;
+mod grid;
 mod identities;
 mod job;
 mod known;
@@ -34,6 +35,7 @@ use self::workspace::RoomLock;
 
 pub(crate) use self::arrays::LONGEST_TEXT;
 pub use self::error::{IngestError, Place};
+pub(crate) use self::grid::UnitGrid;
 pub(crate) use self::own::own_rows;
 pub(crate) use self::row_ids::{ROW_ID, row_id_field, with_row_ids};
 pub use self::source::Format;

@@ -19,6 +19,7 @@ use parquet::schema::types::ColumnPath;
 use tempfile::NamedTempFile;
 
 use super::error::IngestError;
+use super::grid::UnitGrid;
 use super::row_ids::ROW_ID;
 use super::workspace::sync_dir;
 
@@ -43,6 +44,8 @@ pub(crate) struct SnapshotWriter {
     /// The unit of the last row, and how many of its rows came.
     last: Option<(u32, u64)>,
     cut: u64,
+    /// Where the units lie.
+    grid: UnitGrid,
 }
 
 impl SnapshotWriter {
@@ -79,7 +82,7 @@ impl SnapshotWriter {
         let writer = ArrowWriter::try_new(hashing, schema.clone(), Some(properties.build()))
             .map_err(|error| failed(io::Error::other(error)))?;
         let batches = BatchCoalescer::new(schema.clone(), BATCH);
-        Ok(Self { writer, batches, file, rows: 0, unit, last: None, cut: 0 })
+        Ok(Self { writer, batches, file, rows: 0, unit, last: None, cut: 0, grid: UnitGrid::default() })
     }
 
     /// The rows of a batch but for those that one unit has too many of: the first are kept.
@@ -88,18 +91,24 @@ impl SnapshotWriter {
         let Some(units) = units.and_then(|units| units.as_primitive_opt::<UInt32Type>()) else {
             return Ok(batch.clone());
         };
-        let (mut last, mut cut) = (self.last, 0);
+        let (mut last, mut cut, grid) = (self.last, 0, &mut self.grid);
         let kept: BooleanArray = units
             .iter()
             .map(|unit| {
                 // Rows of nobody are in no answer.
-                let Some(unit) = unit else { return Some(true) };
+                let Some(unit) = unit else {
+                    grid.see(None);
+                    return Some(true);
+                };
                 let rows = match last {
                     Some((before, rows)) if before == unit => rows + 1,
                     Some(_) | None => 1,
                 };
                 last = Some((unit, rows));
                 let kept = rows <= MAX_ROWS_PER_UNIT;
+                if kept {
+                    grid.see(Some(unit));
+                }
                 cut += u64::from(!kept);
                 Some(kept)
             })
@@ -123,7 +132,7 @@ impl SnapshotWriter {
 
     /// The rest of the file, durable. Its name is still to come.
     pub(crate) fn finish(self) -> Result<Written, IngestError> {
-        let Self { mut writer, mut batches, file, rows, unit: _, last: _, cut } = self;
+        let Self { mut writer, mut batches, file, rows, unit, last: _, cut, grid } = self;
         let finish = move || {
             batches.finish_buffered_batch().map_err(io::Error::other)?;
             while let Some(batch) = batches.next_completed_batch() {
@@ -134,7 +143,7 @@ impl SnapshotWriter {
             Ok(hashing.hasher.finalize().to_hex().to_string())
         };
         let digest = finish().map_err(IngestError::storage("write", file.path()))?;
-        Ok(Written { digest, rows, cut, file })
+        Ok(Written { digest, rows, cut, grid: unit.map(|_unit| grid), file })
     }
 }
 
@@ -145,6 +154,8 @@ pub(crate) struct Written {
     pub(crate) rows: u64,
     /// Rows left out, of units that have too many.
     pub(crate) cut: u64,
+    /// Where the units lie, of a table that has some.
+    pub(crate) grid: Option<UnitGrid>,
     file: NamedTempFile,
 }
 

@@ -19,6 +19,7 @@ use crate::compile::{
     sum_name,
 };
 use crate::invariants::Bounding;
+use crate::units::Choice;
 
 /// Parts that units fall into, each of which is put in order by itself: enough for the cores of a large machine.
 const PARTS: u32 = 256;
@@ -29,6 +30,7 @@ const PARTS: u32 = 256;
 /// with another one added it decides the group's place (multiply-shift hashing; Dietzfelbinger et al. 1997). Which groups are
 /// kept depends on the unit's own rows and the salt alone, so that no other unit's rows take a part in it. It stays the same
 /// where a part of the plan is run again.
+#[derive(Clone)]
 pub(crate) struct Salt(pub(super) [i64; 2]);
 
 impl Salt {
@@ -47,6 +49,12 @@ impl Salt {
     pub(super) fn on(&self, number: Expr) -> Expr {
         let [times, plus] = self.0;
         number * lit(times) + lit(plus)
+    }
+
+    /// As [`Salt::on`], of a number that is there: the engine's whole numbers wrap.
+    pub(crate) fn of(&self, number: i64) -> i64 {
+        let [times, plus] = self.0;
+        number.wrapping_mul(times).wrapping_add(plus)
     }
 
     /// None, for a plan that is written down and not run.
@@ -75,6 +83,15 @@ pub(crate) fn bounding(release: &ReleasePoint, noise: &ReleaseNoise) -> Result<B
     let cut = noise.sets.iter().any(|set| set.cut);
     let places = noise.sets.iter().filter(|_set| cut).map(|set| set.most_groups).collect();
     Ok(Bounding { limits, places, rows: None })
+}
+
+/// What [`chosen`] does, where it is for one set of groups.
+pub(crate) fn choice(release: &ReleasePoint, noise: &ReleaseNoise, salt: &Salt) -> Option<Choice> {
+    let [set] = noise.sets.as_slice() else {
+        return None;
+    };
+    let most = usize::try_from(set.most_groups).ok()?;
+    (set.cut && release.sets.is_none()).then(|| Choice { most, number: PRIORITY, salt: salt.clone() })
 }
 
 /// The exact numbers of a release point, bounded: as [`compile::release_plan`], over scans that still stand for tables.
@@ -173,4 +190,4 @@ pub(super) fn within_place(release: &ReleasePoint, noise: &ReleaseNoise) -> Resu
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

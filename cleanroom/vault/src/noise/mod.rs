@@ -23,7 +23,9 @@ mod mechanism;
 mod plan;
 mod quantile;
 
-pub(crate) use bound::{Salt, bounded_plan, bounding};
+#[cfg(test)]
+pub(crate) use bound::tests as testing;
+pub(crate) use bound::{Salt, bounded_plan, bounding, choice};
 pub(crate) use canonical::Canonical;
 pub(crate) use draw::{draw, released};
 pub use interval::ColumnNoise;

@@ -67,7 +67,7 @@ pub(in crate::noise) fn release(rows: &[Row], sets: bool, most_rows: u32) -> Rel
     release
 }
 
-pub(in crate::noise) fn noise(sets: bool, most_groups: u64) -> ReleaseNoise {
+pub(crate) fn noise(sets: bool, most_groups: u64) -> ReleaseNoise {
     let set = |groups: Vec<usize>, most_groups, cut| SetNoise {
         groups,
         most_groups,
@@ -112,11 +112,11 @@ async fn told(state: &SessionState, plan: LogicalPlan) -> Told {
         .collect()
 }
 
-pub(in crate::noise) struct Random(pub(in crate::noise) u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     /// `SplitMix64` (Steele, Lea and Flood 2014).
-    pub(in crate::noise) fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
