@@ -96,8 +96,10 @@ pub(crate) fn choice(release: &ReleasePoint, noise: &ReleaseNoise, salt: &Salt) 
 
 /// The exact numbers of a release point, bounded: as [`compile::release_plan`], over scans that still stand for tables.
 pub(crate) fn bounded_plan(release: &ReleasePoint, noise: &ReleaseNoise, salt: &Salt) -> Result<LogicalPlan> {
-    let mut plan = LogicalPlanBuilder::from(compile::unit_plan(release, compile::Shares::Bounded)?);
-    if noise.sets.iter().any(|set| set.cut) {
+    let cut = noise.sets.iter().any(|set| set.cut);
+    let shares = if cut { compile::Shares::Bounded } else { compile::Shares::Totals };
+    let mut plan = LogicalPlanBuilder::from(compile::unit_plan(release, shares)?);
+    if cut {
         plan = chosen(plan, release, noise, salt)?;
     }
     let mut totals = vec![count(column(UNIT)).alias(UNITS)];
