@@ -93,7 +93,7 @@ fn a_partner_with_a_key_signs_its_policies_and_its_membership() {
     let since = signed.lines().find(|line| line.trim_start().starts_with("since:")).unwrap();
     refused(&format!("{key}\n{membership}\n{since}\n"), "");
     // Terms that were given up do not come back.
-    edit(&room, "room.yaml", "[contribute, query, receive]", "[contribute, receive]");
+    edit(&room, "room.yaml", "[contribute, query, receive]", "[contribute, query]");
     join(&room, &["--key", "one.key"]);
     let fewer = fs::read_to_string(room.path().join("room.yaml")).unwrap();
     apply(0);
