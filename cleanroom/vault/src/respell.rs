@@ -109,15 +109,14 @@ impl VisitorMut for Speller {
 fn conditional(expr: &mut Expr) {
     let Expr::Function(call) = expr else { return };
     let name = call.name.to_string().to_ascii_lowercase();
+    let bare = call.filter.is_none() && call.over.is_none() && call.null_treatment.is_none();
     let FunctionArguments::List(list) = &mut call.args else { return };
     let plain = list.duplicate_treatment.is_none() && list.clauses.is_empty();
     let given: Option<Vec<Expr>> = list.args.iter().map(argument).collect();
     let Some(given) = given.filter(|_given| plain) else { return };
     match (name.as_str(), given.as_slice()) {
-        ("if" | "iff", [when, then, others @ ..]) if others.len() <= 1 => {
-            if call.filter.is_none() && call.over.is_none() && call.null_treatment.is_none() {
-                *expr = case(when, then, others.first());
-            }
+        ("if" | "iff", [when, then, others @ ..]) if others.len() <= 1 && bare => {
+            *expr = case(when, then, others.first());
         }
         ("count_if" | "countif", [when]) => {
             let one = Expr::Value(ValueWithSpan::from(Value::Number("1".to_owned(), false)));
