@@ -107,6 +107,12 @@ fn functions_group_and_filter() {
     assert_eq!(towns.labels().into_iter().collect::<Vec<_>>(), ["koln0", "koln1"]);
     for (condition, count) in [
         ("sqrt(price) < 6", 35.0),
+        ("at - day < INTERVAL '1 day'", 60.0),
+        ("at - day >= INTERVAL '23 hours'", 60.0),
+        ("EXTRACT(DAY FROM at - day) = 0", 60.0),
+        ("date_part('day', day - DATE '2000-01-01') > 30000", 30.0),
+        ("day - DATE '2000-01-01' > 30000", 30.0),
+        ("at - TIMESTAMP '1700-01-01 00:00:00' > INTERVAL '36000 days'", 60.0),
         ("ln(price - 1.5) IS NULL", 30.0 - 30.0),
         ("round(price, -1) >= 30", 36.0),
         ("ceil(price) BETWEEN 2 AND 31", 30.0),
@@ -346,6 +352,68 @@ fn what_is_put_together_of_counts_is_what_its_parts_say() {
         }
         let none = room.ask(&count("d >= INTERVAL '1 day'"), false).await;
         assert_eq!((none.outcome(), none.rows.len()), ("released", 0), "{}", none.document);
+    });
+}
+
+/// Spellings of other systems, distances of dates and times, and arithmetic of flags, beside what they mean.
+#[test]
+fn spellings_and_distances_mean_what_they_say() {
+    let first_and_last = "(SELECT card, MIN(at) AS a, MAX(at) AS b FROM shop.sales GROUP BY card) t";
+    block_on(async {
+        let room = Opened::new(&fixed_rows()).await;
+        for (short, long) in [
+            (
+                "SELECT state, COUNT(DISTINCT card) AS x FROM shop.sales NATURAL JOIN media.users GROUP BY state ORDER BY state".to_owned(),
+                "SELECT state, COUNT(DISTINCT card) AS x FROM shop.sales JOIN media.users USING (card) GROUP BY state ORDER BY state".to_owned(),
+            ),
+            (
+                "SELECT region, COUNT_IF(kind = 'red') AS r, SUM(IF(kind = 'blue', qty, 0)) AS x FROM shop.sales GROUP BY region ORDER BY region".to_owned(),
+                "SELECT region, COUNT(*) FILTER (WHERE kind = 'red') AS r, SUM(qty) FILTER (WHERE kind = 'blue') AS x FROM shop.sales GROUP BY region ORDER BY region".to_owned(),
+            ),
+            (
+                "SELECT SUM(a * b) AS x FROM (SELECT card, MAX(CASE WHEN kind = 'grey' THEN 1 ELSE 0 END) AS a, MAX(CASE WHEN region = 'n' THEN 1 ELSE 0 END) AS b FROM shop.sales GROUP BY card) t".to_owned(),
+                "SELECT COUNT(DISTINCT card) AS x FROM shop.sales WHERE kind = 'grey' AND region = 'n'".to_owned(),
+            ),
+            (
+                "SELECT SUM(1 - a) AS x FROM (SELECT card, MAX(CASE WHEN kind = 'grey' THEN 1 ELSE 0 END) AS a FROM shop.sales GROUP BY card) t".to_owned(),
+                "SELECT COUNT(DISTINCT card) AS x FROM shop.sales WHERE kind <> 'grey'".to_owned(),
+            ),
+            // A date and a time, two dates, and what stands above the release.
+            (
+                "SELECT COUNT(*) AS x FROM shop.sales s JOIN shop.visits v ON v.card = s.card WHERE s.at - v.at < INTERVAL '10 days'".to_owned(),
+                "SELECT COUNT(*) AS x FROM shop.sales s JOIN shop.visits v ON v.card = s.card WHERE s.at < v.at + INTERVAL '10 days'".to_owned(),
+            ),
+            (
+                "SELECT COUNT(*) AS x FROM shop.sales s JOIN shop.visits v ON v.card = s.card WHERE s.at - v.at BETWEEN INTERVAL '0 days' AND INTERVAL '800 hours'".to_owned(),
+                "SELECT COUNT(*) AS x FROM shop.sales s JOIN shop.visits v ON v.card = s.card WHERE s.at BETWEEN v.at AND v.at + INTERVAL '800 hours'".to_owned(),
+            ),
+            (
+                "SELECT date_part('day', s.at - v.at) AS d, COUNT(DISTINCT s.card) AS x FROM shop.sales s JOIN shop.visits v ON v.card = s.card WHERE s.at > v.at GROUP BY 1 ORDER BY 1".to_owned(),
+                "SELECT CAST(s.at AS DATE) - CAST(v.at AS DATE) - CASE WHEN EXTRACT(HOUR FROM v.at) > 0 THEN 1 ELSE 0 END AS d, COUNT(DISTINCT s.card) AS x FROM shop.sales s JOIN shop.visits v ON v.card = s.card WHERE s.at > v.at GROUP BY 1 ORDER BY 1".to_owned(),
+            ),
+            (
+                format!("SELECT COUNT(*) AS x FROM {first_and_last} WHERE EXTRACT(DAY FROM b - a) > 20"),
+                format!("SELECT COUNT(*) AS x FROM {first_and_last} WHERE b > a + INTERVAL '20 days'"),
+            ),
+            (
+                format!("SELECT COUNT(*) AS x FROM {first_and_last} WHERE b - a >= INTERVAL '21 days'"),
+                format!("SELECT COUNT(*) AS x FROM {first_and_last} WHERE b - a > 20"),
+            ),
+            (
+                "SELECT COUNT(*) AS x FROM (SELECT at, at + INTERVAL '2 days' AS later FROM (SELECT at, COUNT(*) AS n FROM shop.sales GROUP BY at) r) q WHERE later - at > 1 AND later - at < INTERVAL '3 days'".to_owned(),
+                "SELECT COUNT(*) AS x FROM (SELECT at, COUNT(*) AS n FROM shop.sales GROUP BY at) r".to_owned(),
+            ),
+        ] {
+            let (one, other) = (room.ask(&short, false).await, room.ask(&long, false).await);
+            assert_eq!(one.outcome(), "released", "{short}: {}", one.document);
+            assert_eq!(other.outcome(), "released", "{long}: {}", other.document);
+            assert!(!one.rows.is_empty() && one.rows[0].last().is_some_and(|x| x != "NULL"), "{short}");
+            assert_eq!(one.rows, other.rows, "{short} and {long}");
+        }
+        // A month is of no one length.
+        let refused =
+            room.ask("SELECT COUNT(*) AS n FROM shop.sales WHERE at - DATE '2024-01-01' < INTERVAL '1 month'", false);
+        assert_eq!(refused.await.code(), "CR1008");
     });
 }
 

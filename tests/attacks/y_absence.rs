@@ -236,6 +236,36 @@ const QUESTIONS: &[&str] = &[
     "SELECT COUNT(DISTINCT hid) n FROM partner.own2 JOIN retailer.sales USING (hid) JOIN retailer.users USING (hid)",
 ];
 
+/// Groups that tell of themselves alone that nobody in them matches, and what tells as much of counts.
+const TOLD_ALONE: &[&str] = &[
+    // A group of rows without a match beside groups that do not tell: whoever is in none of two lists.
+    "SELECT CASE WHEN EXISTS (SELECT 1 FROM retailer.users u WHERE u.hid=l.hid AND u.state <> 'AK') THEN 'user' WHEN EXISTS (SELECT 1 FROM retailer.sales s WHERE s.hid=l.hid AND s.ts >= '2024-02-01') THEN 'late' ELSE 'none' END f, COUNT(*) n FROM partner.own l GROUP BY 1",
+    "SELECT CASE WHEN l.seg='z' THEN 'z' WHEN o.hid IS NULL THEN 'none' ELSE 'some' END f, COUNT(DISTINCT l.hid) n FROM partner.own l LEFT JOIN retailer.sales o ON l.hid=o.hid AND o.ts >= '2024-02-01' GROUP BY 1",
+    "SELECT CASE WHEN l.seg='q' THEN 'q' WHEN o.hid IS NULL THEN 'none' ELSE 'some' END f, COUNT(*) n FROM partner.own2 l LEFT JOIN retailer.sales o ON l.hid=o.hid GROUP BY 1",
+    "SELECT CASE WHEN l.seg='q' THEN NULL WHEN o.hid IS NULL THEN NULL ELSE 'some' END f, COUNT(*) n FROM partner.own2 l LEFT JOIN retailer.sales o ON l.hid=o.hid GROUP BY 1",
+    "SELECT CASE WHEN l.seg='x' THEN 'none' WHEN o.hid IS NULL THEN 'none' WHEN l.seg='q' THEN 'some' ELSE 'none' END f, COUNT(*) n FROM partner.own2 l LEFT JOIN retailer.sales o ON l.hid=o.hid GROUP BY 1",
+    "SELECT CASE WHEN l.seg='q' THEN 'q' WHEN u.state IS NULL THEN 'none' ELSE u.state END f, COUNT(*) n FROM partner.own l LEFT JOIN retailer.users u ON l.hid=u.hid WHERE l.seg <> 'z' GROUP BY 1",
+    "WITH r AS (SELECT l.hid, CASE WHEN l.seg='q' THEN 'q' WHEN o.hid IS NULL THEN 'none' ELSE 'some' END f FROM partner.own2 l LEFT JOIN retailer.sales o ON l.hid=o.hid) SELECT f, COUNT(*) n FROM r GROUP BY f UNION ALL SELECT 'all', COUNT(*) FROM r",
+    // What comes of flags and counts by arithmetic and comparisons.
+    "SELECT SUM(1 - f) s, SUM(f * f) m, COUNT(*) c FROM (SELECT l.hid, MAX(CASE WHEN o.hid IS NULL THEN 0 ELSE 1 END) f FROM partner.own2 l LEFT JOIN retailer.sales o ON l.hid=o.hid GROUP BY l.hid) t",
+    "SELECT SUM(1 - f) s FROM (SELECT hid, MAX(CASE WHEN ts >= '2024-02-01' THEN 0 ELSE 1 END) f FROM retailer.sales GROUP BY hid) t",
+    "SELECT LEAST(COALESCE(k.n, 0), 3) c, COUNT(DISTINCT l.hid) h FROM partner.own2 l LEFT JOIN (SELECT hid, COUNT(*) n FROM retailer.sales GROUP BY hid) k ON k.hid=l.hid GROUP BY 1",
+    "SELECT CASE WHEN COALESCE(k.n, 0) >= 1 THEN 'some' ELSE 'none' END c, COUNT(DISTINCT l.hid) h FROM partner.own2 l LEFT JOIN (SELECT hid, COUNT(*) n FROM retailer.sales GROUP BY hid) k ON k.hid=l.hid GROUP BY 1",
+    "SELECT CASE WHEN COALESCE(k.n, 0) >= 1 THEN 'some' ELSE 'none' END c, COUNT(DISTINCT l.hid) h FROM partner.own l LEFT JOIN (SELECT hid, COUNT(*) FILTER (WHERE ts >= '2024-02-01') n FROM retailer.sales GROUP BY hid) k ON k.hid=l.hid WHERE l.seg <> 'z' GROUP BY 1",
+    "SELECT LEAST(COALESCE(k.n, 0), 0) c, COUNT(DISTINCT l.hid) h FROM partner.own l LEFT JOIN (SELECT hid, COUNT(*) n FROM retailer.sales GROUP BY hid) k ON k.hid=l.hid WHERE l.seg <> 'z' GROUP BY 1",
+    "SELECT GREATEST(COALESCE(k.n, 0), 1) c, COUNT(DISTINCT l.hid) h FROM partner.own l LEFT JOIN (SELECT hid, COUNT(*) n FROM retailer.sales WHERE ts >= '2024-02-01' GROUP BY hid) k ON k.hid=l.hid GROUP BY 1",
+];
+
+#[test]
+fn one_person_more_or_less_changes_no_group_of_those_in_none_of_several_lists() {
+    for release in ["min_units: 25", "min_units: 25, dominance: {top: 1, max_share: 0.5}"] {
+        let (with, without) = (world(true, release, ANY_JOIN), world(false, release, ANY_JOIN));
+        for sql in TOLD_ALONE {
+            assert_eq!(seen(&with, sql), seen(&without, sql), "{release}: {sql}");
+        }
+    }
+}
+
 #[test]
 fn one_person_more_or_less_changes_nothing_that_is_seen() {
     for release in ["min_units: 25", "min_units: 25, dominance: {top: 1, max_share: 0.5}"] {

@@ -10,6 +10,12 @@ WITH p AS (SELECT h.card, MAX(CASE WHEN s.card IS NULL THEN 0 ELSE 1 END) AS f F
 SELECT COUNT(DISTINCT card) FILTER (WHERE card IN (SELECT card FROM shop.visits)) AS a, COUNT(DISTINCT card) FILTER (WHERE card NOT IN (SELECT card FROM shop.visits)) AS b FROM panel.homes;
 SELECT COUNT(DISTINCT h.card) FILTER (WHERE EXISTS (SELECT 1 FROM shop.visits v WHERE v.card = h.card)) AS a, COUNT(DISTINCT h.card) FILTER (WHERE NOT EXISTS (SELECT 1 FROM shop.visits v WHERE v.card = h.card)) AS b FROM panel.homes h;
 SELECT card IN (SELECT card FROM shop.visits) AS seen, card IN (SELECT card FROM shop.sales WHERE kind = 'grey') AS grey, COUNT(*) AS n FROM panel.homes GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT CASE WHEN EXISTS (SELECT 1 FROM media.ads a WHERE a.card = h.card) THEN 'ad' WHEN EXISTS (SELECT 1 FROM shop.visits v WHERE v.card = h.card) THEN 'visit' ELSE 'neither' END AS seg, COUNT(*) AS n FROM panel.homes h GROUP BY 1 ORDER BY 1;
+SELECT CASE WHEN h.size = 4 THEN 'large' WHEN a.card IS NULL THEN 'none' ELSE 'some' END AS seg, COUNT(*) AS n FROM panel.homes h LEFT JOIN (SELECT DISTINCT card FROM media.ads) a ON a.card = h.card GROUP BY 1 ORDER BY 1;
+SELECT LEAST(COALESCE(k.n, 0), 2) AS visits, COUNT(*) AS n FROM panel.homes h LEFT JOIN (SELECT card, COUNT(*) AS n FROM shop.sales WHERE kind <> 'grey' GROUP BY card) k ON k.card = h.card GROUP BY 1 ORDER BY 1;
+SELECT CASE WHEN COALESCE(k.n, 0) > 2 THEN 'many' WHEN COALESCE(k.n, 0) >= 1 THEN 'some' ELSE 'none' END AS visits, COUNT(*) AS n FROM panel.homes h LEFT JOIN (SELECT card, COUNT(*) AS n FROM shop.sales WHERE kind <> 'grey' GROUP BY card) k ON k.card = h.card GROUP BY 1 ORDER BY 1;
+-- The same beside its total: groups that do not tell it of all stand by those who match.
+WITH r AS (SELECT h.card, CASE WHEN h.size = 4 THEN 'large' WHEN a.card IS NULL THEN 'none' ELSE 'some' END AS seg FROM panel.homes h LEFT JOIN (SELECT DISTINCT card FROM media.ads) a ON a.card = h.card) SELECT seg, COUNT(*) AS n FROM r GROUP BY seg UNION ALL SELECT 'all', COUNT(*) FROM r ORDER BY 1;
 -- What does not tell it: those without a match are no group of their own.
 SELECT COALESCE(s.kind, 'red') AS k, COUNT(DISTINCT h.card) AS n FROM panel.homes h LEFT JOIN shop.sales s ON s.card = h.card GROUP BY 1 ORDER BY 1;
 SELECT CASE WHEN s.kind = 'red' THEN 'red' ELSE 'other' END AS k, COUNT(DISTINCT h.card) AS n FROM panel.homes h LEFT JOIN shop.sales s ON s.card = h.card GROUP BY 1 ORDER BY 1;

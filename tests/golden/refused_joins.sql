@@ -8,7 +8,7 @@ SELECT COUNT(*) FROM shop.sales s JOIN media.users u ON s.card = u.card OR s.kin
 SELECT COUNT(*) FROM shop.sales s JOIN media.users u ON s.card IS NOT DISTINCT FROM u.card;
 SELECT COUNT(*) FROM shop.sales s JOIN panel.flats f ON s.card = f.flat;
 SELECT COUNT(*) FROM shop.sales s JOIN media.users u ON lower(s.card) = u.card;
-SELECT COUNT(*) FROM shop.sales s NATURAL JOIN media.users u;
+SELECT COUNT(*) FROM shop.regions r NATURAL JOIN media.users u;
 SELECT COUNT(*) FROM shop.sales s JOIN media.users u ON true;
 SELECT tier, COUNT(*) FROM panel.strict GROUP BY tier;
 SELECT t.tier, COUNT(*) FROM panel.strict t JOIN panel.homes h ON t.card = h.card GROUP BY t.tier;

@@ -124,8 +124,8 @@ impl PrivatePlan {
                 });
                 let histograms = histograms.transpose()?.unwrap_or_default();
                 let of_floors = release.floors.iter().filter_map(|floor| match &floor.kind {
-                    FloorKind::Flagged(check) => Some(check.as_ref()),
-                    FloorKind::Matched | FloorKind::Branch | FloorKind::Tagged => None,
+                    FloorKind::Flagged(check) | FloorKind::Partly { check, told: _ } => Some(check.as_ref()),
+                    FloorKind::Matched | FloorKind::Branch | FloorKind::Tagged | FloorKind::Elsewhere(_) => None,
                 });
                 let checks = release
                     .checks
@@ -326,7 +326,7 @@ pub(crate) fn unit_plan(release: &ReleasePoint, shares_for: Shares) -> Result<Lo
         .collect();
     inputs.push(Expr::Column(rows.unit.clone()).alias(UNIT));
     for (index, floor) in release.floors.iter().enumerate() {
-        inputs.push(Expr::Column(floor.marker.clone()).alias(floor_name(index)));
+        inputs.push(floor.present().alias(floor_name(index)));
     }
     for (index, cell) in release.cells.iter().enumerate() {
         let value = match cell.kind {

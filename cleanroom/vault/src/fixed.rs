@@ -5,7 +5,7 @@
 //! value still fit the 38 digits of the sum.
 
 use arrow::datatypes::DataType;
-use datafusion::logical_expr::{Expr, TryCast, lit, when};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TryCast, lit, when};
 
 /// Decimal places of a floating point value in a sum.
 const FLOAT_SCALE: i8 = 9;
@@ -47,6 +47,13 @@ pub(crate) fn float(value: Expr) -> Expr {
 
 pub(crate) fn try_cast(value: Expr, to: DataType) -> Expr {
     Expr::TryCast(TryCast::new(Box::new(value), to))
+}
+
+/// Days from one date to another. The engine says as much of `left - right`, and fails on it in a condition, where it takes
+/// the difference for a duration.
+pub(crate) fn days_between(left: Expr, right: Expr) -> Expr {
+    let [left, right] = [left, right].map(|date| Box::new(try_cast(try_cast(date, DataType::Int32), DataType::Int64)));
+    Expr::BinaryExpr(BinaryExpr::new(left, Operator::Minus, right))
 }
 
 /// The floating point number nearest to `ticks * 10^-scale`, in which trailing zeros do not cost digits.

@@ -8,6 +8,7 @@
 mod forgeries;
 
 mod answer;
+mod apart;
 mod cells;
 mod check;
 mod compile;

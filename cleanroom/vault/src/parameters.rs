@@ -55,7 +55,9 @@ pub fn check_template(template: &Template) -> Result<(), Refusal> {
     if template.parameters.len() > MAX_PARAMETERS {
         return Err(Refusal::new(Code::TooLarge, format!("the template has more than {MAX_PARAMETERS} parameters")));
     }
-    let places = ParsedQuery::parse(&template.sql.value)?.parameters()?;
+    let query = ParsedQuery::parse(&template.sql.value)?;
+    query.says_all()?;
+    let places = query.parameters()?;
     if let Some((name, span)) = places.iter().find(|(name, _span)| !template.parameters.contains_key(*name)) {
         return Err(malformed(format!("the template uses `:{name}`, which is not among its parameters")).span(*span));
     }
@@ -365,7 +367,9 @@ mod tests {
             let refusal = ask(params).unwrap_err();
             assert!(refusal.detail().contains(detail), "{}", refusal.detail());
         }
-        for (from, to) in [(":c", ":x"), ("d = :d", "d = 1"), ("SELECT a", "DELETE")] {
+        for (from, to) in
+            [(":c", ":x"), ("d = :d", "d = 1"), ("SELECT a", "DELETE"), ("FROM t", "FROM t NATURAL JOIN u")]
+        {
             let other = text
                 .replacen(from, to, 1)
                 .replace("sql: SELECT a FROM t WHERE c = :c", "sql: SELECT a FROM t WHERE c = :x");

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
 use datafusion::common::{DataFusionError, SchemaError};
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::session_state::SessionState;
+use datafusion::execution::{FunctionRegistry as _, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
@@ -26,7 +26,7 @@ use crate::parse::{ParsedQuery, QueryText};
 use crate::refusal::{Code, Refusal, Span};
 use crate::respell::respelled;
 use crate::source::PolicyTable;
-use crate::{firsts, shares, signed};
+use crate::{apart, firsts, shares, signed};
 
 /// Plans the query over the room's tables.
 ///
@@ -62,15 +62,16 @@ fn session(room: &RoomFacts) -> Result<SessionState, DataFusionError> {
         }
         catalog.register_schema(partner.name.as_str(), Arc::new(schema))?;
     }
-    let state = SessionStateBuilder::new().with_config(config()).with_default_features().build();
+    let mut state = SessionStateBuilder::new().with_config(config()).with_default_features().build();
     state.catalog_list().register_catalog("room".to_owned(), Arc::new(catalog));
+    state.register_udf(Arc::new(apart::function()))?;
     Ok(state)
 }
 
 /// Types made to fit and subqueries made joins, nothing moved: what the checker sees is what the query says. The order is
 /// the engine's own.
 fn normalise(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
-    let plan = signed::signed(shares::shares(firsts::firsts(plan)?)?)?;
+    let plan = signed::signed(shares::shares(firsts::firsts(apart::written_out(plan)?)?)?)?;
     let plan = Analyzer::new().execute_and_check(plan, state.config_options(), |_plan, _rule| {})?;
     let plan = marks::mark_subqueries(state, plan)?;
     Optimizer::with_rules(vec![

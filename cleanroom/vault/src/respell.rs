@@ -3,11 +3,14 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Ident, LimitClause, Parens, Query, Select, SetExpr, TableAlias, TableAliasColumnDef,
-    TableFactor, Value, ValueWithSpan, Values, VisitMut, VisitorMut,
+    BinaryOperator, CaseWhen, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, LimitClause, ObjectName,
+    Parens, Query, Select, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, Value, ValueWithSpan, Values,
+    VisitMut, VisitorMut,
 };
 
+use crate::apart;
 use crate::parse::series;
 use crate::using::named_once;
 
@@ -67,6 +70,8 @@ impl VisitorMut for Speller {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        apart::marked(expr);
+        conditional(expr);
         // x = ANY (SELECT ...) is x IN (SELECT ...).
         if let Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, is_some: _ } = expr
             && let Some(subquery) = subquery_of(right)
@@ -97,6 +102,45 @@ impl VisitorMut for Speller {
             }));
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// IF, IFF and COUNT_IF are CASE and COUNT of one.
+fn conditional(expr: &mut Expr) {
+    let Expr::Function(call) = expr else { return };
+    let name = call.name.to_string().to_ascii_lowercase();
+    let bare = call.filter.is_none() && call.over.is_none() && call.null_treatment.is_none();
+    let FunctionArguments::List(list) = &mut call.args else { return };
+    let plain = list.duplicate_treatment.is_none() && list.clauses.is_empty();
+    let given: Option<Vec<Expr>> = list.args.iter().map(argument).collect();
+    let Some(given) = given.filter(|_given| plain) else { return };
+    match (name.as_str(), given.as_slice()) {
+        ("if" | "iff", [when, then, others @ ..]) if others.len() <= 1 && bare => {
+            *expr = case(when, then, others.first());
+        }
+        ("count_if" | "countif", [when]) => {
+            let one = Expr::Value(ValueWithSpan::from(Value::Number("1".to_owned(), false)));
+            list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(case(when, &one, None)))];
+            call.name = ObjectName::from(vec![Ident::new("count")]);
+        }
+        _ => {}
+    }
+}
+
+fn argument(argument: &FunctionArg) -> Option<Expr> {
+    match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    }
+}
+
+fn case(when: &Expr, then: &Expr, otherwise: Option<&Expr>) -> Expr {
+    Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen { condition: when.clone(), result: then.clone() }],
+        else_result: otherwise.cloned().map(Box::new),
     }
 }
 

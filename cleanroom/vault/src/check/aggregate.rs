@@ -1,6 +1,5 @@
 //! Aggregates over protected rows: per unit, or a release point.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -9,14 +8,16 @@ use cleanroom_policy::{MeasureFunction, SmallGroups, Use};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::functions::core::expr_fn::nullif;
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder};
 
+use super::argument::{Zero, case_condition, not_a_measure, not_allowed, or_zero, plain_call, under_case};
 use super::expression::{self, Scope};
+use super::flag::Flags;
 use super::grouping::{self, Sets};
 use super::label::{Instance, Kind, Label, Measure};
-use super::point::{Cell, CellKind, Floor, FloorKind, ReleasePoint, Spread};
+use super::point::{Cell, CellKind, ReleasePoint, Spread};
 use super::quantile;
-use super::rows::{Presence, Rows};
+use super::rows::Rows;
 use super::{Checker, Reference, Relation, flag, functions, internal, noisy, parts};
 use crate::refusal::{Code, Refusal, Rule};
 use crate::source::ReleasedScan;
@@ -93,19 +94,21 @@ impl Checker<'_> {
     ) -> Result<Relation, Refusal> {
         self.check_required(&rows)?;
         let totals: Vec<Expr> = groups.iter().map(|(total, _label)| total.clone()).collect();
-        let (flagged, tagged, cells, audience) = self.with_scope(aggregate.input.schema(), &rows.labels, |scope| {
-            let (mut flagged, mut tagged): (BTreeSet<Column>, BTreeSet<usize>) = Default::default();
+        let (flags, cells, audience) = self.with_scope(aggregate.input.schema(), &rows.labels, |scope| {
+            let mut flags = Flags::default();
             for (group, (_total, label)) in group_exprs.iter().zip(&groups) {
                 if label.kind != Kind::Constant && !label.allows(Use::Dimension) {
                     return Err(expression::not_granted(group, scope, Use::Dimension));
                 }
                 // In a total over groups, matched rows and others, or branches, stand together again.
                 if sets.is_none() {
-                    tagged.extend(label.branch_of);
+                    flags.tagged.extend(label.branch_of);
                 }
             }
             if sets.is_none() {
-                flagged = flag::flagged(&group_exprs, scope, &rows);
+                flags.flagged = flag::flagged(&group_exprs, scope, &rows);
+                let groups: Vec<(&Expr, Expr)> = group_exprs.iter().copied().zip(totals.iter().cloned()).collect();
+                flags.unmatched = flag::unmatched_groups(&groups, scope, &rows, &flags.flagged)?;
             }
             let before = groups.len() + usize::from(sets.is_some());
             let types = plan.schema().fields().iter().skip(before);
@@ -117,7 +120,7 @@ impl Checker<'_> {
                 .collect::<Result<Vec<_>, _>>()?;
             let aggregates = (aggregate.aggr_expr.as_slice(), scope);
             let audience = self.audience_rule(&rows, &totals, sets.is_some(), aggregates)?;
-            Ok((flagged, tagged, cells, audience))
+            Ok((flags, cells, audience))
         })?;
         let index = match self.releases.iter().position(|release| release.original == *plan) {
             Some(index) => index,
@@ -129,7 +132,7 @@ impl Checker<'_> {
                     round_to.extend(release.round_to);
                     merged &= release.small_groups == SmallGroups::Merge;
                 }
-                let (mut floor, mut floors) = self.floors(&rows, &flagged, &tagged)?;
+                let (mut floor, mut floors) = self.floors(&rows, &flags)?;
                 let (mut guard, caps) = (self.guard(&rows)?, self.caps(&rows)?);
                 let mut checks = rows.checks.clone();
                 if self.noisy {
@@ -193,36 +196,6 @@ impl Checker<'_> {
             }
         };
         released_scan(index, plan).map(Relation::Open)
-    }
-
-    /// The floor of those who stand in every row or in none, and the others'.
-    fn floors(
-        &self,
-        rows: &Rows,
-        flagged: &BTreeSet<Column>,
-        tagged: &BTreeSet<usize>,
-    ) -> Result<(u64, Vec<Floor>), Refusal> {
-        let mut floor = 2;
-        let mut floors: Vec<Floor> = Vec::new();
-        for slot in &rows.slots {
-            let least = self.floor_of(&slot.places)?;
-            let (marker, kind) = match &slot.presence {
-                Presence::Always | Presence::Never => {
-                    floor = floor.max(least);
-                    continue;
-                }
-                Presence::Matched(marker) if !flagged.contains(marker) => (marker, FloorKind::Matched),
-                Presence::Matched(marker) => {
-                    (marker, FloorKind::Flagged(Box::new(flag::match_check(rows, marker, least)?)))
-                }
-                Presence::Branch { column, union: Some(union) } if tagged.contains(union) => {
-                    (column, FloorKind::Tagged)
-                }
-                Presence::Branch { column, union: _ } => (column, FloorKind::Branch),
-            };
-            floors.push(Floor { marker: marker.clone(), least, kind, places: slot.places.clone() });
-        }
-        Ok((floor, floors))
     }
 
     /// One aggregate of a release point.
@@ -474,24 +447,6 @@ struct Of {
     unmatched: BTreeSet<Instance>,
 }
 
-/// The condition that all rows of `AGGREGATE(CASE WHEN c THEN x END)` meet which add to it.
-fn case_condition(call: &AggregateFunction) -> Option<&Expr> {
-    let [Expr::Case(Case { expr: None, when_then_expr, else_expr })] = call.params.args.as_slice() else { return None };
-    let nothing = match else_expr.as_deref().map(functions::literal) {
-        None => true,
-        Some(Some(value)) => {
-            value.is_null()
-                || (call.func.name() == "sum"
-                    && datafusion::common::ScalarValue::new_zero(&value.data_type()).is_ok_and(|zero| zero == *value))
-        }
-        Some(None) => false,
-    };
-    match when_then_expr.as_slice() {
-        [(when, _then)] if nothing => Some(when),
-        _ => None,
-    }
-}
-
 pub(super) fn no_name() -> Refusal {
     Refusal::new(Code::Internal, "an aggregate has fewer columns than expressions")
 }
@@ -501,129 +456,6 @@ pub(super) fn called(expr: &Expr) -> Result<&AggregateFunction, Refusal> {
         Expr::AggregateFunction(call) => Ok(call),
         Expr::Alias(alias) => called(&alias.expr),
         _ => Err(Refusal::new(Code::Aggregate, "an aggregate of the plan is none")),
-    }
-}
-
-/// The one argument and the total filter of a call without clauses of its own.
-pub(super) fn plain_call<'e>(
-    call: &'e AggregateFunction,
-    scope: &Scope<'_>,
-) -> Result<(&'e Expr, Option<Expr>), Refusal> {
-    let params = &call.params;
-    if !params.order_by.is_empty() || params.null_treatment.is_some() {
-        return Err(not_allowed(call.func.name()));
-    }
-    let filter = params.filter.as_ref().map(|filter| expression::condition(filter, scope)).transpose()?;
-    match params.args.as_slice() {
-        [argument] => Ok((argument, filter)),
-        _ => Err(Refusal::new(Code::NotAMeasure, "an aggregate over protected rows takes one argument")
-            .about(call.func.name())),
-    }
-}
-
-/// What ELSE 0 means to an aggregate.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Zero {
-    /// As much as no value.
-    AddsNothing,
-    /// One value more.
-    Counts,
-}
-
-/// A sum of `COALESCE(x, 0)` is that of x: zeros add nothing, and only those who have an x contribute.
-pub(super) fn or_zero(argument: &Expr) -> &Expr {
-    match argument {
-        Expr::Alias(alias) => or_zero(&alias.expr),
-        Expr::ScalarFunction(call) if matches!(call.func.name(), "coalesce" | "nvl" | "ifnull") => {
-            match call.args.as_slice() {
-                [value, other] if functions::constant(other).is_some_and(|other| adds_nothing(&other)) => {
-                    or_zero(value)
-                }
-                _ => argument,
-            }
-        }
-        _ => argument,
-    }
-}
-
-fn adds_nothing(value: &ScalarValue) -> bool {
-    value.is_null() || ScalarValue::new_zero(&value.data_type()).is_ok_and(|zero| zero == *value)
-}
-
-/// What a `CASE WHEN c THEN x [ELSE NULL] END` counts or adds: x where c holds. Where zeros add nothing, further cases of 0
-/// and a truth value as a number are the same.
-pub(super) fn under_case<'e>(
-    argument: &'e Expr,
-    filter: Option<Expr>,
-    scope: &Scope<'_>,
-    zero: Zero,
-) -> Result<(Cow<'e, Expr>, Option<Expr>), Refusal> {
-    let also = |filter: Option<Expr>, when: Expr| match filter {
-        Some(filter) => filter.and(when),
-        None => when,
-    };
-    let mut bare = argument;
-    loop {
-        bare = match bare {
-            Expr::Cast(cast) => &cast.expr,
-            Expr::TryCast(cast) => &cast.expr,
-            Expr::Alias(alias) => &alias.expr,
-            _ => break,
-        };
-    }
-    if zero == Zero::AddsNothing
-        && !std::ptr::eq(bare, argument)
-        && functions::literal(bare).is_none()
-        && scope.data_type(bare)? == DataType::Boolean
-        && scope.data_type(argument)?.is_numeric()
-    {
-        let when = expression::condition(bare, scope)?;
-        return Ok((Cow::Owned(lit(1_i64)), Some(also(filter, when))));
-    }
-    let Expr::Case(Case { expr: None, when_then_expr, else_expr }) = bare else {
-        return Ok((Cow::Borrowed(argument), filter));
-    };
-    let nothing = |expr: &Expr| {
-        functions::literal(expr)
-            .is_some_and(|value| value.is_null() || (zero == Zero::AddsNothing && adds_nothing(value)))
-    };
-    match when_then_expr.split_first() {
-        Some(((when, then), others))
-            if else_expr.as_deref().is_none_or(nothing) && others.iter().all(|(_when, then)| nothing(then)) =>
-        {
-            let when = expression::condition(when, scope)?;
-            for (other, _nothing) in others {
-                expression::condition(other, scope)?;
-            }
-            Ok((Cow::Borrowed(then.as_ref()), Some(also(filter, when))))
-        }
-        _ => Ok((Cow::Borrowed(argument), filter)),
-    }
-}
-
-pub(super) fn not_allowed(name: &str) -> Refusal {
-    Refusal::new(
-        Code::Aggregate,
-        format!("`{name}` is not allowed over protected rows; COUNT, COUNT(DISTINCT key), SUM and AVG are, and for each unit (GROUP BY key) MIN, MAX and COUNT(DISTINCT column), too"),
-    )
-    .about(name)
-}
-
-pub(super) fn not_a_measure(argument: &Expr, scope: &Scope<'_>) -> Refusal {
-    let refusal = Refusal::new(
-        Code::NotAMeasure,
-        "the argument is one granted measure, arithmetic of measures of one table with constants, or such a measure under CASE WHEN ... THEN ... END",
-    )
-    .suggest("for a share: COUNT(*) FILTER (WHERE ...) * 1.0 / COUNT(*); for an average of those who have one, leave out COALESCE and ELSE 0");
-    let mut columns: Vec<&Column> = argument.column_refs().into_iter().collect();
-    columns.sort_by_key(|column| column.spans.first().map(|span| (span.start.line, span.start.column)));
-    let culprit = columns
-        .into_iter()
-        .filter_map(|column| scope.label(column).ok().map(|label| (column, label)))
-        .find(|(_column, label)| label.measure.is_none());
-    match culprit {
-        Some((column, label)) => scope.about(refusal, &Expr::Column(column.clone()), label, "use"),
-        None => scope.about(refusal, argument, &Label::constant(), "use"),
     }
 }
 

@@ -7,7 +7,8 @@ use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Case, Expr, LogicalPlan, LogicalPlanBuilder, lit, when};
 
-use super::aggregate::{Zero, called, fan_out, no_name, not_a_measure, not_allowed, plain_call, under_case};
+use super::aggregate::{called, fan_out, no_name};
+use super::argument::{Zero, not_a_measure, not_allowed, plain_call, under_case};
 use super::expression::{self, Scope};
 use super::label::{Instance, Kind, Label, Measure};
 use super::per_unit::{self, Hidden, How, Part, under};

@@ -46,7 +46,7 @@ impl Family {
 ///
 /// # Errors
 /// A refusal, where they have more columns or sets together than can be read at once.
-pub(crate) fn families(releases: &[ReleasePoint]) -> Result<Vec<Family>, Refusal> {
+pub(crate) fn families(releases: &mut [ReleasePoint]) -> Result<Vec<Family>, Refusal> {
     // Each release point beside those that were found to belong with it.
     let mut together: Vec<Vec<usize>> = Vec::new();
     for (index, release) in releases.iter().enumerate() {
@@ -61,6 +61,12 @@ pub(crate) fn families(releases: &[ReleasePoint]) -> Result<Vec<Family>, Refusal
         together.push(joined);
     }
     together.sort_unstable();
+    for member in together.iter().filter(|members| members.len() > 1).flatten() {
+        if let Some(release) = releases.get_mut(*member) {
+            release.without_partly();
+        }
+    }
+    let releases = &*releases;
     together
         .into_iter()
         .filter(|members| {
@@ -94,7 +100,7 @@ fn belong_together(one: &ReleasePoint, other: &ReleasePoint) -> bool {
         && (within(one, other) || within(other, one))
         && one.cells.iter().any(same_values)
         && one.rows.row_ids.len() == other.rows.row_ids.len()
-        && one.floors.len() == other.floors.len()
+        && one.real_floors() == other.real_floors()
         && resolves(other, one)
         && match (one.input(), other.input()) {
             (Some(one), Some(other)) => one == other,

@@ -6,14 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::common::Column;
-use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{Expr, when};
 
 use super::expression::Scope;
 use super::label::Instance;
+use super::point::{Floor, FloorKind};
 use super::rows::{MatchCheck, Presence, Rows};
-use super::told::{Settled, Told, told, told_apart};
-use super::{Checker, filtered};
+use super::told::{Settled, Told, told, told_apart, told_unmatched};
+use super::{Checker, filtered, internal};
 use crate::refusal::Refusal;
 
 /// Stands under an answer whose groups do not tell matched rows from others.
@@ -25,6 +26,38 @@ pub(super) fn flagged(groups: &[&Expr], scope: &Scope<'_>, rows: &Rows) -> BTree
     let groups: Vec<Told> = groups.iter().map(|group| told(group, scope)).collect();
     let places = told_apart(&groups, &|places, matched| possible(rows, places, matched));
     places.into_iter().filter_map(|place| rows.marker(place)).cloned().collect()
+}
+
+/// Of the markers of places that groups do not tell apart as a whole, in which rows the groups say that they did not match.
+pub(super) fn unmatched_groups(
+    groups: &[(&Expr, Expr)],
+    scope: &Scope<'_>,
+    rows: &Rows,
+    flagged: &BTreeSet<Column>,
+) -> Result<BTreeMap<Column, Expr>, Refusal> {
+    let can_be: Vec<Told> = groups.iter().map(|(group, _total)| told(group, scope)).collect();
+    let mut conditions: BTreeMap<Column, Expr> = BTreeMap::new();
+    for (place, position, values) in told_unmatched(&can_be, &|places, matched| possible(rows, places, matched)) {
+        let Some(marker) = rows.marker(place).filter(|marker| !flagged.contains(marker)) else { continue };
+        let Some((group, total)) = groups.get(position) else { continue };
+        let data_type = scope.data_type(group)?;
+        let total = total.clone().unalias();
+        for value in values {
+            let condition = if value.is_null() {
+                total.clone().is_null()
+            } else if value.data_type() == data_type {
+                total.clone().eq(Expr::Literal(value, None))
+            } else {
+                continue;
+            };
+            let condition = match conditions.remove(marker) {
+                Some(others) => others.or(condition),
+                None => condition,
+            };
+            conditions.insert(marker.clone(), condition);
+        }
+    }
+    Ok(conditions)
 }
 
 /// Whether just these of some places can have matched in one row (bit `i` stands for the `i`-th).
@@ -67,7 +100,65 @@ pub(super) fn conditions(predicate: &Expr, scope: &Scope<'_>) -> Vec<(Instance, 
     split_conjunction(predicate).into_iter().flat_map(|part| told(part, scope).when_true()).collect()
 }
 
+/// What the groups of a release point tell of the rows in them.
+#[derive(Default)]
+pub(super) struct Flags {
+    /// Markers of places that they tell apart: no group has both rows in which they matched and rows in which not.
+    pub(super) flagged: BTreeSet<Column>,
+    /// Of other markers, in which rows the group says that they did not match.
+    pub(super) unmatched: BTreeMap<Column, Expr>,
+    /// The UNIONs whose branches they tell apart.
+    pub(super) tagged: BTreeSet<usize>,
+}
+
 impl Checker<'_> {
+    /// The floor of those who stand in every row or in none, and the others'.
+    pub(super) fn floors(&self, rows: &Rows, flags: &Flags) -> Result<(u64, Vec<Floor>), Refusal> {
+        let mut floor = 2;
+        let mut floors: Vec<Floor> = Vec::new();
+        let mut elsewhere: Vec<Floor> = Vec::new();
+        for slot in &rows.slots {
+            let least = self.floor_of(&slot.places)?;
+            let (marker, kind) = match &slot.presence {
+                Presence::Always | Presence::Never => {
+                    floor = floor.max(least);
+                    continue;
+                }
+                Presence::Matched(marker) if flags.flagged.contains(marker) => {
+                    (marker, FloorKind::Flagged(Box::new(match_check(rows, marker, least)?)))
+                }
+                Presence::Matched(marker) => match flags.unmatched.get(marker) {
+                    Some(unmatched) => {
+                        let units = when(unmatched.clone().is_not_true(), Expr::Column(rows.unit.clone())).end();
+                        elsewhere.push(Floor {
+                            marker: rows.unit.clone(),
+                            least: 0,
+                            kind: FloorKind::Elsewhere(Box::new(units.map_err(internal)?)),
+                            places: BTreeSet::new(),
+                        });
+                        // Those come after all others.
+                        let told = elsewhere.len() - 1;
+                        (marker, FloorKind::Partly { check: Box::new(match_check(rows, marker, least)?), told })
+                    }
+                    None => (marker, FloorKind::Matched),
+                },
+                Presence::Branch { column, union: Some(union) } if flags.tagged.contains(union) => {
+                    (column, FloorKind::Tagged)
+                }
+                Presence::Branch { column, union: _ } => (column, FloorKind::Branch),
+            };
+            floors.push(Floor { marker: marker.clone(), least, kind, places: slot.places.clone() });
+        }
+        let before = floors.len();
+        for floor in &mut floors {
+            if let FloorKind::Partly { told, .. } = &mut floor.kind {
+                *told += before;
+            }
+        }
+        floors.extend(elsewhere);
+        Ok((floor, floors))
+    }
+
     /// The rows that are left once conditions on match flags are met.
     pub(super) fn matched(&self, rows: Rows, flags: &[(Instance, bool)]) -> Result<Rows, Refusal> {
         let mut rows = rows;

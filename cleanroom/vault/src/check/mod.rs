@@ -6,6 +6,7 @@
 
 mod access;
 mod aggregate;
+mod argument;
 mod audience;
 mod derived;
 mod difference;
@@ -122,7 +123,7 @@ pub(crate) fn check(
         return Err(Refusal::new(Code::NotAvailable, format!("the table `{}` has no data yet", none.name)));
     }
     // Under noise every number is judged, and charged, by itself.
-    let families = if noisy { Vec::new() } else { families(&checker.releases)? };
+    let families = if noisy { Vec::new() } else { families(&mut checker.releases)? };
     let noise = match noisy {
         true => Some(noise::plan(&mut checker.releases, &tables, &above, spending)?),
         false => None,
@@ -473,7 +474,11 @@ impl Checker<'_> {
             );
         }
         let unmatched = |release: &ReleasePoint| {
-            !release.groups.is_empty() && release.floors.iter().any(|floor| matches!(floor.kind, FloorKind::Matched))
+            !release.groups.is_empty()
+                && release
+                    .floors
+                    .iter()
+                    .any(|floor| matches!(floor.kind, FloorKind::Matched | FloorKind::Partly { .. }))
         };
         if self.releases.iter().any(unmatched) {
             notes.push(flag::NOTE.to_owned());

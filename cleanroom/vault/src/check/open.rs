@@ -6,6 +6,7 @@ use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::functions::core::expr_fn::nullif;
 use datafusion::functions::unicode::expr_fn::left;
 use datafusion::logical_expr::expr::{BinaryExpr, Exists, InSubquery, TryCast};
+use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Aggregate, Case, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery,
     WindowFunctionDefinition, lit,
@@ -13,6 +14,7 @@ use datafusion::logical_expr::{
 use std::sync::Arc;
 
 use super::{Checker, Reference, Relation, functions, internal, under_name};
+use crate::fixed;
 use crate::refusal::{Code, Refusal};
 use crate::source::ReleasedScan;
 
@@ -39,7 +41,10 @@ impl Checker<'_> {
                 .into_iter()
                 .map(|expr| computed(hidden_is_not_none(expr, &inputs)?, filter.input.schema()))
                 .collect::<Result<Vec<_>, Refusal>>()?,
-            LogicalPlan::Join(_) => exprs.into_iter().map(fitting).collect::<Result<Vec<_>, Refusal>>()?,
+            LogicalPlan::Join(_) => {
+                let schema = merge_schema(&inputs.iter().collect::<Vec<_>>());
+                exprs.into_iter().map(|expr| computed(expr, &schema)).collect::<Result<Vec<_>, Refusal>>()?
+            }
             LogicalPlan::Aggregate(_) => exprs.into_iter().map(in_order).collect::<Result<Vec<_>, Refusal>>()?,
             LogicalPlan::Window(_)
             | LogicalPlan::Sort(_)
@@ -352,6 +357,10 @@ fn wide(expr: Expr, schema: &datafusion::common::DFSchema) -> datafusion::common
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else {
         return Ok(Transformed::no(expr));
     };
+    let is_date = |side: &Expr| side.get_type(schema).is_ok_and(|data_type| data_type == DataType::Date32);
+    if op == Operator::Minus && is_date(&left) && is_date(&right) {
+        return Ok(Transformed::yes(fixed::days_between(*left, *right)));
+    }
     if !(left.get_type(schema)?.is_integer() && right.get_type(schema)?.is_integer()) {
         return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
     }

@@ -18,7 +18,8 @@ use datafusion::logical_expr::{Aggregate, Case, Expr, cast, lit, when};
 
 use cleanroom_policy::Use;
 
-use super::aggregate::{Zero, called, or_zero, under_case};
+use super::aggregate::called;
+use super::argument::{Zero, or_zero, under_case};
 use super::expression::{self, Scope};
 use super::rows::Rows;
 use super::told::told;

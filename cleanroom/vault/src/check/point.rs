@@ -101,8 +101,44 @@ pub(crate) enum FloorKind {
     Flagged(Box<MatchCheck>),
     /// Never: the tables of one branch of a UNION ALL.
     Branch,
+    /// Where the group itself says that none of its rows has a match, of groups of which others do not tell: no unit then
+    /// stands for the floor at `told`, which is of kind `Elsewhere`. What must hold of the matched ones.
+    Partly { check: Box<MatchCheck>, told: usize },
+    /// No floor, and met by any group: it holds the units of groups that do not say of themselves that they are unmatched.
+    Elsewhere(Box<Expr>),
     /// Where the group is of another branch: the groups tell the branches apart.
     Tagged,
+}
+
+impl Floor {
+    /// Not NULL in rows of those who stand for it.
+    pub(crate) fn present(&self) -> Expr {
+        match &self.kind {
+            FloorKind::Elsewhere(units) => units.as_ref().clone(),
+            FloorKind::Matched
+            | FloorKind::Flagged(_)
+            | FloorKind::Partly { .. }
+            | FloorKind::Branch
+            | FloorKind::Tagged => Expr::Column(self.marker.clone()),
+        }
+    }
+}
+
+impl ReleasePoint {
+    /// How many floors it has.
+    pub(crate) fn real_floors(&self) -> usize {
+        self.floors.iter().filter(|floor| !matches!(floor.kind, FloorKind::Elsewhere(_))).count()
+    }
+
+    /// Judged beside others, groups tell nothing that groups of the others do not.
+    pub(crate) fn without_partly(&mut self) {
+        self.floors.retain(|floor| !matches!(floor.kind, FloorKind::Elsewhere(_)));
+        for floor in &mut self.floors {
+            if matches!(floor.kind, FloorKind::Partly { .. }) {
+                floor.kind = FloorKind::Matched;
+            }
+        }
+    }
 }
 
 /// One aggregate of a release point.

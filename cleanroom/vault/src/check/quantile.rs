@@ -4,7 +4,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::AggregateFunction;
 
-use super::aggregate::not_allowed;
+use super::argument::not_allowed;
 use super::expression::{self, Scope};
 use super::functions;
 use crate::refusal::{Code, Refusal};

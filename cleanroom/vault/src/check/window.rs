@@ -209,12 +209,12 @@ impl Checker<'_> {
                     }
                     "sum" | "avg" => {
                         let Some(measure) = &label.measure else {
-                            return Err(super::aggregate::not_a_measure(arg, scope));
+                            return Err(super::argument::not_a_measure(arg, scope));
                         };
                         let function = if name == "sum" { MeasureFunction::Sum } else { MeasureFunction::Avg };
                         self.measure_granted(measure, function, arg, label, scope)?;
                         if measure.zero_else {
-                            return Err(super::aggregate::not_a_measure(arg, scope));
+                            return Err(super::argument::not_a_measure(arg, scope));
                         }
                         self.not_combined(measure, rows, arg, scope)?;
                         Ok(Label { measure: picked(measure), ..plain(label) })

@@ -13,6 +13,14 @@ pub(super) struct Totals {
     pub(super) cells: Vec<CellTotals>,
 }
 
+impl Totals {
+    /// Whether the group itself says that none of its rows has a match: nobody stands for the floor that other groups' units
+    /// stand for.
+    fn says_unmatched(&self, elsewhere: usize) -> bool {
+        self.present.get(elsewhere) == Some(&0)
+    }
+}
+
 /// One cell of some rows.
 #[derive(Default)]
 pub(super) struct CellTotals {
@@ -75,8 +83,8 @@ impl<'r> Rules<'r> {
         let mut floors_matched = Vec::with_capacity(release.floors.len());
         for floor in &release.floors {
             floors_matched.push(match &floor.kind {
-                FloorKind::Flagged(check) => met(check.least)?,
-                FloorKind::Matched | FloorKind::Branch | FloorKind::Tagged => true,
+                FloorKind::Flagged(check) | FloorKind::Partly { check, told: _ } => met(check.least)?,
+                FloorKind::Matched | FloorKind::Branch | FloorKind::Tagged | FloorKind::Elsewhere(_) => true,
             });
         }
         Ok(Self { release, matched, floors_matched })
@@ -93,7 +101,11 @@ impl<'r> Rules<'r> {
                 || match floor.kind {
                     FloorKind::Matched | FloorKind::Branch => false,
                     FloorKind::Flagged(_) => *present == 0 && *matched && totals.units >= floor.least,
+                    FloorKind::Partly { check: _, told } => {
+                        totals.says_unmatched(told) && *present == 0 && *matched && totals.units >= floor.least
+                    }
                     FloorKind::Tagged => *present == 0,
+                    FloorKind::Elsewhere(_) => true,
                 }
         })
     }
@@ -110,11 +122,15 @@ impl<'r> Rules<'r> {
                 *contributors >= floor.least
                     || match floor.kind {
                         // The cell itself asks for those without a match; the group says that enough others have one.
-                        FloorKind::Matched => {
+                        FloorKind::Partly { check: _, told } if totals.says_unmatched(told) => {
+                            absent && of_cell.contributors >= floor.least
+                        }
+                        FloorKind::Matched | FloorKind::Partly { .. } => {
                             cell.unmatched.contains(index) && *contributors == 0 && of_cell.contributors >= floor.least
                         }
                         FloorKind::Flagged(_) => absent && of_cell.contributors >= floor.least,
                         FloorKind::Tagged => absent,
+                        FloorKind::Elsewhere(_) => true,
                         FloorKind::Branch => false,
                     }
             })
@@ -128,11 +144,14 @@ impl<'r> Rules<'r> {
             return false;
         };
         match floor.kind {
-            FloorKind::Matched => totals.units.checked_sub(*present).is_some_and(|unmatched| {
-                // Where differences count, none must not be told from one.
-                (unmatched == 0 && self.release.guard.is_none()) || unmatched >= floor.least
-            }),
-            FloorKind::Flagged(_) | FloorKind::Branch | FloorKind::Tagged => true,
+            FloorKind::Partly { check: _, told } if totals.says_unmatched(told) => true,
+            FloorKind::Matched | FloorKind::Partly { .. } => {
+                totals.units.checked_sub(*present).is_some_and(|unmatched| {
+                    // Where differences count, none must not be told from one.
+                    (unmatched == 0 && self.release.guard.is_none()) || unmatched >= floor.least
+                })
+            }
+            FloorKind::Flagged(_) | FloorKind::Branch | FloorKind::Tagged | FloorKind::Elsewhere(_) => true,
         }
     }
 

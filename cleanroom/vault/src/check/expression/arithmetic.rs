@@ -54,7 +54,7 @@ pub(super) fn arithmetic(binary: &BinaryExpr, scope: &Scope<'_>) -> Result<(Expr
         };
         return Ok((total, label));
     }
-    match moved_time((left_total, &left_type, left), *op, (right_total, &right_type, right), &result_type) {
+    match moved_time((left_total, &left_type, left), *op, (right_total, &right_type, right), &result_type, scope) {
         Some(total) => Ok((total, label)),
         None => Err(Refusal::new(
             Code::Function,

@@ -129,7 +129,7 @@ const NANOSECONDS: DataType = DataType::Timestamp(TimeUnit::Nanosecond, None);
 const MICROSECONDS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
 /// A moment that is compared in nanoseconds, in microseconds; `None` where it is not one, or could lose digits.
-fn coarse(part: &Expr, scope: &Scope<'_>) -> Result<Option<Expr>, Refusal> {
+pub(super) fn coarse(part: &Expr, scope: &Scope<'_>) -> Result<Option<Expr>, Refusal> {
     if scope.data_type(part)? != NANOSECONDS {
         return Ok(None);
     }

@@ -5,8 +5,11 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::TryCast;
 use datafusion::logical_expr::{Expr, Operator};
 
+use super::Scope;
+use super::comparison::coarse;
 use super::operator::rebuilt;
 use crate::check::functions;
+use crate::fixed::{days_between, try_cast};
 
 /// An operand: its total form, its type, and what the question says.
 type Operand<'e> = (Expr, &'e DataType, &'e Expr);
@@ -17,6 +20,7 @@ pub(super) fn moved_time(
     op: Operator,
     (right, right_type, right_said): Operand<'_>,
     result_type: &DataType,
+    scope: &Scope<'_>,
 ) -> Option<Expr> {
     let temporal = |data_type: &DataType| matches!(data_type, DataType::Date32 | DataType::Timestamp(_, None));
     // In microseconds a hundred years from any year that data can hold is a time; in nanoseconds it need not be.
@@ -34,9 +38,29 @@ pub(super) fn moved_time(
     if op == Operator::Plus && temporal(right_type) && small_interval(left_said) {
         return Some(moved(left, coarse(right, right_type)));
     }
-    let exact =
-        |data_type: &DataType| matches!(data_type, DataType::Date32 | DataType::Timestamp(TimeUnit::Microsecond, None));
-    (op == Operator::Minus && left_type == right_type && exact(left_type)).then(|| rebuilt(left, op, right))
+    if op != Operator::Minus {
+        return None;
+    }
+    if *left_type == DataType::Date32 && *right_type == DataType::Date32 {
+        return Some(days_between(left, right));
+    }
+    match (exactly(left, left_type, left_said, scope), exactly(right, right_type, right_said, scope)) {
+        (Some(left), Some(right)) => Some(moved(left, right)),
+        _ => None,
+    }
+}
+
+/// A moment in microseconds, in which all data is; `None` where it could lose digits.
+fn exactly(total: Expr, data_type: &DataType, said: &Expr, scope: &Scope<'_>) -> Option<Expr> {
+    match data_type {
+        DataType::Date32
+        | DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond | TimeUnit::Microsecond, None) => {
+            Some(try_cast(total, DataType::Timestamp(TimeUnit::Microsecond, None)))
+        }
+        // The planner makes nanoseconds of a date and a time.
+        DataType::Timestamp(TimeUnit::Nanosecond, None) => coarse(said, scope).ok().flatten(),
+        _ => None,
+    }
 }
 
 fn small_interval(expr: &Expr) -> bool {

@@ -83,13 +83,19 @@ pub(crate) fn total(
         },
         Form::Coarse => {
             if let [unit, moment] = args.as_mut_slice() {
-                if let Some(DataType::Duration(TimeUnit::Microsecond)) = types.get(1) {
+                if let Some(DataType::Duration(within)) = types.get(1) {
                     // The time between two times, in whole days; other units of it the engine has no rule for.
                     let day = matches!(constant(unit), Some(ScalarValue::Utf8(Some(unit))) if unit.eq_ignore_ascii_case("day"));
                     if !day {
                         return Err(unfit());
                     }
-                    let days = try_cast(std::mem::take(moment), DataType::Int64) / lit(86_400_000_000_i64);
+                    let second: i64 = match within {
+                        TimeUnit::Second => 1,
+                        TimeUnit::Millisecond => 1_000,
+                        TimeUnit::Microsecond => 1_000_000,
+                        TimeUnit::Nanosecond => 1_000_000_000,
+                    };
+                    let days = try_cast(std::mem::take(moment), DataType::Int64) / lit(86_400 * second);
                     return Ok(try_cast(days, wanted.clone()));
                 }
                 if !matches!(
