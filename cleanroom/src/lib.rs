@@ -19,5 +19,6 @@ mod render;
 mod signature_file;
 mod target;
 mod template_file;
+mod trail;
 
 pub use command::main;
