@@ -13,6 +13,7 @@ mod exit;
 mod fault;
 mod http;
 mod listing;
+mod mirror;
 mod operator_log;
 mod output;
 mod render;

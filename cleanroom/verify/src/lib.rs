@@ -19,6 +19,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -41,15 +42,39 @@ use cleanroom_format::{CHECKPOINT_FILE, KEY_FILE, LOGS_FOLDER, NOTE_LIMIT, TILE_
 /// # Errors
 /// Where nothing can be verified: the directory cannot be read. Everything else is a finding.
 pub fn verify_directory(directory: &Path, keys: &[Key]) -> Result<Report, VerifyError> {
-    verify_one(directory, keys, &[])
+    verify_one(directory, keys, &[], &HashSet::new())
 }
 
-fn verify_one(directory: &Path, keys: &[Key], members: &[Key]) -> Result<Report, VerifyError> {
+/// Verifies a copy of one log as somebody got it who knows `members` as in [`verify_tree_knowing`]. Schemas of tables that are
+/// in `withheld`, by their SHA-256 in hexadecimal, need not be there: they name hidden columns, and nothing else follows from
+/// them. Without `keys` the key beside the copy is believed.
+///
+/// # Errors
+/// As [`verify_directory`].
+pub fn verify_copy(
+    directory: &Path,
+    keys: &[Key],
+    members: &[Key],
+    withheld: &HashSet<String>,
+) -> Result<Report, VerifyError> {
+    if keys.is_empty() {
+        verify_on_trust(directory, members, withheld)
+    } else {
+        verify_one(directory, keys, members, withheld)
+    }
+}
+
+fn verify_one(
+    directory: &Path,
+    keys: &[Key],
+    members: &[Key],
+    withheld: &HashSet<String>,
+) -> Result<Report, VerifyError> {
     let mut findings = Findings::default();
     let Some(checkpoint) = signed_checkpoint(directory, keys, &mut findings)? else {
         return Ok(Report { size: 0, root: merkle::nothing(), findings: findings.into_vec() });
     };
-    let mut replay = Replay::new(directory, checkpoint.room(), Signers::knowing(members));
+    let mut replay = Replay::new(directory, checkpoint.room(), Signers::knowing(members)).withholding(withheld);
     let root = Stored::new(directory, checkpoint.size).check(&mut replay, &mut findings)?;
     // Without every entry there is no root to compare, and the missing ones are findings already.
     if root.is_some_and(|root| root != checkpoint.root) {
@@ -82,8 +107,8 @@ pub fn verify_tree_knowing(directory: &Path, keys: &[Key], members: &[Key]) -> R
         unused.retain(|key| !named.contains(key));
         let key_on_trust = named.is_empty();
         let report = match key_on_trust {
-            true => verify_on_trust(&directory, members)?,
-            false => verify_one(&directory, &named, members)?,
+            true => verify_on_trust(&directory, members, &HashSet::new())?,
+            false => verify_one(&directory, &named, members, &HashSet::new())?,
         };
         reports.push(RoomReport { directory, key_on_trust, report });
     }
@@ -180,7 +205,7 @@ impl VerifyError {
     }
 }
 
-fn verify_on_trust(directory: &Path, members: &[Key]) -> Result<Report, VerifyError> {
+fn verify_on_trust(directory: &Path, members: &[Key], withheld: &HashSet<String>) -> Result<Report, VerifyError> {
     let nothing = |code, message: &str| {
         let mut findings = Findings::default();
         findings.add(None, code, message);
@@ -190,7 +215,7 @@ fn verify_on_trust(directory: &Path, members: &[Key]) -> Result<Report, VerifyEr
         return Ok(nothing(Code::NotStarted, "nothing has been signed in this log yet"));
     }
     match published_key(directory) {
-        Ok(key) => verify_one(directory, &[key], members),
+        Ok(key) => verify_one(directory, &[key], members, withheld),
         Err(VerifyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Ok(nothing(Code::MissingFile, "`log.pub` is missing and no key was given"))
         }
