@@ -27,6 +27,7 @@ const KEY_BYTES: u64 = 1024;
 
 const CHECKPOINT: &str = "checkpoint";
 const KEY: &str = "log.pub";
+const WITHHELD: &str = "withheld";
 
 /// A log on a server.
 pub(crate) struct Source<'c> {
@@ -38,10 +39,10 @@ pub(crate) struct Source<'c> {
 }
 
 /// A copy on its way.
-pub(crate) struct Copy {
+pub(crate) struct Copied {
     folder: TempDir,
-    /// Schemas that the server does not show, by their SHA-256 in hexadecimal.
-    pub(crate) withheld: HashSet<String>,
+    /// Schemas that the server does not show, by their SHA-256 in hexadecimal, a line each.
+    withheld: String,
 }
 
 impl<'c> Source<'c> {
@@ -52,10 +53,10 @@ impl<'c> Source<'c> {
 
     /// Copies the log as its newest checkpoint has it into a new folder in `beside`. Full tiles and bundles and texts that an
     /// `earlier` copy has are taken from there.
-    pub(crate) fn copy(&mut self, beside: &Path, earlier: Option<&Path>) -> Result<Copy> {
+    pub(crate) fn copy(&mut self, beside: &Path, earlier: Option<&Path>) -> Result<Copied> {
         let failed = |error: io::Error| Fault::write(beside, &error);
         let folder = tempfile::Builder::new().prefix(".incoming-").tempdir_in(beside).map_err(failed)?;
-        let mut copy = Copy { folder, withheld: HashSet::new() };
+        let mut copy = Copied { folder, withheld: String::new() };
         let note = self.must("checkpoint", NOTE_BYTES)?;
         copy.keep(CHECKPOINT, &note)?;
         copy.keep(KEY, &self.must("key", KEY_BYTES)?)?;
@@ -63,10 +64,11 @@ impl<'c> Source<'c> {
         if let Some(size) = std::str::from_utf8(&note).ok().and_then(|note| Checkpoint::unverified(note).ok()) {
             self.parts(size.size, &mut copy, earlier)?;
         }
+        copy.keep(WITHHELD, copy.withheld.as_bytes())?;
         Ok(copy)
     }
 
-    fn parts(&mut self, size: u64, copy: &mut Copy, earlier: Option<&Path>) -> Result<()> {
+    fn parts(&mut self, size: u64, copy: &mut Copied, earlier: Option<&Path>) -> Result<()> {
         let log = LogDirectory::open(copy.path()).map_err(|error| Fault::failure(error, ""))?;
         let mut texts = HashSet::new();
         for number in 0..size.div_ceil(WIDTH) {
@@ -97,7 +99,7 @@ impl<'c> Source<'c> {
     }
 
     /// A tile or bundle; whether it is there.
-    fn part(&mut self, name: &str, width: u64, bytes: u64, copy: &Copy, earlier: Option<&Path>) -> Result<bool> {
+    fn part(&mut self, name: &str, width: u64, bytes: u64, copy: &Copied, earlier: Option<&Path>) -> Result<bool> {
         // A full one never changes. One that was kept and is not the server's is found out by the root.
         if width == WIDTH && copy.take(name, earlier) {
             return Ok(true);
@@ -110,7 +112,7 @@ impl<'c> Source<'c> {
         Ok(true)
     }
 
-    fn text(&mut self, digest: &Digest, is_schema: bool, copy: &mut Copy, earlier: Option<&Path>) -> Result<()> {
+    fn text(&mut self, digest: &Digest, is_schema: bool, copy: &mut Copied, earlier: Option<&Path>) -> Result<()> {
         let hex = digest.hex();
         let name = format!("blobs/{}/{hex}", hex.get(..2).unwrap_or_default());
         if copy.take(&name, earlier) {
@@ -120,7 +122,8 @@ impl<'c> Source<'c> {
         match reply.status {
             404 => Ok(()),
             403 if is_schema => {
-                copy.withheld.insert(hex);
+                copy.withheld.push_str(&hex);
+                copy.withheld.push('\n');
                 Ok(())
             }
             403 => Err(Fault::not_permitted(
@@ -147,7 +150,7 @@ impl<'c> Source<'c> {
     }
 }
 
-impl Copy {
+impl Copied {
     /// Its folder, which goes with it.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()

@@ -144,7 +144,7 @@ codes! {
     NotStarted => "not-started", false;
     /// A log that is not grown from the checkpoint that was kept of it.
     Fork => "fork", true;
-    /// Texts that whoever gave the log away did not show to this reader.
+    /// Schemas of tables that whoever made this copy was not shown.
     Withheld => "withheld", false;
     /// More findings than are listed.
     More => "more", true;

@@ -34,7 +34,7 @@ pub use self::receipt::{Covers, Verified, verify_receipt};
 use self::replay::Replay;
 use self::signed::Signers;
 use self::stored::Stored;
-use cleanroom_format::{CHECKPOINT_FILE, KEY_FILE, LOGS_FOLDER, NOTE_LIMIT, TILE_FOLDER};
+use cleanroom_format::{CHECKPOINT_FILE, KEY_FILE, LOGS_FOLDER, NOTE_LIMIT, TILE_FOLDER, WITHHELD_FILE};
 
 /// Verifies one log: signature, every tile, bundle and blob, the root, and that the entries tell a story that can be true.
 /// One of `keys` must be the log's.
@@ -42,39 +42,25 @@ use cleanroom_format::{CHECKPOINT_FILE, KEY_FILE, LOGS_FOLDER, NOTE_LIMIT, TILE_
 /// # Errors
 /// Where nothing can be verified: the directory cannot be read. Everything else is a finding.
 pub fn verify_directory(directory: &Path, keys: &[Key]) -> Result<Report, VerifyError> {
-    verify_one(directory, keys, &[], &HashSet::new())
+    verify_one(directory, keys, &[])
 }
 
-/// Verifies a copy of one log as somebody got it who knows `members` as in [`verify_tree_knowing`]. Schemas of tables that are
-/// in `withheld`, by their SHA-256 in hexadecimal, need not be there: they name hidden columns, and nothing else follows from
-/// them. Without `keys` the key beside the copy is believed.
+/// Verifies a copy of one log as somebody got it who knows `members` as in [`verify_tree_knowing`]. Without `keys` the key
+/// beside the copy is believed.
 ///
 /// # Errors
 /// As [`verify_directory`].
-pub fn verify_copy(
-    directory: &Path,
-    keys: &[Key],
-    members: &[Key],
-    withheld: &HashSet<String>,
-) -> Result<Report, VerifyError> {
-    if keys.is_empty() {
-        verify_on_trust(directory, members, withheld)
-    } else {
-        verify_one(directory, keys, members, withheld)
-    }
+pub fn verify_copy(directory: &Path, keys: &[Key], members: &[Key]) -> Result<Report, VerifyError> {
+    if keys.is_empty() { verify_on_trust(directory, members) } else { verify_one(directory, keys, members) }
 }
 
-fn verify_one(
-    directory: &Path,
-    keys: &[Key],
-    members: &[Key],
-    withheld: &HashSet<String>,
-) -> Result<Report, VerifyError> {
+fn verify_one(directory: &Path, keys: &[Key], members: &[Key]) -> Result<Report, VerifyError> {
     let mut findings = Findings::default();
     let Some(checkpoint) = signed_checkpoint(directory, keys, &mut findings)? else {
         return Ok(Report { size: 0, root: merkle::nothing(), findings: findings.into_vec() });
     };
-    let mut replay = Replay::new(directory, checkpoint.room(), Signers::knowing(members)).withholding(withheld);
+    let mut replay =
+        Replay::new(directory, checkpoint.room(), Signers::knowing(members)).withholding(withheld(directory)?);
     let root = Stored::new(directory, checkpoint.size).check(&mut replay, &mut findings)?;
     // Without every entry there is no root to compare, and the missing ones are findings already.
     if root.is_some_and(|root| root != checkpoint.root) {
@@ -107,8 +93,8 @@ pub fn verify_tree_knowing(directory: &Path, keys: &[Key], members: &[Key]) -> R
         unused.retain(|key| !named.contains(key));
         let key_on_trust = named.is_empty();
         let report = match key_on_trust {
-            true => verify_on_trust(&directory, members, &HashSet::new())?,
-            false => verify_one(&directory, &named, members, &HashSet::new())?,
+            true => verify_on_trust(&directory, members)?,
+            false => verify_one(&directory, &named, members)?,
         };
         reports.push(RoomReport { directory, key_on_trust, report });
     }
@@ -205,7 +191,7 @@ impl VerifyError {
     }
 }
 
-fn verify_on_trust(directory: &Path, members: &[Key], withheld: &HashSet<String>) -> Result<Report, VerifyError> {
+fn verify_on_trust(directory: &Path, members: &[Key]) -> Result<Report, VerifyError> {
     let nothing = |code, message: &str| {
         let mut findings = Findings::default();
         findings.add(None, code, message);
@@ -215,7 +201,7 @@ fn verify_on_trust(directory: &Path, members: &[Key], withheld: &HashSet<String>
         return Ok(nothing(Code::NotStarted, "nothing has been signed in this log yet"));
     }
     match published_key(directory) {
-        Ok(key) => verify_one(directory, &[key], members, withheld),
+        Ok(key) => verify_one(directory, &[key], members),
         Err(VerifyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Ok(nothing(Code::MissingFile, "`log.pub` is missing and no key was given"))
         }
@@ -269,6 +255,12 @@ fn check_published_key(directory: &Path, key: &Key, findings: &mut Findings) -> 
         Some(_) => {}
     }
     Ok(())
+}
+
+// Schemas that whoever made this copy was not shown: hidden columns stand in them, and nothing else follows from them.
+fn withheld(directory: &Path) -> Result<HashSet<String>, VerifyError> {
+    let listed = read(&directory.join(WITHHELD_FILE))?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&listed).lines().map(str::to_owned).collect())
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {

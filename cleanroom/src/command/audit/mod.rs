@@ -6,6 +6,7 @@ mod export;
 mod log;
 mod receipt;
 mod story;
+mod totals;
 mod verify;
 
 use std::path::Path;
@@ -33,6 +34,8 @@ pub(super) enum AuditCommand {
     Prove(EntryArgs),
     /// Writes entries into a file of JSON lines, CSV or Parquet
     Export(export::ExportArgs),
+    /// Adds up what analysts asked of one owner's tables, were answered and spent
+    Summary(totals::SummaryArgs),
     /// Verifies whole logs, with nothing but their files and public keys
     Verify(verify::VerifyArgs),
     /// Verifies receipts
@@ -103,6 +106,7 @@ pub(super) fn run(command: AuditCommand, format: Format) -> Result<Exit> {
         AuditCommand::Show(args) => show(&args, format),
         AuditCommand::Prove(args) => prove(&args),
         AuditCommand::Export(args) => export::run(&args, format),
+        AuditCommand::Summary(args) => totals::run(&args, format),
         AuditCommand::Verify(args) => verify::run(&args, format),
         AuditCommand::Receipt(command) => receipt::run(&command, format),
     }

@@ -65,7 +65,7 @@ fn document(query: &str, sql: Option<&str>, found: &[Read]) -> Result<Value> {
             // The first counts: a second one is a lie that `audit verify` finds.
             told.entry(key.to_owned()).or_insert(value);
         };
-        if sql_of_question(&entry.event) {
+        if is_question(&entry.event) {
             say("analyst", json!(entry.actor.partner));
             say("asked", json!(entry.time.to_string()));
         }
@@ -98,7 +98,7 @@ fn document(query: &str, sql: Option<&str>, found: &[Read]) -> Result<Value> {
 }
 
 /// Whether an entry is the question itself, and its actor the asker.
-fn sql_of_question(event: &Event) -> bool {
+fn is_question(event: &Event) -> bool {
     sql(event).is_some()
 }
 
@@ -141,7 +141,7 @@ fn for_people(query: &str, sql: Option<&str>, found: &[Read]) -> String {
             event => {
                 if let Some((word, code)) = outcome(event) {
                     let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
-                    let by = if sql_of_question(event) { format!("asked by {by}: ") } else { String::new() };
+                    let by = if is_question(event) { format!("asked by {by}: ") } else { String::new() };
                     line(entry, "ended", &format!("{by}{word}{code}"));
                     receipt = receipt.or(Some(entry.sequence));
                 }

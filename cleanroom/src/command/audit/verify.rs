@@ -102,8 +102,8 @@ fn served(args: &VerifyArgs, keys: &[Key], members: &[Key]) -> Result<RoomReport
         _ => keys.to_vec(),
     };
     let mut source = Source::new(&client, path, args.most << 30);
-    let verified = |copy: &mirror::Copy| {
-        let report = verify_copy(copy.path(), &known, members, &copy.withheld).map_err(not_a_log)?;
+    let verified = |copy: &mirror::Copied| {
+        let report = verify_copy(copy.path(), &known, members).map_err(not_a_log)?;
         Ok::<_, Fault>(RoomReport { directory: args.log.clone().into(), key_on_trust: keys.is_empty(), report })
     };
     let reused = earlier.as_ref().and(args.mirror.as_deref());
