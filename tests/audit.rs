@@ -117,10 +117,9 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to)
-        } else {
-            drop(fs::copy(entry.path(), to).unwrap())
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => assert!(fs::copy(entry.path(), to).is_ok()),
         }
     }
 }
@@ -235,6 +234,7 @@ fn full_tiles_are_copied_once() {
     };
     asked(20);
     assert_eq!(verify(&scene.url(), &scene.inspector, &mirrored).0, 0);
+    let early = fs::read(mirror.join("checkpoint")).unwrap();
     asked(250);
     let (exit, told, error) = verify(&scene.url(), &scene.inspector, &mirrored);
     assert!(exit == 0 && told["logs"][0]["size"].as_u64() > Some(256), "{told} {error}");
@@ -259,6 +259,10 @@ fn full_tiles_are_copied_once() {
     });
     let (exit, told, error) = liar.verify_with(&mirrored);
     assert_eq!(exit, 0, "{told} {error}");
+    // A log that outgrows a tile while it is copied has the full one in its place.
+    let lie = move |name: &str| (name == "checkpoint").then(|| Said::Bytes(early.clone()));
+    let (exit, told, error) = Liar::of(&log, lie).verify();
+    assert!(exit == 0 && codes(&told).contains(&"beyond-checkpoint".to_owned()), "{told} {error}");
     // A mirror that was damaged is mended from a log that holds.
     let whole = fs::read(&bundle).unwrap();
     let mut broken = whole.clone();

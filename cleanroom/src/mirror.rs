@@ -73,7 +73,7 @@ impl<'c> Source<'c> {
         let mut texts = HashSet::new();
         for number in 0..size.div_ceil(WIDTH) {
             let width = (size - number * WIDTH).min(WIDTH);
-            let there = self.part(&entries_path(number, width), width, BUNDLE_BYTES, copy, earlier)?;
+            let there = self.part(|width| entries_path(number, width), width, BUNDLE_BYTES, copy, earlier)?;
             // Where a bundle is missing or is none, nothing behind it can be verified.
             let Some(entries) = there.then(|| log.bundle(number, size).ok()).flatten() else { return Ok(()) };
             if entries.len() as u64 != width {
@@ -91,25 +91,36 @@ impl<'c> Source<'c> {
         while hashes > 0 {
             for number in 0..hashes.div_ceil(WIDTH) {
                 let width = (hashes - number * WIDTH).min(WIDTH);
-                self.part(&tile_path(level, number, width), width, TILE_BYTES, copy, earlier)?;
+                self.part(|width| tile_path(level, number, width), width, TILE_BYTES, copy, earlier)?;
             }
             (level, hashes) = (level + 1, hashes / WIDTH);
         }
         Ok(())
     }
 
-    /// A tile or bundle; whether it is there.
-    fn part(&mut self, name: &str, width: u64, bytes: u64, copy: &Copied, earlier: Option<&Path>) -> Result<bool> {
+    /// A tile or bundle; whether it is there. `path` gives its name by its width.
+    fn part(
+        &mut self,
+        path: impl Fn(u64) -> String,
+        width: u64,
+        bytes: u64,
+        copy: &Copied,
+        earlier: Option<&Path>,
+    ) -> Result<bool> {
         // A full one never changes. One that was kept and is not the server's is found out by the root.
-        if width == WIDTH && copy.take(name, earlier) {
+        if width == WIDTH && copy.take(&path(WIDTH), earlier) {
             return Ok(true);
         }
-        let reply = self.get(name, bytes)?;
-        if reply.status == 404 {
-            return Ok(false);
+        // A partial one may go as soon as the full one is there, which the log can have come to meanwhile.
+        let widths = [Some(width), (width < WIDTH).then_some(WIDTH)];
+        for name in widths.into_iter().flatten().map(path) {
+            let reply = self.get(&name, bytes)?;
+            if reply.status != 404 {
+                copy.keep(&name, &reply.or_fault()?.body)?;
+                return Ok(true);
+            }
         }
-        copy.keep(name, &reply.or_fault()?.body)?;
-        Ok(true)
+        Ok(false)
     }
 
     fn text(&mut self, digest: &Digest, is_schema: bool, copy: &mut Copied, earlier: Option<&Path>) -> Result<()> {

@@ -137,7 +137,7 @@ impl<W: Write + Send> Writer<W> {
             Form::JsonLines => Ok(Self::JsonLines(BufWriter::new(out))),
             Form::Csv => {
                 let mut writer = csv::Writer::from_writer(out);
-                writer.write_record(["sequence", "time"].iter().chain(&columns::TEXTS)).map_err(io::Error::from)?;
+                writer.write_record(["sequence", "time"].iter().chain(&columns::TEXTS)).map_err(unwrapped)?;
                 Ok(Self::Csv(Box::new(writer)))
             }
             Form::Parquet => {
@@ -161,7 +161,7 @@ impl<W: Write + Send> Writer<W> {
                 let row = Row::of(read, about);
                 let texts = row.texts.iter().map(|text| columns::plain(text.as_deref().unwrap_or_default()));
                 let cells = [row.sequence.to_string(), row.time.clone()].into_iter().chain(texts);
-                writer.write_record(cells).map_err(io::Error::from)
+                writer.write_record(cells).map_err(unwrapped)
             }
             Self::Parquet(writer, rows) => {
                 rows.push(Row::of(read, about));
@@ -179,6 +179,14 @@ impl<W: Write + Send> Writer<W> {
                 writer.close().map(drop).map_err(io::Error::other)
             }
         }
+    }
+}
+
+/// What the system said, where it was the system.
+fn unwrapped(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 

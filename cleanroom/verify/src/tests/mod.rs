@@ -39,8 +39,14 @@ impl Story {
     fn begun() -> Self {
         let mut story = Self::new();
         let abilities = vec!["query".to_owned(), "receive".to_owned()];
-        let members =
-            vec![Member { partner: "agency".to_owned(), abilities, key: None, signature: None, rotation: None }];
+        let members = vec![Member {
+            partner: "agency".to_owned(),
+            abilities,
+            key: None,
+            signature: None,
+            since: None,
+            rotation: None,
+        }];
         story.tell(None, RoomPut { digest: digest("room"), members });
         story.tell(None, policy(1, "policy 1", None));
         story.tell(
@@ -191,6 +197,7 @@ fn with_noise() -> Story {
         abilities: abilities.clone(),
         key: None,
         signature: None,
+        since: None,
         rotation: None,
     });
     story.tell(None, RoomPut { digest: digest("room"), members: members.to_vec() });

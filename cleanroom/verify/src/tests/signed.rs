@@ -161,6 +161,7 @@ fn a_policy_from_before_its_owner_had_a_key_decides_nothing_after() {
         abilities: vec!["query".to_owned()],
         key: None,
         signature: None,
+        since: None,
         rotation: None,
     };
     let mut story = Story::begun();
