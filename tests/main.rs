@@ -3,6 +3,7 @@
 
 mod asking;
 mod attacks;
+mod audit;
 mod authoring;
 mod budgets;
 mod console;

@@ -14,6 +14,10 @@ use crate::signature_file;
 
 /// Largest answer that is read.
 const ANSWER_BYTES: u64 = 1 << 30;
+/// Largest problem document.
+const SMALL: u64 = 64 << 10;
+/// The longest that one part of a log may take.
+const PART_TIME: Duration = Duration::from_secs(120);
 
 /// A server and who asks it.
 pub(crate) struct Client {
@@ -83,6 +87,27 @@ impl Client {
         self.reply(request.call())
     }
 
+    /// What the server says of a path, if it is told soon and in few bytes. Redirects are not followed.
+    pub(crate) fn bounded(&self, path: &str, bytes: u64) -> Result<Reply> {
+        let request = self.agent.get(format!("{}{path}", self.base)).header("Accept", "*/*");
+        let mut request = request.config().timeout_global(Some(PART_TIME)).build();
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        // A problem document fits, whatever was asked for.
+        let reply = self.limited(request.call(), bytes.max(SMALL))?;
+        if reply.body.len() as u64 > bytes && reply.status == 200 {
+            return Err(self.too_long(bytes));
+        }
+        match reply.status {
+            300..400 => Err(Fault::failure(
+                format!("`{}{path}` leads elsewhere, and is not followed: the token would go along", self.base),
+                "give the address that the server itself answers at",
+            )),
+            _ => Ok(reply),
+        }
+    }
+
     /// Puts text.
     pub(crate) fn put(&self, path: &str, media: &str, body: &str) -> Result<Value> {
         self.put_body(path, media, body.as_bytes(), None)
@@ -128,6 +153,17 @@ impl Client {
     }
 
     fn reply(&self, response: Result<Response<Body>, ureq::Error>) -> Result<Reply> {
+        self.limited(response, ANSWER_BYTES)
+    }
+
+    fn too_long(&self, bytes: u64) -> Fault {
+        Fault::failure(
+            format!("`{}` sends more than the {bytes} bytes that this can have", self.base),
+            "check that the address is that of a cleanroom server",
+        )
+    }
+
+    fn limited(&self, response: Result<Response<Body>, ureq::Error>, bytes: u64) -> Result<Reply> {
         let failed = |error: ureq::Error| {
             Fault::failure(
                 format!("cannot talk to `{}`: {error}", self.base),
@@ -137,7 +173,10 @@ impl Client {
         let mut response = response.map_err(failed)?;
         let status: StatusCode = response.status();
         let location = response.headers().get("Location").and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let body = response.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec().map_err(failed)?;
+        let body = response.body_mut().with_config().limit(bytes).read_to_vec().map_err(|error| match error {
+            ureq::Error::BodyExceedsLimit(_) => self.too_long(bytes),
+            other => failed(other),
+        })?;
         Ok(Reply { status: status.as_u16(), body, location })
     }
 }

@@ -13,11 +13,13 @@ mod exit;
 mod fault;
 mod http;
 mod listing;
+mod mirror;
 mod operator_log;
 mod output;
 mod render;
 mod signature_file;
 mod target;
 mod template_file;
+mod trail;
 
 pub use command::main;

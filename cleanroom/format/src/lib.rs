@@ -23,6 +23,8 @@ pub const TILE_FOLDER: &str = "tile";
 pub const ENTRIES_FOLDER: &str = "entries";
 /// The folder of content-addressed documents that entries name.
 pub const BLOB_FOLDER: &str = "blobs";
+/// In a copy of a log, the schemas of tables that its maker was not shown: a SHA-256 in hexadecimal each line.
+pub const WITHHELD_FILE: &str = "withheld";
 /// The folder of a data directory that holds one log per room.
 pub const LOGS_FOLDER: &str = "log";
 

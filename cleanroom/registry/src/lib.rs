@@ -40,7 +40,7 @@ pub use history::{IdempotencyState, QueryRecord};
 pub use ledger::{
     Amounts, AnalystSpend, DaySpend, Limit, PeriodSpending, Price, Remaining, Replay, ReplayKey, TableBudget,
 };
-pub use logs::{LogEntry, Receipt};
+pub use logs::{LogEntry, NamedText, Receipt};
 pub use outcome::{Attempt, Intent, Outcome, Pending, ReceiptRef, Recorded, Reservation, Status};
 pub use policies::PolicyRecord;
 pub use policy_history::PolicyVersion;

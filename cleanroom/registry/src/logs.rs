@@ -2,8 +2,11 @@
 
 use cleanroom_log::{Checkpoint, InclusionProof, LogDirectory, ReceiptExtra, inclusion_proof};
 use cleanroom_policy::RoomName;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 
 use crate::error::{RegistryError, Result};
+use crate::numbers::stored;
 use crate::outcome::ReceiptRef;
 use crate::publish::log_error;
 use crate::registry::{Registry, blocking};
@@ -26,7 +29,40 @@ pub struct Receipt {
     pub proof: String,
 }
 
+/// A text that entries of a room name by digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedText {
+    /// Its bytes, whose SHA-256 is the name.
+    pub content: Vec<u8>,
+    /// Whether it is the schema of a table's data and nothing else: those name hidden columns.
+    pub is_schema: bool,
+}
+
 impl Registry {
+    /// The text of this name, a SHA-256 in lower-case hexadecimal; `None` where no signed entry of the room names it.
+    ///
+    /// # Errors
+    /// As [`Registry::log_entries`].
+    pub async fn named_text(&self, room: &RoomName, digest: &str) -> Result<Option<NamedText>> {
+        let size = stored(self.publish_all(room).await?)?;
+        let row = sqlx::query(
+            "SELECT b.content, NOT EXISTS (\
+                 SELECT 1 FROM entry_blobs n WHERE n.room = $1 AND n.digest = $2 AND n.sequence < $3 AND NOT EXISTS (\
+                     SELECT 1 FROM table_versions t WHERE t.room = n.room AND t.sequence = n.sequence)) AS is_schema \
+             FROM blobs b WHERE b.digest = $2 AND EXISTS (\
+                 SELECT 1 FROM entry_blobs n WHERE n.room = $1 AND n.digest = $2 AND n.sequence < $3)",
+        )
+        .bind(room.as_str())
+        .bind(digest)
+        .bind(size)
+        .fetch_optional(&self.inner.pool)
+        .await?;
+        let read = |row: SqliteRow| -> Result<NamedText> {
+            Ok(NamedText { content: row.try_get("content")?, is_schema: row.try_get("is_schema")? })
+        };
+        row.map(read).transpose()
+    }
+
     /// Entries from `from` on, at most `limit`. All of them are under the checkpoint that can be read after this.
     ///
     /// # Errors

@@ -9,7 +9,6 @@ mod get;
 mod keys;
 mod policy;
 mod query;
-mod receipt;
 mod sealed;
 mod serve;
 mod tokenize;

@@ -1,4 +1,4 @@
-//! The log, as members and auditors read it. Its large parts (the SQL, the plans) are not served here.
+//! The log, as members and auditors read it. Its large parts (the SQL, the plans, the policies) are for auditors alone.
 
 use axum::Json;
 use axum::body::Body;
@@ -6,6 +6,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
+use cleanroom_policy::Ability;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
@@ -106,6 +107,41 @@ pub(super) async fn proof(
     let room = app.room(&caller, &room).await?;
     let entry: u64 = entry.parse().map_err(|_| Problem::not_found())?;
     Ok(text(app.registry().proof(&room.name, entry).await?))
+}
+
+/// A text that entries name by its SHA-256: SQL, parameters, plans, policies, templates. For partners with the ability `audit`;
+/// schemas of tables are for nobody, since they name hidden columns.
+#[utoipa::path(get, path = "/v1/rooms/{room}/log/blobs/{digest}", tag = "log",
+    params(("room" = String, Path, description = "name of the room"), ("digest" = String, Path, description = "64 hexadecimal digits, in lower case")),
+    responses((status = 200, description = "the text", body = String, content_type = "application/octet-stream"),
+        (status = 403, description = "not the token of an auditor, or a schema"), (status = 404, description = "no entry names it")))]
+pub(super) async fn blob(
+    State(app): State<App>,
+    caller: Caller,
+    Path((room, digest)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let (room, partner) = app.member(&caller, &room).await?;
+    if !room.partner(&partner).is_some_and(|partner| partner.abilities.contains(&Ability::Audit)) {
+        return Err(Problem::forbidden(
+            "the texts behind the log's digests are for partners with the ability `audit`",
+            "use an auditor's token, or have `audit` put among the partner's abilities in the room",
+        ));
+    }
+    if !is_digest(&digest) {
+        return Err(Problem::not_found());
+    }
+    match app.registry().named_text(&room.name, &digest).await? {
+        None => Err(Problem::not_found()),
+        Some(text) if text.is_schema => Err(Problem::forbidden(
+            "the schema of a table names columns that its owner hides",
+            "ask the owner; nothing else in the log follows from it",
+        )),
+        Some(text) => Ok(typed("application/octet-stream", text.content.into())),
+    }
+}
+
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn text(text: String) -> Response {

@@ -58,6 +58,7 @@ fn router(app: App) -> Router {
         .route("/log/key", get(log::key))
         .route("/log/tile/{*tile}", get(log::tile))
         .route("/log/entries", get(log::entries))
+        .route("/log/blobs/{digest}", get(log::blob))
         .route("/log/proof/{entry}", get(log::proof));
     Router::new()
         .route("/v1/me", get(rooms::me))

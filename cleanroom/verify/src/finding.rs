@@ -142,6 +142,10 @@ codes! {
     BeyondCheckpoint => "beyond-checkpoint", false;
     /// A log in which nothing was signed yet.
     NotStarted => "not-started", false;
+    /// A log that is not grown from the checkpoint that was kept of it.
+    Fork => "fork", true;
+    /// Schemas of tables that whoever made this copy was not shown.
+    Withheld => "withheld", false;
     /// More findings than are listed.
     More => "more", true;
 }

@@ -19,6 +19,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ pub use self::receipt::{Covers, Verified, verify_receipt};
 use self::replay::Replay;
 use self::signed::Signers;
 use self::stored::Stored;
-use cleanroom_format::{CHECKPOINT_FILE, KEY_FILE, LOGS_FOLDER, NOTE_LIMIT, TILE_FOLDER};
+use cleanroom_format::{CHECKPOINT_FILE, KEY_FILE, LOGS_FOLDER, NOTE_LIMIT, TILE_FOLDER, WITHHELD_FILE};
 
 /// Verifies one log: signature, every tile, bundle and blob, the root, and that the entries tell a story that can be true.
 /// One of `keys` must be the log's.
@@ -44,12 +45,22 @@ pub fn verify_directory(directory: &Path, keys: &[Key]) -> Result<Report, Verify
     verify_one(directory, keys, &[])
 }
 
+/// Verifies a copy of one log as somebody got it who knows `members` as in [`verify_tree_knowing`]. Without `keys` the key
+/// beside the copy is believed.
+///
+/// # Errors
+/// As [`verify_directory`].
+pub fn verify_copy(directory: &Path, keys: &[Key], members: &[Key]) -> Result<Report, VerifyError> {
+    if keys.is_empty() { verify_on_trust(directory, members) } else { verify_one(directory, keys, members) }
+}
+
 fn verify_one(directory: &Path, keys: &[Key], members: &[Key]) -> Result<Report, VerifyError> {
     let mut findings = Findings::default();
     let Some(checkpoint) = signed_checkpoint(directory, keys, &mut findings)? else {
         return Ok(Report { size: 0, root: merkle::nothing(), findings: findings.into_vec() });
     };
-    let mut replay = Replay::new(directory, checkpoint.room(), Signers::knowing(members));
+    let mut replay =
+        Replay::new(directory, checkpoint.room(), Signers::knowing(members)).withholding(withheld(directory)?);
     let root = Stored::new(directory, checkpoint.size).check(&mut replay, &mut findings)?;
     // Without every entry there is no root to compare, and the missing ones are findings already.
     if root.is_some_and(|root| root != checkpoint.root) {
@@ -244,6 +255,12 @@ fn check_published_key(directory: &Path, key: &Key, findings: &mut Findings) -> 
         Some(_) => {}
     }
     Ok(())
+}
+
+// Schemas that whoever made this copy was not shown: hidden columns stand in them, and nothing else follows from them.
+fn withheld(directory: &Path) -> Result<HashSet<String>, VerifyError> {
+    let listed = read(&directory.join(WITHHELD_FILE))?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&listed).lines().map(str::to_owned).collect())
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {

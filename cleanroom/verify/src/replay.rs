@@ -34,6 +34,9 @@ pub(super) struct Replay<'d> {
     signers: Signers,
     questions: HashMap<String, Question>,
     blobs: HashSet<String>,
+    // Schemas of tables that the reader does not get to see, and how many of them entries name.
+    withheld: HashSet<String>,
+    unseen: usize,
 }
 
 enum Question {
@@ -59,7 +62,15 @@ impl<'d> Replay<'d> {
             signers,
             questions: HashMap::new(),
             blobs: HashSet::new(),
+            withheld: HashSet::new(),
+            unseen: 0,
         }
+    }
+
+    /// Says which schemas, by their names in hexadecimal, are not missing but were not shown.
+    pub(super) fn withholding(mut self, withheld: HashSet<String>) -> Self {
+        self.withheld = withheld;
+        self
     }
 
     /// Says that entries are missing here.
@@ -94,6 +105,11 @@ impl<'d> Replay<'d> {
     }
 
     pub(super) fn finish(self, findings: &mut Findings) {
+        if self.unseen > 0 {
+            let message =
+                format!("{} schemas of tables were not shown, and not compared with their digests", self.unseen);
+            findings.add(None, Code::Withheld, &message);
+        }
         let mut open = BTreeMap::new();
         for question in self.questions.values() {
             if let Question::Open { index, time } = question {
@@ -116,6 +132,7 @@ impl<'d> Replay<'d> {
             }
             let name = blob_name(hex);
             match read(&self.directory.join(&name))? {
+                None if entry.kind() == "table.version" && self.withheld.contains(hex) => self.unseen += 1,
                 None => findings.add(Some(index), Code::MissingFile, &format!("`{name}` is missing")),
                 Some(content) if hex::encode(digest(&SHA256, &content)) != *hex => {
                     findings.add(Some(index), Code::BlobMismatch, &format!("`{name}` is not what its name says"));

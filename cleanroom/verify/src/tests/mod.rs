@@ -326,6 +326,26 @@ fn a_tail_that_was_cut_off_is_missed() {
 }
 
 #[test]
+fn a_copy_may_lack_the_schemas_that_it_lists_and_nothing_else() {
+    let mut story = Story::begun();
+    story.question("q1");
+    let log = story.write();
+    let remove = |text: &str| {
+        let hex = Digest::sha256_of(text.as_bytes()).hex();
+        fs::remove_file(log.path().join("blobs").join(&hex[..2]).join(&hex)).unwrap();
+        hex
+    };
+    let schema = remove("schema");
+    assert_eq!(story.findings(), [(Some(2), Code::MissingFile)]);
+    fs::write(story.path().join("withheld"), format!("{schema}\n")).unwrap();
+    assert_eq!(story.findings(), [(None, Code::Withheld)]);
+    assert!(story.verify().passed());
+    let sql = remove("SELECT");
+    fs::write(story.path().join("withheld"), format!("{schema}\n{sql}\n")).unwrap();
+    assert_eq!(story.findings(), [(Some(3), Code::MissingFile), (None, Code::Withheld)]);
+}
+
+#[test]
 fn an_entry_that_was_taken_out_or_changed_needs_another_root() {
     let mut story = Story::begun();
     story.question("q1");

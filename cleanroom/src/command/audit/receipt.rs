@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use cleanroom_verify::{Covers, read_json, verify_receipt};
 use serde_json::{Value, json};
 
-use super::audit::verifier_key;
+use super::verifier_key;
 use crate::embedded::read_document;
 use crate::exit::Exit;
 use crate::fault::{Fault, Result};
@@ -16,13 +16,13 @@ use crate::output::{Format, print};
 const PROOF: &str = "c2sp.org/tlog-proof@";
 
 #[derive(Debug, Subcommand)]
-pub(super) enum ReceiptCommand {
+pub(in crate::command) enum ReceiptCommand {
     /// Verifies, offline, that an answer is the one that the log records, and that the log was signed by its key
     Verify(ReceiptArgs),
 }
 
 #[derive(Debug, Args)]
-pub(super) struct ReceiptArgs {
+pub(in crate::command) struct ReceiptArgs {
     /// A receipt as `query --receipt` writes it, or an answer as `query --format json` prints it
     #[arg(value_name = "FILE")]
     file: PathBuf,
