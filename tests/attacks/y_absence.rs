@@ -354,6 +354,32 @@ fn nulls(rows: &[Value]) -> Vec<Vec<bool>> {
 
 /// Where more than the key is asked of a match, one of a unit's rows may have one and another none: what a window brings the
 /// second of the first makes it no row of somebody without a match.
+/// A key that one branch of a UNION has and another only where an outer join matches: of one person's rows one matches.
+#[test]
+fn a_key_of_some_branches_brings_no_match_to_rows_without_one() {
+    let (garden, toys) = (world(true, "min_units: 25", ANY_JOIN), world(true, "min_units: 25", ANY_JOIN));
+    let sales = std::fs::read_to_string(toys.path().join("sales.csv")).unwrap();
+    assert!(sales.contains("\n1000,garden,"), "{sales}");
+    std::fs::write(toys.path().join("sales.csv"), sales.replace("\n1000,garden,", "\n1000,toys,")).unwrap();
+    let united = "SELECT l.hid AS h1, l.hid AS h2, l.seg FROM partner.own l UNION ALL SELECT l.hid AS h1, o.hid AS h2, l.seg FROM partner.own l LEFT JOIN (SELECT hid FROM retailer.users WHERE state <> 'AK') o ON o.hid = l.hid";
+    let late = "SELECT hid, category FROM retailer.sales WHERE ts >= '2024-01-15'";
+    let joined = format!(
+        "SELECT u.h1, u.seg, s.hid IS NULL AS m, MAX(s.category) OVER (PARTITION BY u.h1) AS mx FROM ({united}) u LEFT JOIN ({late}) s ON s.hid = u.h2"
+    );
+    let told = "CASE WHEN (mx IS NULL AND seg <> 'x') OR (seg = 'x' AND mx = 'garden') THEN 'p' WHEN seg = 'z' THEN 'q' ELSE 'r' END";
+    for sql in [
+        format!("SELECT m, {told} AS f, COUNT(DISTINCT h1) AS n FROM ({joined}) j GROUP BY 1, 2"),
+        format!(
+            "SELECT CASE WHEN seg='q' THEN 'q' WHEN NOT m THEN 'some' ELSE 'none' END AS g, {told} AS f, COUNT(DISTINCT h1) AS n FROM ({joined}) j GROUP BY 1, 2"
+        ),
+        format!(
+            "SELECT e, CASE WHEN seg = 'y' OR (seg = 'x' AND w = 1) THEN 'p' ELSE seg END AS f, COUNT(DISTINCT h1) AS n FROM (SELECT h1, seg, e, MAX(CASE WHEN e AND seg <> 'y' THEN 1 ELSE 0 END) OVER (PARTITION BY h1) AS w FROM (SELECT u.h1, u.seg, EXISTS (SELECT 1 FROM retailer.sales s WHERE s.hid = u.h2 AND s.category = 'garden') AS e FROM ({united}) u) v) j GROUP BY 1, 2"
+        ),
+    ] {
+        assert_eq!(seen(&garden, &sql), seen(&toys, &sql), "{sql}");
+    }
+}
+
 #[test]
 fn a_window_brings_no_match_to_rows_without_one() {
     let (with, without) = (world(true, "min_units: 25", ANY_JOIN), world(false, "min_units: 25", ANY_JOIN));

@@ -115,7 +115,12 @@ impl Checker<'_> {
             optional.collect()
         };
         let slots = |rows: &Rows, optional: bool| if optional { rows.optional_slots() } else { rows.slots.clone() };
-        let splits = more_than_key(&on, filter.as_ref());
+        let parted = |rows: &Rows, side: &LogicalPlan, other_optional: bool, of: fn(&(Expr, Expr)) -> &Expr| {
+            other_optional && on.iter().map(of).any(|key| may_be_null(rows, side, key))
+        };
+        let splits = more_than_key(&on, filter.as_ref())
+            || parted(&left, &join.left, right_optional, |(key, _other)| key)
+            || parted(&right, &join.right, left_optional, |(_other, key)| key);
         let joined = Rows {
             plan: rebuilt(join, left.plan.clone(), right.plan.clone(), on, filter, false)?,
             labels: [labels(&left, left_optional), labels(&right, right_optional)].concat(),
@@ -267,7 +272,9 @@ impl Checker<'_> {
         if right.slots.iter().any(|slot| !matches!(slot.presence, Presence::Always)) {
             return Err(not_available(join.join_type));
         }
-        let split = left.split || (more_than_key(&on, filter.as_ref()) && !left.single);
+        let splits =
+            more_than_key(&on, filter.as_ref()) || on.iter().any(|(key, _other)| may_be_null(&left, &join.left, key));
+        let split = left.split || (splits && !left.single);
         let marked = rebuilt(join, left.plan.clone(), right.plan.clone(), on, filter, false)?;
         let Some((qualifier, mark)) = join.schema.iter().last() else {
             return Err(Refusal::new(Code::Internal, "a match flag has no column"));
@@ -414,6 +421,14 @@ impl Checker<'_> {
 type Conditions = (Vec<(Expr, Expr)>, Option<Expr>);
 
 /// Whether a join asks for more than that keys are equal.
+/// Whether a key of one side is NULL in some of its rows: a unit's rows then need not match together, as where a UNION has the
+/// key in one branch and an outer join's in the other. Anything but a column of this side counts as such.
+fn may_be_null(rows: &Rows, side: &LogicalPlan, key: &Expr) -> bool {
+    let Expr::Column(column) = key else { return true };
+    let label = side.schema().index_of_column(column).ok().and_then(|index| rows.labels.get(index));
+    label.is_none_or(|label| label.optional)
+}
+
 fn more_than_key(on: &[(Expr, Expr)], filter: Option<&Expr>) -> bool {
     on.len() > 1 || filter.is_some()
 }

@@ -100,7 +100,7 @@ impl<'f> Answer<'f> {
                 small.iter().filter_map(|index| self.evidence.groups.get(*index)).collect();
             self.evidence.reserve(groups.iter().map(|group| group.size()).sum())?;
             let totals = totals(combined, &merged(set, &groups)?);
-            if rules.stands(&totals) {
+            if rules.remains(&totals) {
                 let mut entry = self.entry(rules, set, None, small, totals);
                 if combined.rows.repeated {
                     // Another owner's row counts once in a group, but it stands in several of those that are merged, as

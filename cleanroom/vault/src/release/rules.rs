@@ -110,6 +110,15 @@ impl<'r> Rules<'r> {
         })
     }
 
+    /// As [`Rules::stands`], of a remainder. What is in it is of no one label, and one person more can be what its rows have
+    /// a match by: those who match must be enough, whatever single groups say of themselves.
+    pub(super) fn remains(&self, totals: &Totals) -> bool {
+        let matches = |kind: &FloorKind| matches!(kind, FloorKind::Flagged(_) | FloorKind::Partly { .. });
+        let floors = self.release.floors.iter().zip(&totals.present);
+        self.stands(totals)
+            && floors.into_iter().all(|(floor, present)| !matches(&floor.kind) || *present >= floor.least)
+    }
+
     /// Every owner's floor is met by those who contribute to the cell: of owners whose units stand in some rows only, by
     /// those who contribute such rows. The others could be there for the sake of one of them.
     pub(super) fn meets_floors(&self, cell: &Cell, totals: &Totals, of_cell: &CellTotals) -> bool {

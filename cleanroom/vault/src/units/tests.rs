@@ -174,7 +174,7 @@ impl MemoryPool for Stingy {
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         if reservation.consumer().name().starts_with("UnitTotals")
-            && self.asked.fetch_add(1, Ordering::Relaxed) % self.every == 0
+            && self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.every)
         {
             return Err(resources_datafusion_err!("short"));
         }
