@@ -22,4 +22,5 @@ mod server;
 mod signatures;
 mod splitmix;
 mod support;
+mod witnesses;
 mod worlds;

@@ -19,5 +19,6 @@ mod render;
 mod signature_file;
 mod target;
 mod template_file;
+mod witness;
 
 pub use command::main;

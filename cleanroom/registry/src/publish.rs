@@ -94,6 +94,13 @@ impl Registry {
         let signed = signed.map_err(|error| RegistryError::Checkpoint { room: room.to_string(), source: error })?;
         let signed = signed.map_or((0, EntryHash::of_nothing()), |signed| (signed.size, signed.root));
 
+        if mend {
+            let newest = newest_kept(Arc::clone(&held), vkey.clone()).await?;
+            if newest > stored {
+                return Err(RegistryError::RolledBack { room: room.to_string(), signed: newest, stored });
+            }
+        }
+
         // The database must hold what was signed: the last checkpoint, and what this process knows should that be older.
         let mut marks = [(known.size(), known.root()), signed];
         marks.sort_by_key(|(size, _)| *size);
@@ -172,6 +179,20 @@ fn hold(directory: &Path, key: &VerifierKey) -> Result<Held> {
         log.write_key(key).map_err(log_error)?;
     }
     Ok(Held { log, note, _locked: locked })
+}
+
+/// The size of the largest checkpoint that was ever signed, as far as the log's directory still tells.
+async fn newest_kept(held: Arc<Held>, key: VerifierKey) -> Result<u64> {
+    blocking(move || {
+        let kept = held.log.checkpoints().unwrap_or_else(|error| {
+            // Nothing is derived from it; a verification finds what is wrong with it.
+            tracing::warn!(%error, "the history of checkpoints cannot be read");
+            Vec::new()
+        });
+        let sizes = kept.iter().filter_map(|note| Checkpoint::open(note, &key).ok()).map(|checkpoint| checkpoint.size);
+        Ok(sizes.max().unwrap_or(0))
+    })
+    .await
 }
 
 pub(crate) fn log_error(error: impl std::error::Error) -> RegistryError {

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use cleanroom_verify::{Key, RoomReport, verify_tree_knowing};
+use cleanroom_verify::{Against, Key, RoomReport, verify_against};
 use serde_json::{Value, json};
 
-use super::{block_on, receipt};
+use super::{block_on, checkpoints, cosign, evidence, receipt, witness};
 use crate::client::Client;
 use crate::embedded::{RoomFiles, read_document};
 use crate::exit::Exit;
@@ -30,6 +30,12 @@ pub(super) enum AuditCommand {
     /// Verifies receipts
     #[command(subcommand)]
     Receipt(receipt::ReceiptCommand),
+    /// Lists the checkpoints that the log signed, and who cosigned them
+    Checkpoints(checkpoints::CheckpointsArgs),
+    /// Has witnesses cosign a log's newest checkpoint
+    Cosign(cosign::CosignArgs),
+    /// Runs a witness: remembers how far logs have come, and cosigns what continues them
+    Witness(witness::WitnessArgs),
 }
 
 #[derive(Debug, Args)]
@@ -73,6 +79,13 @@ pub(super) struct VerifyArgs {
     /// Public key of a partner, as `keys show --as` prints it, or a file that holds it: its policies must all be signed by it
     #[arg(long = "member", value_name = "KEY|FILE")]
     members: Vec<String>,
+
+    #[command(flatten)]
+    witnessed: evidence::WitnessedArgs,
+
+    /// Checkpoints and receipts that somebody kept; the log must continue each of them
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    kept: Vec<PathBuf>,
 }
 
 pub(super) fn run(command: AuditCommand, format: Format) -> Result<Exit> {
@@ -82,6 +95,9 @@ pub(super) fn run(command: AuditCommand, format: Format) -> Result<Exit> {
         AuditCommand::Prove(args) => prove(&args),
         AuditCommand::Verify(args) => verify(&args, format),
         AuditCommand::Receipt(command) => receipt::run(&command, format),
+        AuditCommand::Checkpoints(args) => checkpoints::run(&args, format),
+        AuditCommand::Cosign(args) => cosign::run(&args, format),
+        AuditCommand::Witness(args) => witness::run(&args, format),
     }
 }
 
@@ -138,7 +154,10 @@ fn prove(args: &EntryArgs) -> Result<Exit> {
 fn verify(args: &VerifyArgs, format: Format) -> Result<Exit> {
     let keys = args.keys.iter().map(|key| verifier_key(key)).collect::<Result<Vec<_>>>()?;
     let members = args.members.iter().map(|key| verifier_key(key)).collect::<Result<Vec<_>>>()?;
-    let reports = verify_tree_knowing(&args.directory, &keys, &members).map_err(|error| {
+    let witnesses = args.witnessed.policies()?;
+    let kept = args.kept.iter().map(|file| evidence::kept(file)).collect::<Result<Vec<_>>>()?;
+    let against = Against { keys: &keys, members: &members, witnesses: &witnesses, kept: &kept };
+    let reports = verify_against(&args.directory, &against).map_err(|error| {
         Fault::usage(error, "name a data directory such as `.cleanroom`, or the directory of one log")
     })?;
     let passed = reports.iter().all(|report| report.report.passed());
