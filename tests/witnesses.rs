@@ -9,9 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cleanroom_log::{LogDirectory, consistency_proof};
-use cleanroom_verify::{Checkpoint, Cosigner};
+use cleanroom_verify::{Checkpoint, Cosigner, Key};
 use serde_json::Value;
 
+use crate::server::{Server, data_dir};
 use crate::support::{Room, cleanroom};
 
 const ROOM: &str = "\
@@ -138,7 +139,11 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         let target = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &target) } else { drop(fs::copy(&path, &target).unwrap()) }
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
     }
 }
 
@@ -237,7 +242,7 @@ fn a_witness_that_lies_is_not_believed() {
     let (_, other) = earlier(&room, 1);
     let log = log_of(&room);
     for (answer, problem) in [
-        (format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"), "not a cosignature"),
+        (reply("200 OK", "fine"), "not a cosignature"),
         (reply("200 OK", &honest.replace("w.example", "x.example")), "not a cosignature"),
         (reply("200 OK", newest.rsplit("\n\n").next().unwrap()), "not a cosignature"),
         (reply("200 OK", other.rsplit("\n\n").next().unwrap()), "not a cosignature"),
@@ -315,6 +320,33 @@ fn a_log_that_went_back_or_forked_is_found_by_whoever_kept_a_checkpoint() {
     assert!(codes(&verify(&room, &["--kept", "answer.json"])).contains(&"forked".to_owned()));
     let said: Value = serde_json::from_slice(&cosign(&log_of(&room)).stdout).unwrap();
     assert!(said["problems"][0].as_str().unwrap().contains("other entries"), "{said}");
+}
+
+#[test]
+fn a_server_shows_every_checkpoint_that_it_signed() {
+    let (_folder, data) = data_dir();
+    let server = Server::start(&data);
+    let (_retailer, agency) = server.room();
+    let get = |path: &str| server.call("GET", &format!("/v1/rooms/spring/log/{path}"), &agency, &[], b"");
+    let newest = String::from_utf8(get("checkpoint").body).unwrap();
+    let listed = get("checkpoints").json();
+    let listed = listed["checkpoints"].as_array().unwrap();
+    assert_eq!(listed[0]["note"], newest.as_str());
+    assert!(listed.len() > 3);
+    let sizes: Vec<u64> = listed.iter().map(|one| one["size"].as_u64().unwrap()).collect();
+    assert!(sizes.windows(2).all(|pair| pair[0] > pair[1]), "{sizes:?}");
+    let key: Key = String::from_utf8(get("key").body).unwrap().trim_end().parse().unwrap();
+    for one in listed {
+        let signed = Checkpoint::open(one["note"].as_str().unwrap(), &key).unwrap();
+        assert_eq!((one["size"].as_u64(), one["root"].as_str()), (Some(signed.size), Some(&*signed.root.to_base64())));
+        assert_eq!(one["signed_by"][0], key.name());
+    }
+    assert_eq!(get("checkpoints?limit=2").json()["checkpoints"].as_array().unwrap().len(), 2);
+    assert_eq!(get("checkpoints?limit=all").status, 400);
+    assert_eq!(get("checkpoints?from=0").status, 400);
+    let arguments = ["audit", "checkpoints", "--server", server.address(), "--room", "spring", "--token", &agency];
+    let shown = cleanroom().args(arguments).output().unwrap();
+    assert!(String::from_utf8_lossy(&shown.stdout).contains(key.name()), "{shown:?}");
 }
 
 #[test]

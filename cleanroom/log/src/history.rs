@@ -28,8 +28,11 @@ impl LogDirectory {
         Ok(records)
     }
 
-    /// Adds a record.
-    pub(crate) fn keep(&self, note: &str) -> Result<(), StoreError> {
+    /// Adds a record. [`LogDirectory::write_checkpoint`] does so by itself.
+    ///
+    /// # Errors
+    /// Where the disk does not take it.
+    pub fn keep(&self, note: &str) -> Result<(), StoreError> {
         let path = self.path().join(CHECKPOINTS_FILE);
         append(&path, note).map_err(|source| StoreError::io(&path, source))
     }

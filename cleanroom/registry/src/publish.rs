@@ -181,7 +181,8 @@ fn hold(directory: &Path, key: &VerifierKey) -> Result<Held> {
     Ok(Held { log, note, _locked: locked })
 }
 
-/// The size of the largest checkpoint that was ever signed, as far as the log's directory still tells.
+/// The size of the largest checkpoint that was ever signed, as far as the log's directory still tells. The newest one is added
+/// where it is missing.
 async fn newest_kept(held: Arc<Held>, key: VerifierKey) -> Result<u64> {
     blocking(move || {
         let kept = held.log.checkpoints().unwrap_or_else(|error| {
@@ -189,8 +190,16 @@ async fn newest_kept(held: Arc<Held>, key: VerifierKey) -> Result<u64> {
             tracing::warn!(%error, "the history of checkpoints cannot be read");
             Vec::new()
         });
-        let sizes = kept.iter().filter_map(|note| Checkpoint::open(note, &key).ok()).map(|checkpoint| checkpoint.size);
-        Ok(sizes.max().unwrap_or(0))
+        let size = |note: &str| Checkpoint::unverified(note).map_or(0, |checkpoint| checkpoint.size);
+        let signed = held.note.as_deref().map_or(0, size);
+        // Only what would be more than the checkpoint itself needs a look at its signature.
+        let larger = kept.iter().filter(|note| size(note) > signed && Checkpoint::open(note, &key).is_ok());
+        let newest = larger.map(|note| size(note)).max();
+        // A crash, or a version without a history, left it behind the checkpoint, perhaps in the middle of a record.
+        if let Some(note) = held.note.as_ref().filter(|note| newest.is_none() && kept.last() != Some(note)) {
+            held.log.keep(note).map_err(log_error)?;
+        }
+        Ok(newest.unwrap_or(signed))
     })
     .await
 }

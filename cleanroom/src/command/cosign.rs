@@ -12,7 +12,7 @@ use super::audit::verifier_key;
 use super::evidence::policy;
 use crate::exit::Exit;
 use crate::fault::{Fault, Result};
-use crate::output::{Format, print};
+use crate::output::{Format, Sink, print};
 use crate::witness::ask;
 
 #[derive(Debug, Args)]
@@ -64,10 +64,8 @@ pub(super) fn run(args: &CosignArgs, format: Format) -> Result<Exit> {
         }
     }
     let enough = quorum(&policy, &cosigned, &key);
-    match &args.output {
-        Some(path) => fs::write(path, &cosigned).map_err(|error| Fault::write(path, &error))?,
-        None if format == Format::Json => {}
-        None => print(cosigned.trim_end())?,
+    if args.output.is_some() || format != Format::Json {
+        Sink::new(args.output.clone()).write(cosigned.as_bytes())?;
     }
     if format == Format::Json {
         print(&json!({ "quorum": enough, "problems": problems, "checkpoint": cosigned }).to_string())?;

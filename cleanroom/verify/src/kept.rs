@@ -13,7 +13,10 @@ use crate::merkle::root_from;
 use crate::note::{Checkpoint, Key, NoteError};
 use crate::policy::WitnessPolicy;
 use crate::receipt::Proof;
-use crate::{VerifyError, read};
+use crate::{VerifyError, read_most};
+
+/// Bytes of the history that are read: millions of checkpoints.
+const LONGEST: u64 = 1 << 30;
 
 /// A checkpoint or receipt that somebody kept, to be held against the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,16 +121,20 @@ pub(crate) fn open(note: &str, keys: &[Key]) -> Result<Checkpoint, NoteError> {
 
 /// The checkpoints that a log keeps of itself.
 pub(crate) struct History {
-    records: Vec<(Kept, String)>,
+    records: Vec<Kept>,
 }
 
 impl History {
     /// Reads them; a record that cannot be read is a finding.
     pub(crate) fn read(directory: &Path, findings: &mut Findings) -> Result<Self, VerifyError> {
         let mut records = Vec::new();
-        let Some(bytes) = read(&directory.join(CHECKPOINTS_FILE))? else {
+        let Some(bytes) = read_most(&directory.join(CHECKPOINTS_FILE), LONGEST)? else {
             return Ok(Self { records });
         };
+        if bytes.is_empty() {
+            // A crash before the very first record.
+            return Ok(Self { records });
+        }
         let text = String::from_utf8(bytes).unwrap_or_default();
         // Each record is a note, which has one empty line in it, and an empty line after it.
         let mut rest = text.as_str();
@@ -138,13 +145,13 @@ impl History {
             let record = end.and_then(|end| rest.split_at_checked(end));
             let kept = record.and_then(|(note, after)| {
                 let kept = Kept::read("", note).ok().filter(|kept| kept.entry.is_none())?;
-                Some((kept, note.to_owned(), after.strip_prefix('\n')?))
+                Some((kept, after.strip_prefix('\n')?))
             });
-            let Some((kept, note, after)) = kept else {
+            let Some((kept, after)) = kept else {
                 findings.add(None, Code::DamagedFile, &format!("{name} is not a checkpoint"));
                 return Ok(Self { records });
             };
-            records.push((Kept { name, ..kept }, note));
+            records.push(Kept { name, ..kept });
             rest = after;
         }
         if records.is_empty() {
@@ -154,11 +161,11 @@ impl History {
     }
 
     pub(crate) fn want(&self, marks: &mut Marks) {
-        self.records.iter().for_each(|(kept, _)| kept.want(marks));
+        self.records.iter().for_each(|kept| kept.want(marks));
     }
 
     pub(crate) fn check(&self, keys: &[Key], size: u64, marks: &Marks, findings: &mut Findings) {
-        self.records.iter().for_each(|(kept, _)| kept.check(keys, size, marks, findings));
+        self.records.iter().for_each(|kept| kept.check(keys, size, marks, findings));
     }
 
     /// Looks who cosigned: everything here must be by the log or a witness of `policies`, and for each of these a checkpoint with
@@ -171,7 +178,7 @@ impl History {
         findings: &mut Findings,
     ) {
         let (checkpoint, note) = newest;
-        let all = self.records.iter().map(|(kept, note)| (kept.name.as_str(), kept.claimed.size, note.as_str()));
+        let all = self.records.iter().map(|kept| (kept.name.as_str(), kept.claimed.size, kept.note.as_str()));
         let all: Vec<_> = std::iter::once(("`checkpoint`", checkpoint.size, note)).chain(all).collect();
         let mut strangers = vec![usize::MAX; all.len()];
         for policy in policies {

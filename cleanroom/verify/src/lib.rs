@@ -326,9 +326,12 @@ fn is_log(directory: &Path) -> bool {
 // The beginning of a file; `None` where there is no such file. No honest file is longer than what is read of it, and no
 // other one shall fill the memory.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, VerifyError> {
-    const LIMIT: u64 = 64 << 20;
+    read_most(path, 64 << 20)
+}
+
+fn read_most(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, VerifyError> {
     let mut content = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LIMIT).read_to_end(&mut content));
+    let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut content));
     match read {
         Ok(_) => Ok(Some(content)),
         // A file where a folder should be: what is looked for is not there either.

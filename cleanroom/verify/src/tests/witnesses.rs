@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use proptest::prelude::*;
 use ring::rand::SystemRandom;
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
 use super::*;
 use crate::merkle::{Growing, is_consistent};
@@ -91,6 +91,49 @@ fn a_cosignature_of_the_specification_is_read() {
         "cosignature/v1\ntime 1679315147\nexample.com/behind-the-sofa\n20852163\n\
          CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n"
     );
+}
+
+/// A witness as another implementation of signed notes knows one.
+struct Theirs {
+    name: String,
+    public: Vec<u8>,
+}
+
+impl signed_note::Verifier for Theirs {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn key_id(&self) -> u32 {
+        signed_note::key_id(&self.name, &[&[4], self.public.as_slice()].concat())
+    }
+
+    fn verify(&self, text: &[u8], signature: &[u8]) -> bool {
+        let (time, signature) = signature.split_at(8);
+        let time = u64::from_be_bytes(time.try_into().unwrap());
+        let message = [b"cosignature/v1\ntime ", time.to_string().as_bytes(), b"\n", text].concat();
+        UnparsedPublicKey::new(&ED25519, &self.public).verify(&message, signature).is_ok()
+    }
+}
+
+#[test]
+fn another_implementation_reads_a_cosigned_checkpoint() {
+    let story = Story::begun();
+    let witness = Signer::new("w.example/w");
+    let cosigned = witness.cosign(&story.signed_at(3));
+    let public = witness.pair.public_key().as_ref().to_vec();
+    let verify = |note: &str| {
+        let log = signed_note::StandardVerifier::new(&story.vkey().to_string()).unwrap();
+        let theirs = Theirs { name: "w.example/w".to_owned(), public: public.clone() };
+        let known = signed_note::VerifierList::new(vec![Box::new(log), Box::new(theirs)]);
+        let (verified, unknown) = signed_note::Note::from_bytes(note.as_bytes()).unwrap().verify(&known).unwrap();
+        (verified.len(), unknown.len())
+    };
+    assert_eq!(verify(&cosigned), (2, 0));
+    assert_eq!(verify(&story.signed_at(3)), (1, 0));
+    assert_eq!(witness.public.to_string().parse(), Ok(witness.public.clone()));
+    assert_eq!(witness.public.to_string().parse::<Key>(), Err(KeyError::Use));
+    assert_eq!(story.vkey().to_string().parse::<Cosigner>(), Err(KeyError::Use));
 }
 
 #[test]
@@ -404,6 +447,13 @@ proptest! {
             prop_assert!(!is_consistent(old, new, old_root, other, &proof));
             proof.insert(wrong % (proof.len() + 1), root);
             prop_assert!(!is_consistent(old, new, old_root, root, &proof));
+            let tlog = |hash: &Hash| tlog_tiles::Hash(*hash.as_bytes());
+            let others: Vec<_> = proof.iter().map(tlog).collect();
+            prop_assert!(tlog_tiles::check_tree(&others, new, tlog(&root), old, tlog(&old_root)).is_err());
+            proof.remove(wrong % proof.len());
+            let others: Vec<_> = proof.iter().map(tlog).collect();
+            let by_them = tlog_tiles::check_tree(&others, new, tlog(&root), old, tlog(&old_root)).is_ok();
+            prop_assert_eq!(is_consistent(old, new, old_root, root, &proof), by_them);
         }
         prop_assert!(!is_consistent(new + 1, new, old_root, root, &[]));
     }
