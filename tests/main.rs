@@ -23,4 +23,5 @@ mod server;
 mod signatures;
 mod splitmix;
 mod support;
+mod witnesses;
 mod worlds;

@@ -21,5 +21,6 @@ mod signature_file;
 mod target;
 mod template_file;
 mod trail;
+mod witness;
 
 pub use command::main;

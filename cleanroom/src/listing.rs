@@ -151,3 +151,16 @@ fn source(source: &Source) -> Value {
 fn canonical(policy: &Policy) -> Value {
     serde_json::from_str(&policy.canonical_json()).unwrap_or(Value::Null)
 }
+
+/// A signed checkpoint.
+pub(crate) fn checkpoint(note: &str) -> Value {
+    let claimed = cleanroom_verify::Checkpoint::claimed(note);
+    let signatures = note.rsplit("\n\n").next().unwrap_or_default().lines();
+    let signed_by: Vec<&str> = signatures.filter_map(|line| line.split(' ').nth(1)).collect();
+    json!({
+        "size": claimed.as_ref().map(|claimed| claimed.size),
+        "root": claimed.as_ref().map(|claimed| claimed.root.to_base64()),
+        "signed_by": signed_by,
+        "note": note,
+    })
+}

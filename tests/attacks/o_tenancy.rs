@@ -55,6 +55,7 @@ fn what_is_of_another_room_cannot_be_told_from_nothing() {
         (format!("/v1/rooms/autumn/queries/{id}"), format!("/v1/rooms/autumn/queries/{unknown}")),
         (format!("/v1/rooms/autumn/queries/{id}/result"), format!("/v1/rooms/autumn/queries/{unknown}/result")),
         ("/v1/rooms/spring/log/checkpoint".to_owned(), "/v1/rooms/nonesuch/log/checkpoint".to_owned()),
+        ("/v1/rooms/spring/log/checkpoints".to_owned(), "/v1/rooms/nonesuch/log/checkpoints".to_owned()),
         ("/v1/rooms/spring/log/entries".to_owned(), "/v1/rooms/nonesuch/log/entries".to_owned()),
         ("/v1/rooms/spring/log/proof/0".to_owned(), "/v1/rooms/nonesuch/log/proof/0".to_owned()),
         ("/v1/rooms/%73pring".to_owned(), "/v1/rooms/nonesuch".to_owned()),

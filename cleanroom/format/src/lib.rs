@@ -15,6 +15,8 @@ pub const TILE_HEIGHT: u32 = 8;
 
 /// The signed note over the newest tree.
 pub const CHECKPOINT_FILE: &str = "checkpoint";
+/// Every checkpoint that was signed, and what witnesses signed under it: signed notes, each followed by an empty line.
+pub const CHECKPOINTS_FILE: &str = "checkpoints";
 /// The log's public key.
 pub const KEY_FILE: &str = "log.pub";
 /// The folder of tiles (C2SP tlog-tiles).
@@ -45,6 +47,18 @@ pub const ROOM_SEPARATOR: &str = "/room/";
 
 /// Ed25519 in the key identifier and verifier key of a signed note.
 pub const ALGORITHM_ED25519: u8 = 1;
+/// Ed25519 cosignatures of witnesses in the key identifier and verifier key (C2SP tlog-cosignature).
+pub const ALGORITHM_COSIGNATURE: u8 = 4;
+/// The first line of what a witness signs (C2SP tlog-cosignature).
+pub const COSIGNATURE_HEADER: &str = "cosignature/v1";
+/// Bytes of the time in a cosignature, seconds since 1970, big-endian.
+pub const COSIGNATURE_TIME_BYTES: usize = 8;
+/// Where a checkpoint is sent to a witness, after its address (C2SP tlog-witness).
+pub const ADD_CHECKPOINT: &str = "/add-checkpoint";
+/// The media type of the size that a witness knows a log to have.
+pub const TREE_SIZE_MEDIA: &str = "text/x.tlog.size";
+/// The most hashes of a consistency proof that is sent to a witness.
+pub const CONSISTENCY_LIMIT: usize = 63;
 /// The most signatures that a signed note has.
 pub const NOTE_SIGNATURE_LIMIT: usize = 16;
 /// The longest signed note, in bytes; 16 post-quantum signatures of nearly 5 kB in base64 fit.

@@ -126,6 +126,8 @@ impl LogDirectory {
         let old = self.size().unwrap_or(0);
         // A crash before the rename leaves the old checkpoint with tiles for more than it covers; after it, the new one.
         self.write(&path, note.as_bytes())?;
+        // A crash before this leaves a checkpoint that the history lacks: nothing but a reader's curiosity needs it there.
+        self.keep(note)?;
         self.remove_partial(old, new);
         Ok(())
     }

@@ -13,6 +13,7 @@ mod entry;
 mod event;
 mod files;
 mod hash;
+mod history;
 mod key;
 mod note;
 mod proof_file;

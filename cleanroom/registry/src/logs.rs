@@ -84,6 +84,31 @@ impl Registry {
         blocking(move || read_checkpoint(&directory)).await
     }
 
+    /// The checkpoints that were signed, newest first, at most `limit`; one that was cosigned once, with the cosignatures.
+    ///
+    /// # Errors
+    /// As [`Registry::log_entries`].
+    pub async fn checkpoints(&self, room: &RoomName, limit: usize) -> Result<Vec<String>> {
+        self.publish_all(room).await?;
+        let directory = self.log_directory(room);
+        blocking(move || {
+            let log = LogDirectory::open(&directory).map_err(log_error)?;
+            let mut newest: Vec<String> = Vec::new();
+            for note in log.checkpoints().map_err(log_error)?.into_iter().rev() {
+                if newest.len() >= limit {
+                    break;
+                }
+                // Of one text, the later record has all signatures of the earlier one.
+                let text = |note: &str| note.split_once("\n\n").map(|(text, _)| text.to_owned());
+                if !newest.iter().any(|known| text(known) == text(&note)) {
+                    newest.push(note);
+                }
+            }
+            Ok(newest)
+        })
+        .await
+    }
+
     /// The proof that an entry is in the log: the text of a `c2sp.org/tlog-proof@v1` file, with the entry in its `extra`
     /// data. For everybody who reads the log.
     ///

@@ -94,6 +94,13 @@ impl Registry {
         let signed = signed.map_err(|error| RegistryError::Checkpoint { room: room.to_string(), source: error })?;
         let signed = signed.map_or((0, EntryHash::of_nothing()), |signed| (signed.size, signed.root));
 
+        if mend {
+            let newest = newest_kept(Arc::clone(&held), vkey.clone()).await?;
+            if newest > stored {
+                return Err(RegistryError::RolledBack { room: room.to_string(), signed: newest, stored });
+            }
+        }
+
         // The database must hold what was signed: the last checkpoint, and what this process knows should that be older.
         let mut marks = [(known.size(), known.root()), signed];
         marks.sort_by_key(|(size, _)| *size);
@@ -172,6 +179,29 @@ fn hold(directory: &Path, key: &VerifierKey) -> Result<Held> {
         log.write_key(key).map_err(log_error)?;
     }
     Ok(Held { log, note, _locked: locked })
+}
+
+/// The size of the largest checkpoint that was ever signed, as far as the log's directory still tells. The newest one is added
+/// where it is missing.
+async fn newest_kept(held: Arc<Held>, key: VerifierKey) -> Result<u64> {
+    blocking(move || {
+        let kept = held.log.checkpoints().unwrap_or_else(|error| {
+            // Nothing is derived from it; a verification finds what is wrong with it.
+            tracing::warn!(%error, "the history of checkpoints cannot be read");
+            Vec::new()
+        });
+        let size = |note: &str| Checkpoint::unverified(note).map_or(0, |checkpoint| checkpoint.size);
+        let signed = held.note.as_deref().map_or(0, size);
+        // Only what would be more than the checkpoint itself needs a look at its signature.
+        let larger = kept.iter().filter(|note| size(note) > signed && Checkpoint::open(note, &key).is_ok());
+        let newest = larger.map(|note| size(note)).max();
+        // A crash, or a version without a history, left it behind the checkpoint, perhaps in the middle of a record.
+        if let Some(note) = held.note.as_ref().filter(|note| newest.is_none() && kept.last() != Some(note)) {
+            held.log.keep(note).map_err(log_error)?;
+        }
+        Ok(newest.unwrap_or(signed))
+    })
+    .await
 }
 
 pub(crate) fn log_error(error: impl std::error::Error) -> RegistryError {

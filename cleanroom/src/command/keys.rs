@@ -11,6 +11,7 @@ use cleanroom_registry::membership_statement;
 use serde_json::json;
 
 use super::sealed;
+use super::witness::cosigner;
 use crate::embedded::RoomFiles;
 use crate::exit::Exit;
 use crate::fault::{Fault, Result};
@@ -39,6 +40,10 @@ pub(super) struct NewArgs {
     /// The file; a key is never overwritten
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+
+    /// The name a witness signs by: a URL without scheme, such as `shop.example/witness`
+    #[arg(long, value_name = "NAME", required_if_eq("kind", "witness"))]
+    name: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -47,8 +52,12 @@ pub(super) struct ShowArgs {
     file: PathBuf,
 
     /// Shows a signing key as the verifier key of this partner, for `audit verify --member`
-    #[arg(long = "as", value_name = "PARTNER")]
+    #[arg(id = "as", long = "as", value_name = "PARTNER")]
     partner: Option<String>,
+
+    /// Shows a witness's key under this name, for policies of witnesses
+    #[arg(long, value_name = "NAME", conflicts_with = "as")]
+    witness: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -76,26 +85,40 @@ enum Kind {
     Room,
     /// Signs what its owner approves
     Signing,
+    /// Cosigns the checkpoints of logs, and nothing else
+    Witness,
 }
 
 pub(super) fn run(command: KeysCommand, format: Format) -> Result<Exit> {
     match command {
-        KeysCommand::New(NewArgs { kind: Kind::Room, output }) => {
+        KeysCommand::New(NewArgs { kind: Kind::Room | Kind::Signing, name: Some(_), .. }) => {
+            Err(Fault::usage("`--name` is for witnesses", "leave it out"))
+        }
+        KeysCommand::New(NewArgs { kind: Kind::Room, output, .. }) => {
             let key = RoomKey::generate().map_err(broken)?;
             key.save(&output).map_err(broken)?;
             show(format, "room", &key.key_id(), &output)
         }
-        KeysCommand::New(NewArgs { kind: Kind::Signing, output }) => {
+        KeysCommand::New(NewArgs { kind: Kind::Signing, output, .. }) => {
             let key = SigningKey::generate().map_err(broken)?;
             key.save(&output).map_err(broken)?;
             show(format, "signing", &hex::encode(key.public()), &output)
         }
-        KeysCommand::Show(ShowArgs { file, partner: Some(partner) }) => {
+        KeysCommand::New(NewArgs { kind: Kind::Witness, output, name }) => {
+            let key = SigningKey::generate().map_err(broken)?;
+            let public = cosigner(&name.unwrap_or_default(), key.public())?;
+            key.save(&output).map_err(broken)?;
+            show(format, "witness", &public.to_string(), &output)
+        }
+        KeysCommand::Show(ShowArgs { file, witness: Some(name), .. }) => {
+            show(format, "witness", &cosigner(&name, load(&file)?.public())?.to_string(), &file)
+        }
+        KeysCommand::Show(ShowArgs { file, partner: Some(partner), .. }) => {
             let (public, _) = signer(&load(&file)?, &partner_name(&partner)?)?;
             show(format, "signing", &public.to_string(), &file)
         }
         KeysCommand::Join(args) => join(&args, format),
-        KeysCommand::Show(ShowArgs { file, partner: None }) => match RoomKey::load(&file) {
+        KeysCommand::Show(ShowArgs { file, .. }) => match RoomKey::load(&file) {
             Ok(key) => show(format, "room", &key.key_id(), &file),
             Err(error) => match SigningKey::load(&file) {
                 Ok(key) => show(format, "signing", &hex::encode(key.public()), &file),

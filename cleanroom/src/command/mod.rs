@@ -4,7 +4,10 @@ mod apply;
 mod audit;
 mod budget;
 mod catalog;
+mod checkpoints;
+mod cosign;
 mod demo;
+mod evidence;
 mod get;
 mod keys;
 mod policy;
@@ -12,6 +15,7 @@ mod query;
 mod sealed;
 mod serve;
 mod tokenize;
+mod witness;
 
 use std::ffi::OsString;
 use std::future::Future;

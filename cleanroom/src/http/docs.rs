@@ -21,7 +21,8 @@ use super::{health, keys, log, media, queries, rooms, tables, templates, tokens}
     paths(
         rooms::me, rooms::list, rooms::get, rooms::put, tables::list, tables::get, tables::put, tables::get_policy, tables::put_policy,
         tables::put_data, templates::list, templates::get, templates::put, queries::catalog, queries::budgets, queries::post, queries::list, queries::get,
-        queries::result, queries::receipt, queries::cancel, log::checkpoint, log::key, log::tile, log::entries, log::blob, log::proof, keys::put, keys::get, tokens::issue, tokens::revoke,
+        queries::result, queries::receipt, queries::cancel, log::checkpoint,
+        log::checkpoints, log::key, log::tile, log::entries, log::blob, log::proof, keys::put, keys::get, tokens::issue, tokens::revoke,
         health::alive, health::ready, health::metrics,
     ),
     modifiers(&Bearer),

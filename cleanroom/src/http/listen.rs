@@ -29,23 +29,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 /// Where the signals cannot be listened for.
 pub(crate) async fn serve(listener: TcpListener, app: App) -> io::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let service = router(app.clone());
-    let connections = GracefulShutdown::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => attend(stream, &service, &connections),
-                Err(error) => {
-                    tracing::warn!(%error, "connection not accepted");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            },
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-        }
-    }
-    drop(listener);
+    let connections = attend_until_told(listener, router(app.clone())).await?;
     tracing::info!(running = app.running().count(), "ending");
     let ended = async {
         connections.shutdown().await;
@@ -58,6 +42,32 @@ pub(crate) async fn serve(listener: TcpListener, app: App) -> io::Result<()> {
         let _ = tokio::time::timeout(Duration::from_secs(5), app.running().all_ended()).await;
     }
     Ok(())
+}
+
+/// As [`serve`], for what has nothing at work but its requests.
+pub(crate) async fn serve_router(listener: TcpListener, service: Router) -> io::Result<()> {
+    let connections = attend_until_told(listener, service).await?;
+    // Whoever is still talking then is cut off.
+    let _ = tokio::time::timeout(GRACE, connections.shutdown()).await;
+    Ok(())
+}
+
+async fn attend_until_told(listener: TcpListener, service: Router) -> io::Result<GracefulShutdown> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let connections = GracefulShutdown::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => attend(stream, &service, &connections),
+                Err(error) => {
+                    tracing::warn!(%error, "connection not accepted");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            },
+            _ = terminate.recv() => return Ok(connections),
+            _ = interrupt.recv() => return Ok(connections),
+        }
+    }
 }
 
 fn attend(stream: TcpStream, service: &Router, connections: &GracefulShutdown) {

@@ -15,6 +15,7 @@ use super::app::App;
 use super::auth::Caller;
 use super::media;
 use super::problem::Problem;
+use crate::listing;
 
 const PAGE: u64 = 100;
 const LARGEST_PAGE: u64 = 1000;
@@ -40,6 +41,31 @@ pub(super) async fn checkpoint(
 ) -> Result<Response, Problem> {
     let room = app.room(&caller, &room).await?;
     Ok(text(app.registry().checkpoint(&room.name).await?))
+}
+
+/// Which checkpoints.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Newest {
+    /// At most so many; 100 where it is left out, and never more than 1000.
+    limit: Option<u64>,
+}
+
+/// Checkpoints that were signed, newest first, with the cosignatures of witnesses.
+#[utoipa::path(get, path = "/v1/rooms/{room}/log/checkpoints", tag = "log", params(("room" = String, Path, description = "name of the room"), Newest),
+    responses((status = 200, description = "`checkpoints`: each with `size`, `root`, `signed_by` and `note`, the signed note itself", body = Value)))]
+pub(super) async fn checkpoints(
+    State(app): State<App>,
+    caller: Caller,
+    Path(room): Path<String>,
+    newest: Result<Query<Newest>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let room = app.room(&caller, &room).await?;
+    let Query(newest) =
+        newest.map_err(|_| Problem::bad_request("the number of checkpoints is not readable", "write `?limit=100`"))?;
+    let limit = usize::try_from(newest.limit.unwrap_or(PAGE).min(LARGEST_PAGE)).unwrap_or(usize::MAX);
+    let notes = app.registry().checkpoints(&room.name, limit).await?;
+    Ok(Json(json!({ "checkpoints": notes.iter().map(|note| listing::checkpoint(note)).collect::<Vec<_>>() })))
 }
 
 /// The public key that checkpoints are verified with. Better learnt from the operator by another way.

@@ -32,7 +32,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub(crate) use app::App;
 pub(crate) use auth::Caller;
-pub(crate) use listen::serve;
+pub(crate) use listen::{serve, serve_router};
 pub(crate) use problem::Problem;
 pub(crate) use query_body::QueryBody;
 pub(crate) use upload::prepare as prepare_uploads;
@@ -55,6 +55,7 @@ fn router(app: App) -> Router {
         .route("/queries/{query}/receipt", get(queries::receipt))
         .route("/keys/{to}/{from}", put(keys::put).get(keys::get))
         .route("/log/checkpoint", get(log::checkpoint))
+        .route("/log/checkpoints", get(log::checkpoints))
         .route("/log/key", get(log::key))
         .route("/log/tile/{*tile}", get(log::tile))
         .route("/log/entries", get(log::entries))

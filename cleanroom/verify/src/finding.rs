@@ -90,6 +90,18 @@ codes! {
     TileMismatch => "tile-mismatch", true;
     /// The entries do not have the signed root.
     RootMismatch => "root-mismatch", true;
+    /// A checkpoint or receipt that was kept is of other entries than the log has.
+    Forked => "forked", true;
+    /// A checkpoint or receipt that was kept is of more entries than the log has.
+    RolledBack => "rolled-back", true;
+    /// A receipt that was kept does not hold by itself.
+    Receipt => "receipt", true;
+    /// A signature is not by the witness that it names, or by nobody that a policy of witnesses names.
+    Cosignature => "cosignature", true;
+    /// Entries that not enough witnesses have cosigned.
+    Unwitnessed => "unwitnessed", true;
+    /// Cosignatures that were not verified, for want of a policy.
+    NoPolicy => "no-policy", false;
     /// A blob is not what its name says.
     BlobMismatch => "blob-mismatch", true;
     /// An entry is not of the entry format.

@@ -5,16 +5,21 @@
 //! arithmetic. The program `cleanroom-verify` is this crate alone.
 
 mod budget;
+mod cosignature;
 mod entry;
 mod finding;
 mod hash;
 mod json;
+mod kept;
+mod marks;
 mod merkle;
 mod note;
+mod policy;
 mod receipt;
 mod replay;
 mod signed;
 mod stored;
+mod witness;
 
 #[cfg(test)]
 mod tests;
@@ -24,17 +29,37 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+pub use self::cosignature::Cosigner;
 use self::finding::Findings;
 pub use self::finding::{Code, Finding, Report};
 pub use self::hash::Hash;
 pub use self::json::read_json;
-use self::note::{Checkpoint, NoteError};
-pub use self::note::{Key, KeyError};
-pub use self::receipt::{Covers, Verified, verify_receipt};
+use self::kept::History;
+pub use self::kept::Kept;
+use self::marks::Marks;
+pub use self::note::{Checkpoint, Key, KeyError, NoteError};
+pub use self::policy::{Cosigned, PolicyError, Witness, WitnessPolicy};
+pub use self::receipt::{Covers, Verified, verify_receipt, verify_receipt_witnessed};
 use self::replay::Replay;
 use self::signed::Signers;
 use self::stored::Stored;
+pub use self::witness::{Acceptable, NotAccepted, SUBMISSION_LIMIT, Submission};
+pub use cleanroom_format::{ADD_CHECKPOINT, TREE_SIZE_MEDIA};
 use cleanroom_format::{CHECKPOINT_FILE, KEY_FILE, LOGS_FOLDER, NOTE_LIMIT, TILE_FOLDER, WITHHELD_FILE};
+
+/// What a log is verified against.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Against<'a> {
+    /// Public keys of logs; a log that none of them names is verified with the key that lies beside it.
+    pub keys: &'a [Key],
+    /// Public keys of partners: each policy of such a partner must be signed by one of its keys, whatever the log says that its
+    /// key is.
+    pub members: &'a [Key],
+    /// Who must have cosigned. The keys of logs in them count as given.
+    pub witnesses: &'a [WitnessPolicy],
+    /// Checkpoints and receipts that somebody kept.
+    pub kept: &'a [Kept],
+}
 
 /// Verifies one log: signature, every tile, bundle and blob, the root, and that the entries tell a story that can be true.
 /// One of `keys` must be the log's.
@@ -42,31 +67,44 @@ use cleanroom_format::{CHECKPOINT_FILE, KEY_FILE, LOGS_FOLDER, NOTE_LIMIT, TILE_
 /// # Errors
 /// Where nothing can be verified: the directory cannot be read. Everything else is a finding.
 pub fn verify_directory(directory: &Path, keys: &[Key]) -> Result<Report, VerifyError> {
-    verify_one(directory, keys, &[])
+    verify_one(directory, keys, &Against::default())
 }
 
-/// Verifies a copy of one log as somebody got it who knows `members` as in [`verify_tree_knowing`]. Without `keys` the key
-/// beside the copy is believed.
+/// Verifies a copy of one log as somebody got it. Without `keys` the key beside the copy is believed; those of `against` are
+/// not looked at.
 ///
 /// # Errors
 /// As [`verify_directory`].
-pub fn verify_copy(directory: &Path, keys: &[Key], members: &[Key]) -> Result<Report, VerifyError> {
-    if keys.is_empty() { verify_on_trust(directory, members) } else { verify_one(directory, keys, members) }
+pub fn verify_copy(directory: &Path, keys: &[Key], against: &Against<'_>) -> Result<Report, VerifyError> {
+    if keys.is_empty() { verify_on_trust(directory, against) } else { verify_one(directory, keys, against) }
 }
 
-fn verify_one(directory: &Path, keys: &[Key], members: &[Key]) -> Result<Report, VerifyError> {
+fn verify_one(directory: &Path, keys: &[Key], against: &Against<'_>) -> Result<Report, VerifyError> {
     let mut findings = Findings::default();
-    let Some(checkpoint) = signed_checkpoint(directory, keys, &mut findings)? else {
+    let Some((checkpoint, note)) = signed_checkpoint(directory, keys, &mut findings)? else {
         return Ok(Report { size: 0, root: merkle::nothing(), findings: findings.into_vec() });
     };
+    let history = History::read(directory, &mut findings)?;
+    let kept: Vec<&Kept> = against.kept.iter().filter(|kept| kept.origin() == checkpoint.origin).collect();
+    let mut marks = Marks::default();
+    history.want(&mut marks);
+    kept.iter().for_each(|kept| kept.want(&mut marks));
     let mut replay =
-        Replay::new(directory, checkpoint.room(), Signers::knowing(members)).withholding(withheld(directory)?);
-    let root = Stored::new(directory, checkpoint.size).check(&mut replay, &mut findings)?;
+        Replay::new(directory, checkpoint.room(), Signers::knowing(against.members)).withholding(withheld(directory)?);
+    let root = Stored::new(directory, checkpoint.size).check(&mut replay, &mut marks, &mut findings)?;
     // Without every entry there is no root to compare, and the missing ones are findings already.
     if root.is_some_and(|root| root != checkpoint.root) {
         findings.add(None, Code::RootMismatch, "the entries have another root than the checkpoint signs");
     }
     replay.finish(&mut findings);
+    history.check(keys, checkpoint.size, &marks, &mut findings);
+    kept.iter().for_each(|kept| kept.check(keys, checkpoint.size, &marks, &mut findings));
+    let policies: Vec<_> = against.witnesses.iter().filter(|policy| policy.is_about(&checkpoint.origin)).collect();
+    if policies.is_empty() && note.trim_end().rsplit("\n\n").next().is_some_and(|lines| lines.lines().count() > 1) {
+        let message = "others signed the checkpoint, too, which was not verified: give a policy of witnesses";
+        findings.add(None, Code::NoPolicy, message);
+    }
+    history.check_witnesses((&checkpoint, &note), keys, &policies, &mut findings);
     Ok(Report { size: checkpoint.size, root: checkpoint.root, findings: findings.into_vec() })
 }
 
@@ -76,31 +114,40 @@ fn verify_one(directory: &Path, keys: &[Key], members: &[Key]) -> Result<Report,
 /// # Errors
 /// Where there is no log, a directory cannot be read, or a given key is that of none of the logs.
 pub fn verify_tree(directory: &Path, keys: &[Key]) -> Result<Vec<RoomReport>, VerifyError> {
-    verify_tree_knowing(directory, keys, &[])
+    verify_against(directory, &Against { keys, ..Against::default() })
 }
 
-/// As [`verify_tree`], by someone who knows keys of partners from elsewhere: each policy of such a partner must be signed by
-/// one of its keys, whatever the log says that its key is.
+/// As [`verify_tree`], by someone who knows more.
 ///
 /// # Errors
-/// As [`verify_tree`].
-pub fn verify_tree_knowing(directory: &Path, keys: &[Key], members: &[Key]) -> Result<Vec<RoomReport>, VerifyError> {
-    let mut unused: Vec<_> = keys.iter().collect();
+/// As [`verify_tree`]; and where a policy of witnesses or something kept is of none of the logs.
+pub fn verify_against(directory: &Path, against: &Against<'_>) -> Result<Vec<RoomReport>, VerifyError> {
+    let policy_keys = against.witnesses.iter().flat_map(WitnessPolicy::logs);
+    let keys: Vec<_> = against.keys.iter().chain(policy_keys).cloned().collect();
+    let mut origins = Vec::new();
     let mut reports = Vec::new();
     for directory in logs(directory)? {
         let origin = claimed_origin(&directory)?;
         let named: Vec<_> = keys.iter().filter(|key| Some(key.name()) == origin.as_deref()).cloned().collect();
-        unused.retain(|key| !named.contains(key));
         let key_on_trust = named.is_empty();
         let report = match key_on_trust {
-            true => verify_on_trust(&directory, members)?,
-            false => verify_one(&directory, &named, members)?,
+            true => verify_on_trust(&directory, against)?,
+            false => verify_one(&directory, &named, against)?,
         };
+        origins.extend(origin);
         reports.push(RoomReport { directory, key_on_trust, report });
     }
-    match unused.first() {
-        Some(key) => Err(VerifyError::NoSuchLog { origin: key.name().to_owned() }),
-        None if reports.is_empty() => Err(VerifyError::NotALog { path: directory.to_owned() }),
+    if reports.is_empty() {
+        return Err(VerifyError::NotALog { path: directory.to_owned() });
+    }
+    let here = |origin: &str| origins.iter().any(|known| known == origin);
+    // What was given for a log that is not here would otherwise be looked at by nobody.
+    let keys = against.keys.iter().map(Key::name).find(|origin| !here(origin));
+    let kept = against.kept.iter().map(Kept::origin).find(|origin| !here(origin));
+    let policy = against.witnesses.iter().find(|policy| !origins.iter().any(|origin| policy.is_about(origin)));
+    let policy = policy.map(|policy| policy.logs().first().map_or("", Key::name));
+    match keys.or(kept).or(policy) {
+        Some(origin) => Err(VerifyError::NoSuchLog { origin: origin.to_owned() }),
         None => Ok(reports),
     }
 }
@@ -177,10 +224,12 @@ pub enum VerifyError {
         /// The folder.
         path: PathBuf,
     },
-    /// A key was given whose log is not there.
-    #[error("there is no log `{origin}` here, for which a key was given; look at the key and at the directory")]
+    /// Something was given whose log is not there.
+    #[error(
+        "there is no log `{origin}` here, for which a key, policy, checkpoint or receipt was given; look at that and at the directory"
+    )]
     NoSuchLog {
-        /// The key's name.
+        /// The log's name.
         origin: String,
     },
 }
@@ -191,7 +240,7 @@ impl VerifyError {
     }
 }
 
-fn verify_on_trust(directory: &Path, members: &[Key]) -> Result<Report, VerifyError> {
+fn verify_on_trust(directory: &Path, against: &Against<'_>) -> Result<Report, VerifyError> {
     let nothing = |code, message: &str| {
         let mut findings = Findings::default();
         findings.add(None, code, message);
@@ -201,7 +250,7 @@ fn verify_on_trust(directory: &Path, members: &[Key]) -> Result<Report, VerifyEr
         return Ok(nothing(Code::NotStarted, "nothing has been signed in this log yet"));
     }
     match published_key(directory) {
-        Ok(key) => verify_one(directory, &[key], members),
+        Ok(key) => verify_one(directory, &[key], against),
         Err(VerifyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Ok(nothing(Code::MissingFile, "`log.pub` is missing and no key was given"))
         }
@@ -216,7 +265,7 @@ fn signed_checkpoint(
     directory: &Path,
     keys: &[Key],
     findings: &mut Findings,
-) -> Result<Option<Checkpoint>, VerifyError> {
+) -> Result<Option<(Checkpoint, String)>, VerifyError> {
     let Some(note) = read(&directory.join(CHECKPOINT_FILE))? else {
         findings.add(None, Code::MissingFile, "`checkpoint` is missing");
         return Ok(None);
@@ -231,7 +280,7 @@ fn signed_checkpoint(
         match opened {
             Ok(checkpoint) => {
                 check_published_key(directory, key, findings)?;
-                return Ok(Some(checkpoint));
+                return Ok(Some((checkpoint, note.to_owned())));
             }
             Err(NoteError::Unsigned) => {}
             Err(other) => error = other,
@@ -294,9 +343,12 @@ fn is_log(directory: &Path) -> bool {
 // The beginning of a file; `None` where there is no such file. No honest file is longer than what is read of it, and no
 // other one shall fill the memory.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, VerifyError> {
-    const LIMIT: u64 = 64 << 20;
+    read_most(path, 64 << 20)
+}
+
+fn read_most(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, VerifyError> {
     let mut content = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LIMIT).read_to_end(&mut content));
+    let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut content));
     match read {
         Ok(_) => Ok(Some(content)),
         // A file where a folder should be: what is looked for is not there either.

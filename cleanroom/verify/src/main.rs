@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use cleanroom_verify::{Covers, Key, RoomReport, read_json, verify_receipt, verify_tree_knowing};
+use cleanroom_verify::{
+    Against, Covers, Kept, Key, RoomReport, WitnessPolicy, read_json, verify_against, verify_receipt_witnessed,
+};
 
 const USAGE: &str = "\
-usage: cleanroom-verify DIR [--key KEY|FILE]... [--member KEY|FILE]...
-       cleanroom-verify --receipt FILE --key KEY|FILE [--result FILE]
+usage: cleanroom-verify DIR [--key KEY|FILE]... [--member KEY|FILE]... [--witness-policy FILE]... [--kept FILE]...
+       cleanroom-verify --receipt FILE --key KEY|FILE [--result FILE] [--witness-policy FILE]...
 
 DIR is a data directory, or the directory of one log. --key is a log's public key (log.pub), --member a partner's: its
-policies must all be signed by it. A receipt is verified alone, or with the answer that it is of.
+policies must all be signed by it. --witness-policy names the witnesses that must have cosigned (C2SP tlog-policy), --kept
+a checkpoint or receipt that you kept: the log must continue it. A receipt is verified alone, or with the answer that it is of.
 Ends with 0 where all holds, 6 where something does not, 2 where it cannot be told.";
 
 fn main() -> ExitCode {
@@ -26,11 +29,14 @@ fn main() -> ExitCode {
 
 fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
     let (mut directory, mut keys, mut members, mut receipt, mut result) = (None, Vec::new(), Vec::new(), None, None);
+    let (mut witnesses, mut kept) = (Vec::new(), Vec::new());
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| format!("`{argument}` needs a value\n\n{USAGE}"));
         match argument.as_str() {
             "--key" => keys.push(key(&value()?)?),
             "--member" => members.push(key(&value()?)?),
+            "--witness-policy" => witnesses.push(policy(&value()?)?),
+            "--kept" => kept.push(keep(&value()?)?),
             "--receipt" => receipt = Some(PathBuf::from(value()?)),
             "--result" => result = Some(PathBuf::from(value()?)),
             "--help" | "-h" => return Err(USAGE.to_owned()),
@@ -39,19 +45,21 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
         }
     }
     match (directory, receipt, keys.as_slice()) {
-        (None, Some(file), [key]) => one(&file, result.as_deref(), key),
-        (Some(directory), None, keys) => all(&directory, keys, &members),
+        (None, Some(file), [key]) if kept.is_empty() => one(&file, result.as_deref(), key, &witnesses),
+        (Some(directory), None, keys) => {
+            all(&directory, &Against { keys, members: &members, witnesses: &witnesses, kept: &kept })
+        }
         _ => Err(USAGE.to_owned()),
     }
 }
 
-fn all(directory: &Path, keys: &[Key], members: &[Key]) -> Result<bool, String> {
-    let reports = verify_tree_knowing(directory, keys, members).map_err(|error| error.to_string())?;
+fn all(directory: &Path, against: &Against<'_>) -> Result<bool, String> {
+    let reports = verify_against(directory, against).map_err(|error| error.to_string())?;
     print!("{}", RoomReport::for_people(&reports));
     Ok(reports.iter().all(|room| room.report.passed()))
 }
 
-fn one(file: &Path, result: Option<&Path>, key: &Key) -> Result<bool, String> {
+fn one(file: &Path, result: Option<&Path>, key: &Key, witnesses: &[WitnessPolicy]) -> Result<bool, String> {
     let answer = match result {
         None => None,
         Some(path) => {
@@ -59,7 +67,7 @@ fn one(file: &Path, result: Option<&Path>, key: &Key) -> Result<bool, String> {
             Some(json.map_err(|error| format!("`{}` is not JSON: {error}", path.display()))?)
         }
     };
-    match verify_receipt(&read(file)?, answer.as_ref(), key) {
+    match verify_receipt_witnessed(&read(file)?, answer.as_ref(), key, witnesses) {
         Ok(verified) => {
             let what = match verified.covers {
                 Covers::Answer => "the answer, every row of it, is entry",
@@ -78,6 +86,14 @@ fn one(file: &Path, result: Option<&Path>, key: &Key) -> Result<bool, String> {
 fn key(text: &str) -> Result<Key, String> {
     let held = if Path::new(text).is_file() { read(Path::new(text))? } else { text.to_owned() };
     held.trim_end().parse().map_err(|error| format!("`{text}`: {error}"))
+}
+
+fn policy(file: &str) -> Result<WitnessPolicy, String> {
+    read(Path::new(file))?.parse().map_err(|error| format!("`{file}`, {error}"))
+}
+
+fn keep(file: &str) -> Result<Kept, String> {
+    Kept::read(file, &read(Path::new(file))?).map_err(|error| format!("`{file}`: {error}"))
 }
 
 fn read(path: &Path) -> Result<String, String> {

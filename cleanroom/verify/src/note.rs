@@ -5,13 +5,15 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cleanroom_format::{ALGORITHM_ED25519, HASH_BYTES, NOTE_LIMIT, NOTE_SIGNATURE_LIMIT, ROOM_SEPARATOR};
+use cleanroom_format::{
+    ALGORITHM_COSIGNATURE, ALGORITHM_ED25519, HASH_BYTES, NOTE_LIMIT, NOTE_SIGNATURE_LIMIT, ROOM_SEPARATOR,
+};
 use ring::signature::{ED25519, UnparsedPublicKey};
 
 use crate::hash::Hash;
 
 /// Bytes of a signature line: the key's identifier and an Ed25519 signature.
-const ID: usize = 4;
+pub(crate) const ID: usize = 4;
 
 /// An Ed25519 public key under a name, written `<name>+<8 hexadecimal digits>+<base64>`: a log's, or a partner's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -27,8 +29,16 @@ impl Key {
     }
 
     fn id(&self) -> Vec<u8> {
-        let hash = Hash::of(&[self.name.as_bytes(), b"\n", &[ALGORITHM_ED25519], &self.public]);
-        hash.as_bytes().iter().take(ID).copied().collect()
+        key_id(&self.name, ALGORITHM_ED25519, &self.public)
+    }
+
+    pub(crate) fn is_named_by(&self, name: &str, signature: &str) -> bool {
+        name == self.name && STANDARD.decode(signature).is_ok_and(|bytes| bytes.starts_with(&self.id()))
+    }
+
+    /// Whether it is the same key, whatever its name.
+    pub(crate) fn is_key(&self, other: &Self) -> bool {
+        self.public == other.public
     }
 
     /// Whether `signature`, base64 as in a signature line, is by this key over `text`.
@@ -54,20 +64,33 @@ impl FromStr for Key {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        let (name, rest) = text.split_once('+').ok_or(KeyError::Shape)?;
-        let (id, key) = rest.split_once('+').ok_or(KeyError::Shape)?;
-        if !is_name(name) {
-            return Err(KeyError::Shape);
-        }
-        let key = STANDARD.decode(key).map_err(|_| KeyError::Shape)?;
-        let public = match key.split_first() {
-            Some((algorithm, _)) if *algorithm != ALGORITHM_ED25519 => return Err(KeyError::Algorithm),
-            Some((_, public)) if public.len() == HASH_BYTES => public.to_vec(),
-            _ => return Err(KeyError::Shape),
-        };
-        let key = Self { name: name.to_owned(), public };
-        if hex::encode(key.id()) == id { Ok(key) } else { Err(KeyError::Id) }
+        let (name, public) = read_key(text, ALGORITHM_ED25519)?;
+        Ok(Self { name, public })
     }
+}
+
+/// Name and public key of a verifier key of one algorithm.
+pub(crate) fn read_key(text: &str, wanted: u8) -> Result<(String, Vec<u8>), KeyError> {
+    let (name, rest) = text.split_once('+').ok_or(KeyError::Shape)?;
+    let (id, key) = rest.split_once('+').ok_or(KeyError::Shape)?;
+    if !is_name(name) {
+        return Err(KeyError::Shape);
+    }
+    let key = STANDARD.decode(key).map_err(|_| KeyError::Shape)?;
+    let public = match key.split_first() {
+        Some((&algorithm, _)) if algorithm != wanted => {
+            let witness = [algorithm, wanted].contains(&ALGORITHM_COSIGNATURE);
+            return Err(if witness { KeyError::Use } else { KeyError::Algorithm });
+        }
+        Some((_, public)) if public.len() == HASH_BYTES => public.to_vec(),
+        _ => return Err(KeyError::Shape),
+    };
+    if hex::encode(key_id(name, wanted, &public)) == id { Ok((name.to_owned(), public)) } else { Err(KeyError::Id) }
+}
+
+pub(crate) fn key_id(name: &str, algorithm: u8, public: &[u8]) -> Vec<u8> {
+    let hash = Hash::of(&[name.as_bytes(), b"\n", &[algorithm], public]);
+    hash.as_bytes().iter().take(ID).copied().collect()
 }
 
 /// A text that is not a public key.
@@ -79,24 +102,29 @@ pub enum KeyError {
     /// Another algorithm than Ed25519.
     #[error("the key is not an Ed25519 key, and no other kind is supported")]
     Algorithm,
+    /// A key that signs logs where one that cosigns is wanted, or the other way round.
+    #[error(
+        "the key is of another use: a witness's begins with `B` after the last `+`, a log's and a partner's with `A`"
+    )]
+    Use,
     /// The identifier belongs to another key or name.
     #[error("the key's identifier does not belong to its name and bytes: the text was changed or cut")]
     Id,
 }
 
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '+')
 }
 
 /// A signed note, taken apart.
-struct Note<'n> {
-    text: &'n str,
+pub(crate) struct Note<'n> {
+    pub(crate) text: &'n str,
     /// Name and base64.
-    signatures: Vec<(&'n str, &'n str)>,
+    pub(crate) signatures: Vec<(&'n str, &'n str)>,
 }
 
 impl<'n> Note<'n> {
-    fn read(note: &'n str) -> Result<Self, NoteError> {
+    pub(crate) fn read(note: &'n str) -> Result<Self, NoteError> {
         let fits = note.len() <= NOTE_LIMIT && !note.bytes().any(|byte| byte < b' ' && byte != b'\n');
         let (before, lines) =
             note.strip_suffix('\n').and_then(|note| note.rsplit_once("\n\n")).ok_or(NoteError::Shape)?;
@@ -120,9 +148,7 @@ impl<'n> Note<'n> {
 
     /// Whether `key` signed it. A signature that names the key and is not by it makes the whole note one not to be believed.
     fn signed_by(&self, key: &Key) -> Result<(), NoteError> {
-        let names = |signature: &str| STANDARD.decode(signature).is_ok_and(|bytes| bytes.starts_with(&key.id()));
-        let mut by_key =
-            self.signatures.iter().filter(|(name, signature)| *name == key.name && names(signature)).peekable();
+        let mut by_key = self.signatures.iter().filter(|(name, signature)| key.is_named_by(name, signature)).peekable();
         if by_key.peek().is_none() {
             return Err(NoteError::Unsigned);
         }
@@ -132,27 +158,38 @@ impl<'n> Note<'n> {
 
 /// Why a note is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoteError {
+pub enum NoteError {
+    /// Not a signed checkpoint at all.
     #[error("it is not a signed note over origin, size and root, one a line")]
     Shape,
+    /// No signature by the key.
     #[error("it is not signed by the given key")]
     Unsigned,
+    /// A signature that names a known key and is not by it.
     #[error("a signature in it is not by the key that it names")]
     Signature,
+    /// A checkpoint of another log.
     #[error("it is of another log than the key")]
     Origin,
 }
 
-/// What a log says of itself.
+/// What a log says of itself (C2SP tlog-checkpoint).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Checkpoint {
-    pub(crate) origin: String,
-    pub(crate) size: u64,
-    pub(crate) root: Hash,
+pub struct Checkpoint {
+    /// Which log.
+    pub origin: String,
+    /// How many entries.
+    pub size: u64,
+    /// The root over them.
+    pub root: Hash,
 }
 
 impl Checkpoint {
-    pub(crate) fn open(note: &str, key: &Key) -> Result<Self, NoteError> {
+    /// Reads a signed note that `key` must have signed, for the log of the key's name.
+    ///
+    /// # Errors
+    /// Where it is not one, or not signed so.
+    pub fn open(note: &str, key: &Key) -> Result<Self, NoteError> {
         let note = Note::read(note)?;
         note.signed_by(key)?;
         let checkpoint = Self::read(note.text)?;
@@ -160,7 +197,7 @@ impl Checkpoint {
     }
 
     /// Without a look at signatures: to find the key to open it with.
-    pub(crate) fn claimed(note: &str) -> Option<Self> {
+    pub fn claimed(note: &str) -> Option<Self> {
         Note::read(note).and_then(|note| Self::read(note.text)).ok()
     }
 
@@ -225,7 +262,7 @@ mod tests {
             hex::encode(key.id()),
             STANDARD.encode([&[4], key.public.as_slice()].concat())
         );
-        assert_eq!(text.parse::<Key>(), Err(KeyError::Algorithm));
+        assert_eq!(text.parse::<Key>(), Err(KeyError::Use));
     }
 
     #[test]

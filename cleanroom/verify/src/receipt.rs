@@ -9,6 +9,7 @@ use crate::hash::Hash;
 use crate::json::read_json;
 use crate::merkle::root_from;
 use crate::note::{Checkpoint, Key, number};
+use crate::policy::WitnessPolicy;
 
 /// What a receipt was found to vouch for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,29 @@ pub struct Verified {
 /// # Errors
 /// What does not hold, in a sentence.
 pub fn verify_receipt(receipt: &str, answer: Option<&Value>, key: &Key) -> Result<Verified, String> {
+    verify_receipt_witnessed(receipt, answer, key, &[])
+}
+
+/// As [`verify_receipt`]; besides, enough witnesses of each policy must have cosigned the receipt's checkpoint.
+///
+/// # Errors
+/// What does not hold, in a sentence.
+pub fn verify_receipt_witnessed(
+    receipt: &str,
+    answer: Option<&Value>,
+    key: &Key,
+    policies: &[WitnessPolicy],
+) -> Result<Verified, String> {
     let receipt = Receipt::read(receipt)?;
+    for policy in policies {
+        if !policy.is_about(key.name()) {
+            return Err(format!("a policy of witnesses is about other logs than `{}`", key.name()));
+        }
+        let cosigned = policy.cosigned(receipt.checkpoint, std::slice::from_ref(key));
+        if !cosigned.map_err(|error| format!("its checkpoint: {error}"))?.quorum {
+            return Err("its checkpoint is not cosigned by enough witnesses".to_owned());
+        }
+    }
     let checkpoint = Checkpoint::open(receipt.checkpoint, key).map_err(|error| format!("its checkpoint: {error}"))?;
     let root = root_from(receipt.index, checkpoint.size, Hash::leaf(receipt.entry.as_bytes()), &receipt.path);
     if root != Some(checkpoint.root) {
@@ -71,16 +94,42 @@ struct Receipt<'r> {
     checkpoint: &'r str,
 }
 
-impl<'r> Receipt<'r> {
-    fn read(text: &'r str) -> Result<Self, String> {
-        let wrong = |what: &str| format!("it is not a receipt: {what}");
+/// A `tlog-proof`, taken apart.
+pub(crate) struct Proof<'r> {
+    pub(crate) extra: Option<Vec<u8>>,
+    pub(crate) index: u64,
+    pub(crate) path: Vec<Hash>,
+    pub(crate) checkpoint: &'r str,
+}
+
+impl<'r> Proof<'r> {
+    pub(crate) fn read(text: &'r str) -> Result<Self, String> {
         let (head, checkpoint) = text.split_once("\n\n").ok_or_else(|| wrong("no empty line before its checkpoint"))?;
-        let mut lines = head.split('\n');
+        let mut lines = head.split('\n').peekable();
         if lines.next() != Some(PROOF_HEADER) {
             return Err(wrong(&format!("its first line is not `{PROOF_HEADER}`")));
         }
-        let extra =
-            lines.next().and_then(|line| line.strip_prefix("extra ")).and_then(|text| STANDARD.decode(text).ok());
+        let extra = match lines.next_if(|line| line.starts_with("extra")) {
+            None => None,
+            Some(line) => {
+                let bytes = line.strip_prefix("extra ").and_then(|text| STANDARD.decode(text).ok());
+                Some(bytes.ok_or_else(|| wrong("its `extra` data is not base64"))?)
+            }
+        };
+        let index = lines.next().and_then(|line| line.strip_prefix("index ")).and_then(number);
+        let index = index.ok_or_else(|| wrong("it has no line of `index` and a number"))?;
+        let path = lines.map(Hash::read).collect::<Option<Vec<_>>>().ok_or_else(|| wrong("a hash in it is not one"))?;
+        Ok(Self { extra, index, path, checkpoint })
+    }
+}
+
+fn wrong(what: &str) -> String {
+    format!("it is not a receipt: {what}")
+}
+
+impl<'r> Receipt<'r> {
+    fn read(text: &'r str) -> Result<Self, String> {
+        let Proof { extra, index, path, checkpoint } = Proof::read(text)?;
         let extra: Map<String, Value> = extra
             .and_then(|bytes| read_json(&bytes).ok())
             .and_then(|extra| extra.as_object().cloned())
@@ -96,9 +145,6 @@ impl<'r> Receipt<'r> {
         if extra.keys().any(|name| name != "entry" && name != "nonce") {
             return Err(wrong("it holds more than an entry and a nonce"));
         }
-        let index = lines.next().and_then(|line| line.strip_prefix("index ")).and_then(number);
-        let index = index.ok_or_else(|| wrong("its third line is not `index` and a number"))?;
-        let path = lines.map(Hash::read).collect::<Option<Vec<_>>>().ok_or_else(|| wrong("a hash in it is not one"))?;
         Ok(Self { entry, nonce, index, path, checkpoint })
     }
 

@@ -7,6 +7,7 @@ use super::finding::{Code, Findings};
 use super::replay::Replay;
 use super::{Hashes, VerifyError, list, merkle, read};
 use crate::hash::Hash;
+use crate::marks::Marks;
 use cleanroom_format::{ENTRIES_FOLDER, HASH_BYTES, TILE_FOLDER, TILE_WIDTH};
 
 pub(super) struct Stored<'d> {
@@ -26,6 +27,7 @@ impl<'d> Stored<'d> {
     pub(super) fn check(
         mut self,
         replay: &mut Replay<'_>,
+        marks: &mut Marks,
         findings: &mut Findings,
     ) -> Result<Option<Hash>, VerifyError> {
         let mut complete = true;
@@ -37,6 +39,7 @@ impl<'d> Stored<'d> {
             let Some(entries) = self.bundle(number, width, findings)? else {
                 complete = false;
                 replay.gap();
+                marks.gap();
                 if findings.is_full() {
                     break;
                 }
@@ -46,6 +49,7 @@ impl<'d> Stored<'d> {
                 replay.entry(index, entry, findings)?;
             }
             let leaves: Hashes = entries.iter().map(|entry| Hash::leaf(entry)).collect();
+            leaves.iter().for_each(|leaf| marks.leaf(*leaf));
             self.tile(0, number, &leaves, findings)?;
             match width {
                 TILE_WIDTH => full.push(merkle::root(&leaves)),

@@ -117,6 +117,23 @@ async fn a_database_behind_its_checkpoint_does_not_open() {
 }
 
 #[tokio::test]
+async fn a_database_behind_a_checkpoint_of_its_history_does_not_open() {
+    let house = House::furnished().await;
+    house.registry.close().await;
+    let database = house.directory.path().join("registry.sqlite");
+    let log = house.registry.log_directory(&room_name());
+    let (stored, signed) = (fs::read(&database).unwrap(), fs::read(log.join("checkpoint")).unwrap());
+    let house = house.reopened().await;
+    ask(&house).await;
+    house.registry.close().await;
+    // Whoever takes the newest checkpoint back with the database has to take the history back, too.
+    fs::write(&database, &stored).unwrap();
+    fs::write(log.join("checkpoint"), signed).unwrap();
+    let opened = open(house.directory.path()).await;
+    let Err(RegistryError::RolledBack { signed: 5, stored: 3, .. }) = opened else { panic!("{opened:?}") };
+}
+
+#[tokio::test]
 async fn a_database_with_another_history_does_not_open() {
     let house = House::furnished().await;
     house.registry.close().await;

@@ -14,7 +14,7 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use cleanroom_verify::Key;
 
-use super::block_on;
+use super::{block_on, checkpoints, cosign, witness};
 use crate::embedded::read_document;
 use crate::exit::Exit;
 use crate::fault::{Fault, Result};
@@ -41,6 +41,12 @@ pub(super) enum AuditCommand {
     /// Verifies receipts
     #[command(subcommand)]
     Receipt(receipt::ReceiptCommand),
+    /// Lists the checkpoints that the log signed, and who cosigned them
+    Checkpoints(checkpoints::CheckpointsArgs),
+    /// Has witnesses cosign a log's newest checkpoint
+    Cosign(cosign::CosignArgs),
+    /// Runs a witness: remembers how far logs have come, and cosigns what continues them
+    Witness(witness::WitnessArgs),
 }
 
 #[derive(Debug, Args)]
@@ -109,6 +115,9 @@ pub(super) fn run(command: AuditCommand, format: Format) -> Result<Exit> {
         AuditCommand::Summary(args) => totals::run(&args, format),
         AuditCommand::Verify(args) => verify::run(&args, format),
         AuditCommand::Receipt(command) => receipt::run(&command, format),
+        AuditCommand::Checkpoints(args) => checkpoints::run(&args, format),
+        AuditCommand::Cosign(args) => cosign::run(&args, format),
+        AuditCommand::Witness(args) => witness::run(&args, format),
     }
 }
 
@@ -145,7 +154,7 @@ fn prove(args: &EntryArgs) -> Result<Exit> {
 }
 
 /// A key as text, or the file that holds it.
-fn verifier_key(text: &str) -> Result<Key> {
+pub(super) fn verifier_key(text: &str) -> Result<Key> {
     let wrong = |error| {
         Fault::usage(format!("`--key`: {error}"), "give the one line of the log's file `log.pub`, or that file")
     };

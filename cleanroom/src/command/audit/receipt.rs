@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use cleanroom_verify::{Covers, read_json, verify_receipt};
+use cleanroom_verify::{Covers, read_json, verify_receipt_witnessed};
 use serde_json::{Value, json};
 
 use super::verifier_key;
+use crate::command::evidence::WitnessedArgs;
 use crate::embedded::read_document;
 use crate::exit::Exit;
 use crate::fault::{Fault, Result};
@@ -34,11 +35,15 @@ pub(in crate::command) struct ReceiptArgs {
     /// Public key of the room's log, or a file that holds it (`log.pub`)
     #[arg(long, value_name = "KEY|FILE")]
     key: String,
+
+    #[command(flatten)]
+    witnessed: WitnessedArgs,
 }
 
 pub(super) fn run(command: &ReceiptCommand, format: Format) -> Result<Exit> {
     let ReceiptCommand::Verify(args) = command;
     let key = verifier_key(&args.key)?;
+    let policies = args.witnessed.policies()?;
     let given = read_document(&args.file)?;
     let (proof, answer) = if given.starts_with(PROOF) {
         (given, args.result.as_ref().map(|file| answer(file)).transpose()?)
@@ -57,7 +62,7 @@ pub(super) fn run(command: &ReceiptCommand, format: Format) -> Result<Exit> {
             None => (proof, answer.get("outcome").is_some().then_some(answer)),
         }
     };
-    let found = verify_receipt(&proof, answer.as_ref(), &key);
+    let found = verify_receipt_witnessed(&proof, answer.as_ref(), &key, &policies);
     if format == Format::Json {
         let (verified, finding) = (found.as_ref().ok(), found.as_ref().err());
         let covers = verified.map(|verified| match verified.covers {

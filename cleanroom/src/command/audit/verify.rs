@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use cleanroom_log::Checkpoint;
 use cleanroom_policy::RoomName;
-use cleanroom_verify::{Code, Finding, Key, RoomReport, VerifyError, verify_copy, verify_tree_knowing};
+use cleanroom_verify::{Against, Code, Finding, RoomReport, VerifyError, verify_against, verify_copy};
 use serde_json::{Value, json};
 use url::Url;
 
 use super::verifier_key;
 use crate::client::Client;
+use crate::command::evidence;
 use crate::exit::Exit;
 use crate::fault::{Fault, Result};
 use crate::mirror::{self, Source};
@@ -31,6 +32,13 @@ pub(in crate::command) struct VerifyArgs {
     /// Public key of a partner, as `keys show --as` prints it, or a file that holds it: its policies must all be signed by it
     #[arg(long = "member", value_name = "KEY|FILE")]
     members: Vec<String>,
+
+    #[command(flatten)]
+    witnessed: evidence::WitnessedArgs,
+
+    /// Checkpoints and receipts that somebody kept; the log must continue each of them
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    kept: Vec<PathBuf>,
 
     /// Keeps what was copied from a server; the next time, only what is new is copied, and the log must have grown from this
     #[arg(long, value_name = "DIR")]
@@ -52,12 +60,15 @@ pub(in crate::command) struct VerifyArgs {
 pub(super) fn run(args: &VerifyArgs, format: Format) -> Result<Exit> {
     let keys = args.keys.iter().map(|key| verifier_key(key)).collect::<Result<Vec<_>>>()?;
     let members = args.members.iter().map(|key| verifier_key(key)).collect::<Result<Vec<_>>>()?;
+    let witnesses = args.witnessed.policies()?;
+    let kept = args.kept.iter().map(|file| evidence::kept(file)).collect::<Result<Vec<_>>>()?;
+    let against = Against { keys: &keys, members: &members, witnesses: &witnesses, kept: &kept };
     let reports = if args.log.starts_with("http://") || args.log.starts_with("https://") {
-        vec![served(args, &keys, &members)?]
+        vec![served(args, &against)?]
     } else if args.mirror.is_some() {
         return Err(Fault::usage("`--mirror` goes with the address of a server", "leave it out for a directory"));
     } else {
-        verify_tree_knowing(Path::new(&args.log), &keys, &members).map_err(not_a_log)?
+        verify_against(Path::new(&args.log), &against).map_err(not_a_log)?
     };
     let passed = reports.iter().all(|report| report.report.passed());
     match format {
@@ -76,7 +87,8 @@ fn not_a_log(error: VerifyError) -> Fault {
 }
 
 /// Copies a log from a server and verifies the copy.
-fn served(args: &VerifyArgs, keys: &[Key], members: &[Key]) -> Result<RoomReport> {
+fn served(args: &VerifyArgs, against: &Against<'_>) -> Result<RoomReport> {
+    let keys = against.keys;
     let (server, room) = address(&args.log)?;
     let client = Client::new(&server, args.token.clone())?;
     let path = match room {
@@ -103,7 +115,7 @@ fn served(args: &VerifyArgs, keys: &[Key], members: &[Key]) -> Result<RoomReport
     };
     let mut source = Source::new(&client, path, args.most << 30);
     let verified = |copy: &mirror::Copied| {
-        let report = verify_copy(copy.path(), &known, members).map_err(not_a_log)?;
+        let report = verify_copy(copy.path(), &known, against).map_err(not_a_log)?;
         Ok::<_, Fault>(RoomReport { directory: args.log.clone().into(), key_on_trust: keys.is_empty(), report })
     };
     let reused = earlier.as_ref().and(args.mirror.as_deref());

@@ -134,7 +134,9 @@ fn whoever_knows_a_partners_key_needs_not_believe_the_log_about_it() {
     story.tell(None, made_up.policy(1, "policy 1", None));
     story.write();
     let codes = |member: &Signer| -> Vec<Code> {
-        let reports = verify_tree_knowing(&story.path(), &[story.public()], &[read_key(&member.key)]).unwrap();
+        let (keys, members) = ([story.public()], [read_key(&member.key)]);
+        let against = Against { keys: &keys, members: &members, ..Against::default() };
+        let reports = verify_against(&story.path(), &against).unwrap();
         reports[0].report.findings.iter().map(|finding| finding.code).collect()
     };
     assert_eq!(codes(&made_up), []);
