@@ -93,11 +93,14 @@ fn a_partner_with_a_key_signs_its_policies_and_its_membership() {
     let since = signed.lines().find(|line| line.trim_start().starts_with("since:")).unwrap();
     refused(&format!("{key}\n{membership}\n{since}\n"), "");
     // Terms that were given up do not come back.
-    edit(&room, "room.yaml", "[contribute, query, receive]", "[contribute, query]");
-    join(&room, &["--key", "one.key"]);
-    let fewer = fs::read_to_string(room.path().join("room.yaml")).unwrap();
-    apply(0);
-    fs::write(room.path().join("room.yaml"), &signed).unwrap();
+    let (fewer, more) = ("[contribute, query, receive]", "[contribute, query, receive, audit]");
+    let [more, fewer] = [(fewer, more), (more, fewer)].map(|(from, to)| {
+        edit(&room, "room.yaml", from, to);
+        join(&room, &["--key", "one.key"]);
+        apply(0);
+        fs::read_to_string(room.path().join("room.yaml")).unwrap()
+    });
+    fs::write(room.path().join("room.yaml"), more).unwrap();
     assert!(apply(2).contains("not after that of the membership it signed last"));
     fs::write(room.path().join("room.yaml"), &fewer).unwrap();
     apply(0);

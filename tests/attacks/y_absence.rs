@@ -111,7 +111,7 @@ fn rows_parted_by_an_own_match_weigh_nobody_twice() {
     let own = std::fs::read_to_string(twice.path().join("own.csv")).unwrap();
     std::fs::write(twice.path().join("own.csv"), format!("{}\n1000,x,8\n", own.trim_end())).unwrap();
     let parted = "SELECT l.hid k, b.hid k2 FROM partner.own l LEFT JOIN (SELECT hid FROM partner.own GROUP BY hid) b ON b.hid=l.hid AND l.lab <> 8 GROUP BY l.hid, b.hid";
-    let united = "SELECT k, k2 FROM (SELECT l.hid k, b.hid k2 FROM partner.own l LEFT JOIN (SELECT hid FROM partner.own WHERE lab = 8) b ON b.hid=l.hid UNION ALL SELECT hid, hid FROM partner.own) u GROUP BY k, k2";
+    let united = "SELECT k, k2 FROM (SELECT l.hid k, b.hid k2 FROM partner.own l LEFT JOIN (SELECT hid FROM partner.own WHERE lab = 8) b ON b.hid=l.hid UNION ALL SELECT hid AS k, hid AS k2 FROM partner.own) u GROUP BY k, k2";
     for pairs in [parted, united] {
         let sql = format!(
             "SELECT COUNT(*) n, COUNT(DISTINCT s.hid) u, SUM(s.amount) a FROM ({pairs}) w JOIN retailer.sales s ON s.hid = w.k"
