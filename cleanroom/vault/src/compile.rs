@@ -4,36 +4,24 @@
 //! A release point becomes two aggregates: first per group and unit, then per group. The first is where a unit's share of
 //! each cell stands in one row; the second counts units, adds shares, and keeps the largest.
 
-use std::sync::Arc;
-
-use cleanroom_policy::{Bounds, ColumnRule, Grain, Step, Use};
 use cleanroom_registry::Reservation;
-use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, DFSchema, Result, TableReference, plan_datafusion_err};
-use datafusion::datasource::provider_as_source;
+use datafusion::common::{Column, Result};
 use datafusion::execution::session_state::SessionState;
-use datafusion::functions::math::expr_fn::{abs, round};
+use datafusion::functions::math::expr_fn::abs;
 use datafusion::functions_aggregate::expr_fn::{count, count_distinct, max, sum};
 use datafusion::logical_expr::{
     Aggregate, Expr, ExprFunctionExt, GroupingSet, LogicalPlan, LogicalPlanBuilder, lit, when,
 };
-use datafusion::optimizer::Optimizer;
-use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::push_down_filter::PushDownFilter;
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::DataType;
 
 use crate::check::{
     self, AudienceRule, CellKind, CheckedQuery, Family, FloorKind, MatchCheck, ReleasePoint, combined_id,
 };
-use crate::facts::TableFacts;
 use crate::fixed;
-use crate::ingest::ROW_ID;
 use crate::invariants::{self, Bounding, Invariants};
 use crate::noise::{QueryNoise, Salt, bounded_plan, bounding, choice, histogram_bounding, histogram_plan};
-use crate::ranges::UnitRanges;
-use crate::snapshot;
-use crate::source::CheckedScan;
+use crate::scans::with_snapshots;
 use crate::units::Choice;
 
 /// Plans that read protected rows; only the executor takes them apart.
@@ -511,111 +499,4 @@ pub(crate) fn expr_type(expr: &Expr, release: &ReleasePoint) -> Result<DataType>
 /// The decimal places of a cell's sum.
 pub(crate) fn scale(cell: &check::Cell, release: &ReleasePoint) -> Result<i8> {
     Ok(fixed::scale_of(&expr_type(&cell.argument, release)?))
-}
-
-/// Unused columns cut off, and snapshots in the place of scans.
-fn with_snapshots(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
-    let plan = Optimizer::with_rules(vec![Arc::new(PushDownFilter::new()), Arc::new(OptimizeProjections::new())])
-        .optimize(plan, state, |_plan, _rule| {})?;
-    let ranges = UnitRanges::of(state, &plan)?;
-    plan.transform_up_with_subqueries(|node| {
-        let Some(checked) = CheckedScan::of(&node) else {
-            return Ok(Transformed::no(node));
-        };
-        let LogicalPlan::TableScan(scan) = &node else {
-            return Ok(Transformed::no(node));
-        };
-        if !scan.filters.is_empty() || scan.fetch.is_some() {
-            return Err(plan_datafusion_err!("a condition was moved into a scan, where it would be lost"));
-        }
-        let name = &scan.table_name;
-        snapshot_scan(state, &checked.facts, name, &scan.projected_schema, ranges.as_ref()).map(Transformed::yes)
-    })
-    .map(|transformed| transformed.data)
-}
-
-/// The snapshot under the policy's row filter, with each column no finer and no larger than the policy lets it be seen.
-fn snapshot_scan(
-    state: &SessionState,
-    facts: &Arc<TableFacts>,
-    name: &TableReference,
-    columns: &DFSchema,
-    ranges: Option<&Arc<UnitRanges>>,
-) -> Result<LogicalPlan> {
-    let provider = snapshot::provider(facts, ranges)?;
-    let mut plan = LogicalPlanBuilder::scan(name.clone(), provider_as_source(provider), None)?;
-    if let Some(filter) = snapshot::row_filter(state, facts, name)? {
-        plan = plan.filter(filter)?;
-    }
-    if let Some((unit, _space)) = facts.unit() {
-        // Rows of nobody are under no floor.
-        plan = plan.filter(Expr::Column(Column::new(Some(name.clone()), unit)).is_not_null())?;
-    }
-    let seen = columns
-        .fields()
-        .iter()
-        .map(|field| {
-            let stored = Expr::Column(Column::new(Some(name.clone()), field.name()));
-            if field.name() == ROW_ID {
-                return Ok(stored);
-            }
-            let seen = match facts.column(field.name()) {
-                Some(rule) => as_granted(stored, field.data_type(), rule)?,
-                None => return Err(plan_datafusion_err!("a hidden column reached the plan")),
-            };
-            Ok(seen.alias_qualified(Some(name.clone()), field.name()))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    plan.project(seen)?.build()
-}
-
-fn as_granted(value: Expr, data_type: &DataType, rule: &ColumnRule) -> Result<Expr> {
-    let mut value = value;
-    if let Some(grain) = rule.grain {
-        // The engine's own raises on the years that are no times in nanoseconds.
-        let moment = fixed::try_cast(value, DataType::Timestamp(TimeUnit::Microsecond, None));
-        value = fixed::try_cast(check::truncated(lit(word_of(grain)), moment), data_type.clone());
-    }
-    if rule.uses.contains(&Use::Measure) {
-        if let Some(Bounds::Range { low, high }) = rule.bounds {
-            value = clamped(value, data_type, low, high)?;
-        }
-        if let Some(step) = rule.step {
-            value = stepped(value, data_type, step);
-        }
-    }
-    Ok(value)
-}
-
-/// The value moved into the bounds; NULL stays NULL, which `greatest` and `least` would not let it.
-fn clamped(value: Expr, data_type: &DataType, low: f64, high: f64) -> Result<Expr> {
-    let limit = |limit: f64| fixed::try_cast(lit(limit), data_type.clone());
-    // A bound with a fraction is no value of an integer column: the nearest inside the range is.
-    let (low, high) = if data_type.is_integer() { (low.ceil(), high.floor()) } else { (low, high) };
-    when(value.clone().lt(limit(low)), limit(low)).when(value.clone().gt(limit(high)), limit(high)).otherwise(value)
-}
-
-/// The value rounded to the nearest multiple of the step.
-fn stepped(value: Expr, data_type: &DataType, step: Step) -> Expr {
-    let power = 10_f64.powi(i32::from(step.scale));
-    #[expect(clippy::cast_precision_loss, reason = "a step has few digits")]
-    let mantissa = step.mantissa as f64;
-    if data_type.is_integer() && power % mantissa == 0.0 {
-        return value;
-    }
-    let steps = round(vec![fixed::float(value) * lit(power) / lit(mantissa)]);
-    fixed::try_cast(steps * lit(mantissa) / lit(power), data_type.clone())
-}
-
-fn word_of(grain: Grain) -> &'static str {
-    match grain {
-        Grain::Second => "second",
-        Grain::Minute => "minute",
-        Grain::Hour => "hour",
-        Grain::Day => "day",
-        Grain::Week => "week",
-        Grain::Month => "month",
-        Grain::Quarter => "quarter",
-        Grain::Year => "year",
-    }
 }

@@ -152,7 +152,7 @@ pub(crate) async fn physical(
 }
 
 /// The operators of a release point's numbers: in one pass over the rows, where they lie so.
-pub(crate) async fn totals_of(state: &SessionState, plan: RowsPlan) -> Result<Arc<dyn ExecutionPlan>> {
+async fn totals_of(state: &SessionState, plan: RowsPlan) -> Result<Arc<dyn ExecutionPlan>> {
     let RowsPlan { plan, invariants, choice } = plan;
     units::lowered(physical(state, plan, Some(invariants)).await?, choice.as_ref())
 }

@@ -38,6 +38,7 @@ mod refusal;
 mod release;
 mod released;
 mod respell;
+mod scans;
 mod shares;
 mod signed;
 mod snapshot;

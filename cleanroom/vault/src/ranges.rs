@@ -118,5 +118,7 @@ fn part_of(file: &PartitionedFile, (from, to): (u64, u64), rows: u64) -> Vec<Par
         RowSelector::select(rows_of(to - from)),
         RowSelector::skip(rows_of(rows - to)),
     ]);
-    vec![file.clone().with_extension(ParquetRowSelection::new(selection))]
+    // What is known of the whole file is not known of a part of it.
+    let part = PartitionedFile { statistics: None, ..file.clone() };
+    vec![part.with_extension(ParquetRowSelection::new(selection))]
 }

@@ -420,7 +420,6 @@ impl Checker<'_> {
 /// The equalities of a join and what else it asks for.
 type Conditions = (Vec<(Expr, Expr)>, Option<Expr>);
 
-/// Whether a join asks for more than that keys are equal.
 /// Whether a key of one side is NULL in some of its rows: a unit's rows then need not match together, as where a UNION has the
 /// key in one branch and an outer join's in the other. Anything but a column of this side counts as such.
 fn may_be_null(rows: &Rows, side: &LogicalPlan, key: &Expr) -> bool {
@@ -429,6 +428,7 @@ fn may_be_null(rows: &Rows, side: &LogicalPlan, key: &Expr) -> bool {
     label.is_none_or(|label| label.optional)
 }
 
+/// Whether a join asks for more than that keys are equal.
 fn more_than_key(on: &[(Expr, Expr)], filter: Option<&Expr>) -> bool {
     on.len() > 1 || filter.is_some()
 }

@@ -114,9 +114,8 @@ impl<'r> Rules<'r> {
     /// a match by: those who match must be enough, whatever single groups say of themselves.
     pub(super) fn remains(&self, totals: &Totals) -> bool {
         let matches = |kind: &FloorKind| matches!(kind, FloorKind::Flagged(_) | FloorKind::Partly { .. });
-        let floors = self.release.floors.iter().zip(&totals.present);
-        self.stands(totals)
-            && floors.into_iter().all(|(floor, present)| !matches(&floor.kind) || *present >= floor.least)
+        let mut floors = self.release.floors.iter().zip(&totals.present);
+        self.stands(totals) && floors.all(|(floor, present)| !matches(&floor.kind) || *present >= floor.least)
     }
 
     /// Every owner's floor is met by those who contribute to the cell: of owners whose units stand in some rows only, by

@@ -139,7 +139,7 @@ fn aggregate_per_unit(plan: &Arc<dyn ExecutionPlan>, choice: bool) -> Option<&Ar
             return None;
         } else if let Some(filter) = node.downcast_ref::<FilterExec>() {
             filters.push(Arc::clone(filter.predicate()));
-            node = filter.input();
+            node = filter.fetch().is_none().then(|| filter.input())?;
         } else if let Some(sort) = node.downcast_ref::<SortExec>() {
             node = sort.fetch().is_none().then(|| sort.input())?;
         } else if node.is::<BoundedWindowAggExec>() || node.is::<WindowAggExec>() {

@@ -41,7 +41,7 @@ pub(super) struct Totals {
     /// `None` where there is one group only.
     groups: Option<Box<dyn GroupValues>>,
     /// What each group is, where a unit's may have to be told apart.
-    names: Option<(RowConverter, Vec<OwnedRow>)>,
+    names: Option<Names>,
     seen: Vec<Seen>,
     /// Groups with numbers, in the order of the numbers.
     counted: Vec<usize>,
@@ -55,6 +55,14 @@ pub(super) struct Totals {
     units: u64,
     reservation: MemoryReservation,
     scratch: Vec<usize>,
+}
+
+/// What groups are, as rows that can be put in order.
+struct Names {
+    converter: RowConverter,
+    rows: Vec<OwnedRow>,
+    /// Of `rows`.
+    bytes: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -73,7 +81,7 @@ impl Totals {
         let names = match (&steps.choice, &groups) {
             (Some(_), Some(_)) => {
                 let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone()));
-                Some((RowConverter::new(fields.collect())?, Vec::new()))
+                Some(Names { converter: RowConverter::new(fields.collect())?, rows: Vec::new(), bytes: 0 })
             }
             _ => None,
         };
@@ -136,7 +144,7 @@ impl Totals {
         groups.intern(columns, of_rows)?;
         let after = groups.len();
         self.seen.resize(after, Seen::default());
-        if let Some((converter, names)) = &mut self.names
+        if let Some(names) = &mut self.names
             && after > before
         {
             let mut row_of = vec![0; after - before];
@@ -145,8 +153,9 @@ impl Totals {
                     *of_group = row;
                 }
             }
-            let rows = converter.convert_columns(&rows_of(columns, row_of.into_iter())?)?;
-            names.extend(rows.iter().map(|row| row.owned()));
+            let rows = names.converter.convert_columns(&rows_of(columns, row_of.into_iter())?)?;
+            names.bytes += rows.size() + rows.num_rows() * size_of::<OwnedRow>();
+            names.rows.extend(rows.iter().map(|row| row.owned()));
         }
         Ok(())
     }
@@ -221,10 +230,7 @@ impl Totals {
         }
         let numbers = batch.column_by_name(choice.number).and_then(|numbers| numbers.as_primitive_opt::<Int64Type>());
         let numbers = numbers.ok_or_else(|| lost("there is nothing to choose by"))?;
-        let name = |place: &usize| {
-            let (_converter, names) = self.names.as_ref()?;
-            names.get(pairs.get(*place)?.group)
-        };
+        let name = |place: &usize| self.names.as_ref()?.rows.get(pairs.get(*place)?.group);
         let mut kept = vec![true; pairs.len()];
         let mut from = 0;
         for of_unit in pairs.chunk_by(|one, next| one.unit == next.unit) {
@@ -271,8 +277,8 @@ impl Totals {
         let emitted = self.steps.emitted(&rows_of(&columns, self.counted.iter().copied())?, states)?;
         let pending = rows_of(&columns, self.pairs.iter().map(|pair| pair.group))?;
         (self.seen, self.counted) = (Vec::new(), Vec::new());
-        if let Some((_converter, names)) = &mut self.names {
-            *names = Vec::new();
+        if let Some(names) = &mut self.names {
+            (names.rows, names.bytes) = (Vec::new(), 0);
         }
         self.again(&pending)?;
         Ok(emitted)
@@ -308,10 +314,7 @@ impl Totals {
 
     fn size(&self) -> usize {
         let accumulators = self.shares.iter().chain(&self.totals).map(|numbers| numbers.size()).sum::<usize>();
-        let names = self.names.as_ref().map_or(0, |(converter, names)| {
-            let each = names.first().map_or(0, |name| name.as_ref().len() + size_of::<OwnedRow>());
-            converter.size() + names.len() * each
-        });
+        let names = self.names.as_ref().map_or(0, |names| names.converter.size() + names.bytes);
         accumulators
             + names
             + self.groups.as_ref().map_or(0, |groups| groups.size())
