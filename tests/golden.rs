@@ -8,22 +8,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::fixture::{Opened, block_on, fixed_rows};
+use crate::fixture::{Opened, block_on};
+use crate::noise::noisy;
+use crate::three::{fixed_rows, statements};
 
 /// Where the files are.
 pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
-}
-
-/// Statements end with `;` at the end of a line; lines that start with `--` between them are comments.
-pub(crate) fn statements(text: &str) -> Vec<String> {
-    text.split(";\n")
-        .map(|part| {
-            let lines: Vec<&str> = part.lines().filter(|line| !line.starts_with("--")).collect();
-            lines.join("\n").trim().to_owned()
-        })
-        .filter(|statement| !statement.is_empty())
-        .collect()
 }
 
 fn list(text: &mut String, name: &str, items: &Value) {
@@ -69,15 +60,58 @@ async fn told(opened: &Opened, sql: &str, different: &mut Vec<String>) -> (bool,
     (true, text)
 }
 
-/// The files whose names begin with `refused`, or the others.
-fn compare(refused: bool, least: usize) {
-    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+/// What becomes of a statement under noise, by the dry run alone: its numbers are other ones each time.
+async fn priced(opened: &Opened, sql: &str) -> String {
+    let priced = opened.ask(sql, true).await;
+    let mut text = format!("{sql}\n");
+    if priced.outcome() == "refused" {
+        let error = &priced.document["error"];
+        writeln!(text, "  refused {}: {}", priced.code(), error["detail"].as_str().unwrap_or("")).unwrap();
+        list(&mut text, "span", &Value::from_iter([error["span"].clone()]));
+        return text;
+    }
+    writeln!(text, "  {}", priced.outcome()).unwrap();
+    list(&mut text, "column", &priced.document["columns"]);
+    list(&mut text, "cost", &priced.document["cost"]);
+    list(&mut text, "note", &priced.document["notes"]);
+    text
+}
+
+/// The files with statements, of these beginnings of names or of all others.
+fn files(beginnings: &[&str], these: bool) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| {
+        let name = path.file_stem().unwrap().to_str().unwrap();
         path.extension().is_some_and(|extension| extension == "sql")
-            && path.file_stem().unwrap().to_str().unwrap().starts_with("refused") == refused
+            && beginnings.iter().any(|beginning| name.starts_with(beginning)) == these
     });
     files.sort();
+    files
+}
+
+/// Holds what was found for the statements of a file against its golden file, or writes that.
+fn hold(path: &Path, found: &str, different: &mut Vec<String>) {
+    let golden = path.with_extension("golden");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&golden, found).unwrap();
+    }
+    let expected = fs::read_to_string(&golden).unwrap_or_default();
+    let mut lines = found.lines();
+    for (line, expected) in expected.lines().enumerate() {
+        let found = lines.next().unwrap_or("nothing");
+        if found != expected {
+            different.push(format!("{}:{}: `{expected}` has become `{found}`", golden.display(), line + 1));
+            break;
+        }
+    }
+    if found.lines().count() > expected.lines().count() {
+        different.push(format!("{} lacks statements", golden.display()));
+    }
+}
+
+/// The files whose names begin with `refused`, or the others of the room without noise.
+fn compare(refused: bool, least: usize) {
+    let files = if refused { files(&["refused"], true) } else { files(&["refused", "noise"], false) };
     let mut count = 0;
     let mut different = Vec::new();
     block_on(async {
@@ -92,24 +126,13 @@ fn compare(refused: bool, least: usize) {
                 writeln!(found, "{text}").unwrap();
                 count += 1;
             }
-            let golden = path.with_extension("golden");
-            if update {
-                fs::write(&golden, &found).unwrap();
-            }
-            let expected = fs::read_to_string(&golden).unwrap_or_default();
-            let mut lines = found.lines();
-            for (line, expected) in expected.lines().enumerate() {
-                let found = lines.next().unwrap_or("nothing");
-                if found != expected {
-                    different.push(format!("{}:{}: `{expected}` has become `{found}`", golden.display(), line + 1));
-                    break;
-                }
-            }
-            if found.lines().count() > expected.lines().count() {
-                different.push(format!("{} lacks statements", golden.display()));
-            }
+            hold(&path, &found, &mut different);
         }
     });
+    judged(count, least, &different);
+}
+
+fn judged(count: usize, least: usize, different: &[String]) {
     assert!(count >= least, "only {count} statements: files went missing");
     assert!(different.is_empty(), "{}\nUPDATE_GOLDEN=1 writes what is found", different.join("\n"));
 }
@@ -122,4 +145,24 @@ fn accepted_statements_end_as_their_golden_files_say() {
 #[test]
 fn refused_statements_end_as_their_golden_files_say() {
     compare(true, 150);
+}
+
+/// Scales, intervals, steps and prices, which depend on no row.
+#[test]
+fn statements_under_noise_are_priced_as_their_golden_files_say() {
+    let mut count = 0;
+    let mut different = Vec::new();
+    block_on(async {
+        for path in files(&["noise"], true) {
+            let mechanism = path.file_stem().unwrap().to_str().unwrap().trim_start_matches("noise_").to_owned();
+            let opened = noisy(&fixed_rows(), &mechanism).await;
+            let mut found = String::new();
+            for sql in statements(&fs::read_to_string(&path).unwrap()) {
+                writeln!(found, "{}", priced(&opened, &sql).await).unwrap();
+                count += 1;
+            }
+            hold(&path, &found, &mut different);
+        }
+    });
+    judged(count, 50, &different);
 }

@@ -23,5 +23,6 @@ mod server;
 mod signatures;
 mod splitmix;
 mod support;
+mod three;
 mod witnesses;
 mod worlds;

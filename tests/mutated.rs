@@ -12,8 +12,9 @@ use cleanroom_vault::IngestError;
 use parquet::arrow::ArrowWriter;
 
 use crate::fixture::{Opened, block_on, fixed_rows};
-use crate::golden::{folder, statements};
+use crate::golden::folder;
 use crate::random::{Random, from_env};
+use crate::three::statements;
 
 /// Words that stand anywhere in place of another.
 const WORDS: &[&str] = &[

@@ -276,6 +276,15 @@ fn a_policy_from_before_its_owner_had_a_key_decides_no_more() {
     // The room has the key from here on, and the policy that is in force is nobody's.
     assert!(run(&room, 2, &["apply", "-f", "room.yaml"]).contains("the policy is not signed"));
     assert!(run(&room, 2, &["query", "--room", "room.yaml", "--as", "publisher", ASKED]).contains("not signed"));
+    let server = Server::start(&room.path().join(".cleanroom"));
+    let publisher = server.token("publisher");
+    for dry_run in [true, false] {
+        let question = serde_json::json!({ "sql": ASKED, "dry_run": dry_run }).to_string();
+        let json = [("content-type", "application/json")];
+        let told = server.call("POST", "/v1/rooms/adversarial/queries", &publisher, &json, question.as_bytes());
+        assert_eq!((told.status, &told.json()["code"]), (422, &Value::from("CR2404")), "{}", told.json());
+    }
+    drop(server);
     run(&room, 0, &["policy", "sign", "purchases.yaml", "--room", "room.yaml", "--key", "one.key"]);
     let applied = run(&room, 0, &["--format", "json", "apply", "-f", "room.yaml"]);
     assert!(applied.contains("updated"), "{applied}");

@@ -1,7 +1,8 @@
 //! M and N: noise and its price. M01, M03, M05, M07 and M09 are in `noise::canaries`, with what a correct mechanism allows.
 //!
-//! M13 (the time that a draw takes) is not measured here: the sampler is not constant in time, and answers are told at whole
-//! multiples of `release_quantum`.
+//! M13 (the time that a draw takes) is not measured here: the sampler is not constant in time, so all draws of a question
+//! together take a whole number of steps (`pay`), and a server can be set to tell answers at whole multiples of
+//! `release_quantum_ms`.
 
 use crate::fixture::block_on;
 use crate::noise::blocks::{Blocks, What, noise, numbers};

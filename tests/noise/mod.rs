@@ -8,3 +8,5 @@ mod mutants;
 mod quantiles;
 pub(crate) mod statistics;
 mod two_worlds;
+
+pub(crate) use two_worlds::noisy;

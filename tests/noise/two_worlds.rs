@@ -9,13 +9,16 @@ use crate::random::{Random, from_env};
 use crate::worlds::{random_rows, statement};
 
 /// The room of three partners under noise, with the values of some columns declared.
-async fn open(rows: &Rows, mechanism: &str) -> Opened {
+pub(crate) async fn noisy(rows: &Rows, mechanism: &str) -> Opened {
     let noise = noise(mechanism, 1.0, 1e-6, 2);
     Opened::under(rows, &noise, |table, columns| match table {
-        "shop.sales" => columns.replace(
-            "kind: {use: [dimension, filter]}",
-            "kind: {use: [dimension, filter], values: [red, blue, green, odd, none]}",
-        ),
+        "shop.sales" => columns
+            .replace(
+                "kind: {use: [dimension, filter]}",
+                "kind: {use: [dimension, filter], values: [red, blue, green, odd, none]}",
+            )
+            .replace("functions: [sum]", "functions: [sum, quantile]")
+            .replace("bounds: [0, 100]", "functions: [sum, avg, count, var, stddev, quantile], bounds: [0, 100]"),
         "media.users" => {
             columns.replace("state: {use: [dimension, filter]}", "state: {use: [dimension, filter], values: [CA, NY]}")
         }
@@ -45,7 +48,7 @@ fn under_noise_nothing_but_numbers_tells_of_one_person() {
         for (world, mechanism) in ["laplace", "gaussian"].into_iter().enumerate() {
             let mut random = Random::new((seed + world) as u64);
             let (with, without) = random_rows(&mut random);
-            let (with, without) = (open(&with, mechanism).await, open(&without, mechanism).await);
+            let (with, without) = (noisy(&with, mechanism).await, noisy(&without, mechanism).await);
             for number in world * cases / 2..(world + 1) * cases / 2 {
                 let sql = statement(&mut random, number).sql;
                 let (here, there) = (with.ask(&sql, false).await, without.ask(&sql, false).await);

@@ -24,7 +24,7 @@ use crate::parameters;
 use crate::parse::ParsedQuery;
 use crate::pay::{self, Payment};
 use crate::plan;
-use crate::post;
+use crate::post::{self, Above};
 use crate::question::Asked;
 use crate::refusal::{Code, Failure, Refusal, Rule};
 use crate::release;
@@ -101,9 +101,7 @@ pub(crate) async fn answer(
             return refuse(vault, &request, &asked, refusal).await;
         }
         Err(RegistryError::PolicySignature { table, .. }) => {
-            let detail = format!("the owner of `{table}` has a key since, and has not signed the policy in force");
-            let refusal = Refusal::new(Code::Busy, detail).suggest("ask again once the owner has signed it");
-            return refuse(vault, &request, &asked, refusal).await;
+            return refuse(vault, &request, &asked, check::not_signed(&table)).await;
         }
         Err(RegistryError::TemplateChanged(_)) => {
             let refusal = Refusal::new(Code::Busy, "the template changed while the question was decided; ask again");
@@ -334,7 +332,8 @@ async fn run(
     let released = guard::guard(vault, &request.room, &request.query_id, held).await?;
     // One partition above the release: the order of an answer follows from released values alone.
     let state = execute::session(&vault.runtime, Some(1));
-    post::answer(&post::run(&state, above, released).await?, notes, Vec::new())
+    let above = Above::optimized(&state, above).await?;
+    post::answer(&above.run(&state, released).await?, notes, Vec::new())
 }
 
 async fn finish(

@@ -471,7 +471,7 @@ pub(crate) fn group_columns(release: &ReleasePoint) -> Vec<Expr> {
 /// Floors that cells have to meet by themselves: of those whose tables stand in some rows only, which the others' units say
 /// nothing of.
 pub(crate) fn branches(release: &ReleasePoint) -> std::ops::Range<usize> {
-    0..release.floors.len()
+    0..release.real_floors()
 }
 
 /// For each group of own columns, how many of the analyst's units stand in it.

@@ -162,6 +162,14 @@ pub(crate) async fn run(state: &SessionState, plan: LogicalPlan) -> Result<Recor
     collected(state, physical(state, plan, None).await?).await
 }
 
+/// One plan, optimized before, to one batch.
+pub(crate) async fn run_optimized(state: &SessionState, plan: LogicalPlan) -> Result<RecordBatch> {
+    let planning = state.clone();
+    let physical =
+        deep::run_async(async move { planning.query_planner().create_physical_plan(&plan, &planning).await }).await??;
+    collected(state, physical).await
+}
+
 async fn collected(state: &SessionState, physical: Arc<dyn ExecutionPlan>) -> Result<RecordBatch> {
     let schema = physical.schema();
     let context = SessionContext::new_with_state(state.clone());

@@ -22,6 +22,8 @@ pub(crate) struct TableFacts {
     pub(crate) policy_digest: String,
     /// The templates that the policy approves, where it does not leave the question open.
     pub(crate) approved: BTreeSet<TemplateApproval>,
+    /// Whether its owner signed the policy, or has no key in the room to sign with.
+    pub(crate) signed: bool,
     /// The data taken in last; absent before the first.
     pub(crate) data: Option<DataFacts>,
 }
@@ -127,11 +129,17 @@ impl RoomFacts {
                 policy: record.policy,
                 policy_digest: record.digest,
                 approved: record.approved,
+                signed: record.signature.is_some() || !has_key(&room, declaration.name.owner()),
                 data,
             }));
         }
         Ok(Some(Self { room, tables }))
     }
+}
+
+/// Whether a partner signs what it says in the room.
+fn has_key(room: &Room, partner: &PartnerName) -> bool {
+    room.partner(partner).is_some_and(|partner| partner.key.is_some())
 }
 
 fn stored_schema(schema: &serde_json::Value) -> Result<SchemaRef, Unavailable> {

@@ -189,6 +189,11 @@ impl Code {
                 "Leave it out, or ask its owner for what is missing: a `noise` section, `bounds`, `values` of a group column, or a `delta`.",
                 None,
             ),
+            Code::NotSigned => guide(
+                "A table's owner has had a key in the room since its policy was put, and has not signed the policy: anyone could have put it.",
+                "Let the owner sign it: `cleanroom policy sign POLICY --room ROOM --key FILE`, and put it again.",
+                None,
+            ),
             Code::Exhausted => guide(
                 "What the question would tell of any one unit, together with what was told before, is more than an owner allows. Nothing was read, and nothing is charged.",
                 "See `cleanroom budget` for what is left and when it is renewed; ask for less with `--epsilon`, or ask a question again that was answered: that is free.",
@@ -235,8 +240,8 @@ impl Code {
                 None,
             ),
             Code::Busy => guide(
-                "The server has as many questions as it can take, or a policy changed meanwhile, or its owner has a key since and has yet to sign it.",
-                "Ask again in a moment; where it stays so, let the owner of the table sign its policy.",
+                "The server has as many questions as it can take, or a policy or template changed meanwhile.",
+                "Ask again in a moment.",
                 None,
             ),
             Code::Cancelled => guide(

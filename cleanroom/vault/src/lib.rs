@@ -31,6 +31,8 @@ mod parameters;
 mod parse;
 mod pay;
 mod plan;
+#[cfg(test)]
+mod plans;
 mod post;
 mod question;
 mod ranges;
@@ -46,6 +48,9 @@ mod source;
 mod suggest;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+#[path = "../../../tests/three.rs"]
+mod three;
 mod units;
 mod using;
 mod vault;

@@ -100,6 +100,7 @@ impl OwnFile {
             policy,
             policy_digest: String::new(),
             approved: BTreeSet::new(),
+            signed: true,
             data: Some(data),
         };
         let rows = |error: DataFusionError| OwnFileError::Rows(error.strip_backtrace());

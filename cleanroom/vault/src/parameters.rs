@@ -367,9 +367,17 @@ mod tests {
             let refusal = ask(params).unwrap_err();
             assert!(refusal.detail().contains(detail), "{}", refusal.detail());
         }
-        for (from, to) in
-            [(":c", ":x"), ("d = :d", "d = 1"), ("SELECT a", "DELETE"), ("FROM t", "FROM t NATURAL JOIN u")]
-        {
+        let all = |text: &str| check_template(&cleanroom_policy::parse_template("t", text).unwrap());
+        all(&text.replacen("SELECT a FROM t", "SELECT * FROM (SELECT a, b FROM t)", 1)).unwrap();
+        for (from, to) in [
+            (":c", ":x"),
+            ("d = :d", "d = 1"),
+            ("SELECT a", "DELETE"),
+            ("FROM t", "FROM t NATURAL JOIN u"),
+            ("SELECT a", "SELECT DISTINCT *"),
+            ("SELECT a", "SELECT * FROM u UNION SELECT a"),
+            ("SELECT a FROM t", "SELECT a FROM (SELECT u.* FROM u GROUP BY ALL)"),
+        ] {
             let other = text
                 .replacen(from, to, 1)
                 .replace("sql: SELECT a FROM t WHERE c = :c", "sql: SELECT a FROM t WHERE c = :x");

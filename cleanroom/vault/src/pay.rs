@@ -6,12 +6,18 @@
 //! answers gain nothing. An analyst pays for a question once. Another analyst pays for itself, and its question is run
 //! like any other, so that neither its price nor its time tells it what others asked.
 
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
 use arrow::array::RecordBatch;
 use cleanroom_policy::TableName;
 use cleanroom_registry::{Limit, Price, Registry, Remaining, Reservation};
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
+use tokio::task::JoinSet;
 
 use crate::check::{CheckedQuery, ReleasePoint};
 use crate::compile::{self, PrivatePlan};
@@ -19,10 +25,14 @@ use crate::deep;
 use crate::execute::{self, Behind, Executed};
 use crate::guard::{self, Held};
 use crate::noise::{self, Canonical, ColumnNoise, QueryNoise, Shape, Simulation};
-use crate::post;
+use crate::post::{self, Above};
 use crate::refusal::{Code, Refusal, Rule};
 use crate::released::{Cost, Released};
 use crate::vault::{Inner, Request, Unavailable, VaultOptions};
+
+/// A sampler takes the longer the larger the noise is that it draws (Jin et al. 2022): how long all draws of a question took
+/// is to be seen in such steps only. One is enough for a hundred numbers.
+const DRAW_STEP: Duration = Duration::from_millis(10);
 
 /// What a question costs the analyst who asks it.
 pub(crate) enum Payment {
@@ -136,7 +146,8 @@ pub(crate) async fn run(
     let released = guard::guard(vault, &request.room, &request.query_id, held).await?;
     // One partition above the release: the order of an answer follows from released values alone.
     let state = execute::session(&vault.runtime, Some(1));
-    let batch = post::run(&state, above.clone(), released).await?;
+    let above = Above::optimized(&state, above).await?;
+    let batch = above.run(&state, released).await?;
     if let Some(simulation) = simulation {
         // The answer stands without: what cannot be simulated, or takes too long, has no interval.
         let simulated = simulate(&state, &above, &batch, simulation);
@@ -152,13 +163,28 @@ pub(crate) async fn run(
 /// How far off the columns are that are computed from noisy numbers.
 async fn simulate(
     state: &SessionState,
-    above: &LogicalPlan,
+    above: &Above,
     answer: &RecordBatch,
     simulation: Simulation,
 ) -> Result<Vec<Option<ColumnNoise>>> {
-    let mut simulated = Vec::new();
-    for _time in 0..simulation.times(answer) {
-        simulated.push(post::run(state, above.clone(), simulation.tables()?).await?);
+    let times = simulation.times(answer);
+    let simulation = Arc::new(simulation);
+    // Dropped when time is over, it ends what still runs.
+    let mut workers = JoinSet::new();
+    let among = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(times.max(1));
+    for worker in 0..among {
+        let (state, above, simulation) = (state.clone(), above.clone(), Arc::clone(&simulation));
+        workers.spawn(async move {
+            let mut simulated = Vec::new();
+            for _time in (worker..times).step_by(among) {
+                simulated.push(above.run(&state, simulation.tables()?).await?);
+            }
+            Ok::<_, DataFusionError>(simulated)
+        });
+    }
+    let mut simulated = Vec::with_capacity(times);
+    while let Some(of_worker) = workers.join_next().await {
+        simulated.extend(of_worker.map_err(|_ended| exec_datafusion_err!("a simulation did not end"))??);
     }
     simulation.compare(answer, &simulated)
 }
@@ -197,17 +223,42 @@ async fn drawn(
     let Executed { exact, families: _, behind: _, above, noise } = execute::execute(&state, private).await?;
     let noise = noise.ok_or_else(|| exec_datafusion_err!("a question without noise was charged"))?;
     let releases: Vec<ReleasePoint> = exact.iter().map(|exact| exact.release.clone()).collect();
+    let began = Instant::now();
     let (canonical, noise, fresh) = deep::run(move || {
         let drawn = exact.into_iter().zip(&noise.releases).map(|(exact, noise)| noise::draw(exact, noise));
         let bytes = noise::written(&canonical.orders, &drawn.collect::<Result<Vec<_>>>()?)?;
         Ok::<_, DataFusionError>((canonical, noise, bytes))
     })
     .await??;
+    tokio::time::sleep(rest(began.elapsed())).await;
     let registry: &Registry = &vault.options.registry;
     let kept = registry.keep_replay(&request.room, &canonical.key, &request.query_id, &fresh).await;
     Ok(Noisy { releases, noise, above, canonical, bytes: kept.map_err(not_kept)? })
 }
 
+/// How long a draw that took so long waits, so that it has taken a whole number of steps.
+fn rest(took: Duration) -> Duration {
+    let steps = took.as_nanos() / DRAW_STEP.as_nanos() + 1;
+    u32::try_from(steps).map_or(Duration::ZERO, |steps| DRAW_STEP.saturating_mul(steps).saturating_sub(took))
+}
+
 fn not_kept(_error: cleanroom_registry::RegistryError) -> DataFusionError {
     exec_datafusion_err!("releases cannot be kept or read")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{DRAW_STEP, rest};
+
+    #[test]
+    fn draws_take_whole_steps() {
+        for micros in [0, 1, 9_999, 10_000, 10_001, 123_456] {
+            let took = Duration::from_micros(micros);
+            let all = took + rest(took);
+            assert!(all > took && all.as_nanos().is_multiple_of(DRAW_STEP.as_nanos()), "{took:?}");
+            assert!(all <= took + DRAW_STEP);
+        }
+    }
 }

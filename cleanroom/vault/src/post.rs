@@ -10,9 +10,10 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Result, plan_datafusion_err, resources_datafusion_err};
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{LogicalPlan, TableScan};
 
 use crate::cells::json_rows;
+use crate::deep;
 use crate::execute;
 use crate::noise::ColumnNoise;
 use crate::release::ReleasedTable;
@@ -22,39 +23,47 @@ use crate::source::ReleasedScan;
 /// Most rows of one answer.
 const MAX_ROWS: usize = 1_000_000;
 
-/// The plan above the release points over released tables.
-///
-/// # Errors
-/// The engine's, for the operator alone.
-pub(crate) async fn run(state: &SessionState, above: LogicalPlan, released: Vec<ReleasedTable>) -> Result<RecordBatch> {
-    let tables = released
-        .into_iter()
-        .map(|table| {
-            let batch = table.into_batch();
-            MemTable::try_new(batch.schema(), vec![vec![batch]]).map(Arc::new)
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let above = above
-        .transform_up_with_subqueries(|node| {
-            let Some(scan) = ReleasedScan::of(&node) else {
-                return Ok(Transformed::no(node));
-            };
-            let LogicalPlan::TableScan(place) = &node else {
-                return Ok(Transformed::no(node));
-            };
-            let table =
-                tables.get(scan.release).ok_or_else(|| plan_datafusion_err!("a release point has no result"))?;
-            let source = provider_as_source(Arc::clone(table) as Arc<dyn datafusion::catalog::TableProvider>);
-            LogicalPlanBuilder::scan(place.table_name.clone(), source, place.projection.clone())?
-                .build()
-                .map(Transformed::yes)
-        })?
-        .data;
-    let batch = execute::run(state, above).await?;
-    if batch.num_rows() > MAX_ROWS {
-        return Err(resources_datafusion_err!("the answer has more than {MAX_ROWS} rows"));
+/// The plan above the release points, optimized once however often it runs.
+#[derive(Clone)]
+pub(crate) struct Above(LogicalPlan);
+
+impl Above {
+    /// # Errors
+    /// The engine's, for the operator alone.
+    pub(crate) async fn optimized(state: &SessionState, above: LogicalPlan) -> Result<Self> {
+        let state = state.clone();
+        deep::run(move || state.optimize(&above)).await?.map(Self)
     }
-    Ok(batch)
+
+    /// The answer over released tables.
+    ///
+    /// # Errors
+    /// The engine's, for the operator alone.
+    pub(crate) async fn run(&self, state: &SessionState, released: Vec<ReleasedTable>) -> Result<RecordBatch> {
+        let tables = released
+            .into_iter()
+            .map(|table| {
+                let batch = table.into_batch();
+                let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
+                Ok(provider_as_source(Arc::new(table)))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let plan = self.0.clone().transform_up_with_subqueries(|node| {
+            let Some(released) = ReleasedScan::of(&node).map(|scan| scan.release) else {
+                return Ok(Transformed::no(node));
+            };
+            let LogicalPlan::TableScan(scan) = node else {
+                return Ok(Transformed::no(node));
+            };
+            let table = tables.get(released).ok_or_else(|| plan_datafusion_err!("a release point has no result"))?;
+            Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source: Arc::clone(table), ..scan })))
+        })?;
+        let batch = execute::run_optimized(state, plan.data).await?;
+        if batch.num_rows() > MAX_ROWS {
+            return Err(resources_datafusion_err!("the answer has more than {MAX_ROWS} rows"));
+        }
+        Ok(batch)
+    }
 }
 
 /// Builds the answer anew, so that no buffer of what came before is in it.

@@ -67,6 +67,7 @@ codes! {
     // CR2401 stood for rules of a policy that could not be enforced yet.
     TemplateRequired = "CR2402", "only approved templates are answered";
     NoiseMissing = "CR2403", "not everything in the statement can be given noise";
+    NotSigned = "CR2404", "a table's policy is not signed by its owner";
     Exhausted = "CR3001", "privacy budget is used up";
     TooMuch = "CR3002", "more epsilon than one question may spend";
     NotAMember = "CR4101", "partner may not ask in this room";

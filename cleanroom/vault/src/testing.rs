@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use cleanroom_policy::{PartnerName, RoomName, TableName, parse_policy, parse_room};
+use cleanroom_policy::{Ability, PartnerName, Room, RoomName, parse_policy, parse_room};
 use cleanroom_registry::{Actor, Intent, OpenOptions, QueryId, Registry, Reservation};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -104,10 +104,16 @@ WHERE s.kind <> 'grey' AND m.tier IN ('gold', 'silver')
 GROUP BY c.channel, r.label, m.tier
 ORDER BY spent DESC";
 
+/// Who may ask in a room: the first of those.
+fn analyst(room: &Room) -> PartnerName {
+    room.partners.iter().find(|partner| partner.abilities.contains(&Ability::Query)).unwrap().name.clone()
+}
+
 /// The room.
 pub(crate) struct TestRoom {
     pub(crate) registry: Registry,
     pub(crate) name: RoomName,
+    analyst: PartnerName,
     pub(crate) state: SessionState,
     folder: TempDir,
 }
@@ -119,26 +125,34 @@ impl TestRoom {
 
     /// With other rows: what stands in a table's file, from its name and header.
     pub(crate) async fn holding(rows: impl Fn(&str, &str) -> String) -> Self {
+        let file = |(table, header, rules): &(&str, &str, &str)| {
+            let text = format!(
+                "apiVersion: cleanroom/v1\nkind: Policy\ntable: {table}\nversion: 1\n{rules}access: {{analysts: [agency]}}\n"
+            );
+            (text, rows(table, header))
+        };
+        Self::of(ROOM, TABLES.iter().map(file).collect()).await
+    }
+
+    /// A room of this document, with policies and files of its tables.
+    pub(crate) async fn of(room: &str, tables: Vec<(String, String)>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = folder.path().join("state");
         let registry = Registry::open(OpenOptions { data_dir: data_dir.clone(), log_host: "test.example".to_owned() })
             .await
             .unwrap();
-        let room = parse_room("room.yaml", ROOM).unwrap();
+        let room = parse_room("room.yaml", room).unwrap();
         registry.put_room(&room, &Actor::operator()).await.unwrap();
-        for (table, header, rules) in TABLES {
-            let text = format!(
-                "apiVersion: cleanroom/v1\nkind: Policy\ntable: {table}\nversion: 1\n{rules}access: {{analysts: [agency]}}\n"
-            );
+        for (text, csv) in tables {
             let policy = parse_policy("policy.yaml", &text).unwrap_or_else(|errors| panic!("{errors:?}\n{text}"));
             registry.put_policy(&room.name, &policy, &policy.canonical_json(), &Actor::operator()).await.unwrap();
-            let path = folder.path().join(format!("{table}.csv"));
-            fs::write(&path, rows(table, header)).unwrap();
+            let path = folder.path().join(format!("{}.csv", policy.table));
+            fs::write(&path, csv).unwrap();
             let request = IngestRequest {
                 room: &room.name,
-                table: &TableName::parse(table).unwrap(),
+                table: &policy.table,
                 policy: &policy,
-                source: IngestSource::Path { path, label: (*table).to_owned(), format: None },
+                source: IngestSource::Path { path, label: policy.table.to_string(), format: None },
                 actor: &Actor::operator(),
                 force: false,
             };
@@ -146,7 +160,7 @@ impl TestRoom {
         }
         let runtime = execute::runtime(64 << 20, folder.path()).unwrap();
         let state = execute::session(&runtime, None);
-        Self { registry, name: room.name, state, folder }
+        Self { registry, analyst: analyst(&room), name: room.name, state, folder }
     }
 
     pub(crate) async fn facts(&self) -> RoomFacts {
@@ -160,10 +174,10 @@ impl TestRoom {
         plan::plan(facts, parsed).unwrap_or_else(|refusal| panic!("{}: {sql}", refusal.detail())).0
     }
 
-    /// A plan that `agency` may ask, checked.
+    /// A plan that the room's analyst may ask, checked.
     pub(crate) fn checked(facts: &RoomFacts, plan: &LogicalPlan) -> CheckedQuery {
-        let agency = PartnerName::new("agency").unwrap();
-        check::check(facts, &agency, &agency, None, plan, &Spending::default())
+        let analyst = analyst(&facts.room);
+        check::check(facts, &analyst, &analyst, None, plan, &Spending::default())
             .unwrap_or_else(|refusal| panic!("{}", refusal.detail()))
     }
 
@@ -172,7 +186,7 @@ impl TestRoom {
         let intent = Intent {
             query_id: QueryId::generate().unwrap(),
             room: self.name.clone(),
-            analyst: PartnerName::new("agency").unwrap(),
+            analyst: self.analyst.clone(),
             sql: String::new(),
             template: None,
             params: None,

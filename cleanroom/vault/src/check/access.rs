@@ -3,11 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cleanroom_policy::{Require, TemplateApproval};
+use cleanroom_policy::{Require, TableName, TemplateApproval};
 
 use super::{Checker, Rows};
 use crate::facts::TableFacts;
 use crate::refusal::{Code, Refusal, Rule};
+
+/// A policy from before its owner had a key decides no more: anyone can have put it in the owner's name.
+pub(crate) fn not_signed(table: &TableName) -> Refusal {
+    Refusal::new(Code::NotSigned, format!("the owner of `{table}` has a key, and has not signed the policy in force"))
+        .suggest("ask again once the owner has signed it")
+}
 
 impl Checker<'_> {
     /// The analyst may ask of the table, the receiver be given what comes of it, and every rule of its policy can be kept.
@@ -30,6 +36,9 @@ impl Checker<'_> {
                 format!("`{}` is not among the receivers of `{}`", self.receiver, facts.name),
                 "access.receivers",
             );
+        }
+        if !facts.signed {
+            return Err(not_signed(&facts.name).about(facts.name.table()));
         }
         if let Some(named) = &access.templates {
             self.check_template(facts, named)?;

@@ -114,11 +114,7 @@ pub(super) fn case_condition(call: &AggregateFunction) -> Option<&Expr> {
     let [Expr::Case(Case { expr: None, when_then_expr, else_expr })] = call.params.args.as_slice() else { return None };
     let nothing = match else_expr.as_deref().map(functions::literal) {
         None => true,
-        Some(Some(value)) => {
-            value.is_null()
-                || (call.func.name() == "sum"
-                    && datafusion::common::ScalarValue::new_zero(&value.data_type()).is_ok_and(|zero| zero == *value))
-        }
+        Some(Some(value)) => value.is_null() || (call.func.name() == "sum" && adds_nothing(value)),
         Some(None) => false,
     };
     match when_then_expr.as_slice() {

@@ -42,6 +42,7 @@ use datafusion::logical_expr::{
     Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan, Values,
 };
 
+pub(crate) use access::not_signed;
 pub(crate) use audience::AudienceRule;
 pub(crate) use difference::GuardRule;
 use family::families;

@@ -125,7 +125,7 @@ impl Floor {
 }
 
 impl ReleasePoint {
-    /// How many floors it has.
+    /// How many floors it has. Those that are none, of kind `Elsewhere`, come after all others.
     pub(crate) fn real_floors(&self) -> usize {
         self.floors.iter().filter(|floor| !matches!(floor.kind, FloorKind::Elsewhere(_))).count()
     }

@@ -259,7 +259,7 @@ fn noisier(drawn: &Drawn, noise: &ReleaseNoise) -> Result<Drawn> {
 const ROUGH: f64 = 2.0;
 
 /// Numbers with more noise upon them, to see how far they go. What is released has the mechanism's own noise, drawn in exact
-/// arithmetic so that no digit of it tells of a secret; here there is none, and drawing so would take longer than answering.
+/// arithmetic so that no digit of it tells of a secret; here there is none, so a faster draw does.
 fn simulated(noise: &Noise, numbers: &[i128]) -> Result<Vec<i128>> {
     if noise.scale < ROUGH {
         return noise.on(numbers);

@@ -16,8 +16,8 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use crate::parameters;
 use crate::refusal::{Code, Refusal, Span};
-use syntax::Syntax;
 pub(crate) use syntax::series;
+use syntax::{Open, Syntax};
 
 /// Longest text, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
@@ -36,27 +36,33 @@ const MAX_RELATIONS: usize = 32;
 pub(crate) struct ParsedQuery {
     statement: Statement,
     text: QueryText,
-    natural: bool,
+    /// What it leaves open.
+    open: Open,
 }
 
 impl ParsedQuery {
     /// Reads `sql`.
     pub(crate) fn parse(sql: &str) -> Result<Self, Refusal> {
         let text = QueryText::read(sql)?;
-        let (statement, natural) = text.located(one_statement(sql).and_then(|statement| {
-            let natural = check_statement(&statement)?;
-            Ok((statement, natural))
+        let (statement, open) = text.located(one_statement(sql).and_then(|statement| {
+            let open = check_statement(&statement)?;
+            Ok((statement, open))
         }))?;
-        Ok(Self { statement, text, natural })
+        Ok(Self { statement, text, open })
     }
 
-    /// Whether the text says what the statement means. NATURAL does not: a column that is granted later changes what is
-    /// joined.
+    /// Whether the text says what the statement means. NATURAL does not, and `*` does not where rows are told apart: a column
+    /// that is granted later changes what is joined, or which rows are the same.
     pub(crate) fn says_all(&self) -> Result<(), Refusal> {
-        let natural = || Refusal::new(Code::Syntax, "NATURAL is not supported in a template").about("NATURAL");
-        let result =
-            if self.natural { Err(natural().suggest("name the columns: JOIN ... USING (column)")) } else { Ok(()) };
-        self.text.located(result)
+        let refusal = |what: &str| Refusal::new(Code::Syntax, format!("{what} is not supported in a template"));
+        self.text.located(if self.open.natural {
+            Err(refusal("NATURAL").about("NATURAL").suggest("name the columns: JOIN ... USING (column)"))
+        } else if self.open.wildcard && self.open.distinct {
+            let what = "`*` beside DISTINCT, GROUP BY ALL, or UNION, INTERSECT and EXCEPT of distinct rows";
+            Err(refusal(what).about("*").suggest("name the columns"))
+        } else {
+            Ok(())
+        })
     }
 
     /// The parameters of the statement, and where each stands first.
@@ -210,20 +216,19 @@ fn place_in(message: &str) -> Option<Span> {
     Some(Span { line: number(" Line: ")?, column: number(" Column: ")?, length: 1 })
 }
 
-/// Whether a NATURAL join is in it.
-fn check_statement(statement: &Statement) -> Result<bool, Refusal> {
+fn check_statement(statement: &Statement) -> Result<Open, Refusal> {
     let Statement::Statement(statement) = statement else {
         return Err(not_select());
     };
     let ast::Statement::Query(query) = statement.as_ref() else {
         return Err(not_select());
     };
-    let mut syntax = Syntax { natural: false };
+    let mut syntax = Syntax::default();
     match query.visit(&mut syntax) {
         ControlFlow::Break(refusal) => Err(refusal),
         ControlFlow::Continue(()) => {
             let mut scopes = Vec::new();
-            count_relations(query, &mut scopes).map(|_count| syntax.natural)
+            count_relations(query, &mut scopes).map(|_count| syntax.open)
         }
     }
 }

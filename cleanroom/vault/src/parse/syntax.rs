@@ -15,27 +15,42 @@ fn unsupported(what: &str) -> Refusal {
     Refusal::new(Code::Syntax, format!("{what} is not supported")).about(first)
 }
 
-/// Refuses every clause that is not listed.
-pub(super) struct Syntax {
+/// What a statement leaves to the columns that there are.
+#[derive(Default)]
+pub(super) struct Open {
     /// Two tables are joined on whatever columns they have in common.
     pub(super) natural: bool,
+    /// `*` stands for columns.
+    pub(super) wildcard: bool,
+    /// Rows are the same where all their columns are.
+    pub(super) distinct: bool,
+}
+
+/// Refuses every clause that is not listed.
+#[derive(Default)]
+pub(super) struct Syntax {
+    pub(super) open: Open,
 }
 
 impl Visitor for Syntax {
     type Break = Refusal;
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Refusal> {
+        self.open.distinct |= tells_apart(&query.body);
         flow(check_query(query))
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Refusal> {
-        self.natural |= select.from.iter().flat_map(|table| &table.joins).any(is_natural);
+        let wildcard = |item| matches!(item, &ast::SelectItem::Wildcard(_) | &ast::SelectItem::QualifiedWildcard(..));
+        self.open.wildcard |= select.projection.iter().any(wildcard);
+        self.open.distinct |= select.distinct.is_some() || matches!(select.group_by, GroupByExpr::All(_));
+        self.open.natural |= select.from.iter().flat_map(|table| &table.joins).any(is_natural);
         flow(check_select(select))
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Refusal> {
         if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
-            self.natural |= table_with_joins.joins.iter().any(is_natural);
+            self.open.natural |= table_with_joins.joins.iter().any(is_natural);
         }
         flow(check_table(factor))
     }
@@ -58,6 +73,17 @@ fn flow(result: Result<(), Refusal>) -> ControlFlow<Refusal> {
 
 fn refuse_if(present: bool, what: &str) -> Result<(), Refusal> {
     if present { Err(unsupported(what)) } else { Ok(()) }
+}
+
+/// Whether distinct rows of branches are put together.
+fn tells_apart(body: &SetExpr) -> bool {
+    match body {
+        SetExpr::SetOperation { op, set_quantifier, left, right } => {
+            let all = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+            op != &SetOperator::Union || !all || tells_apart(left) || tells_apart(right)
+        }
+        _ => false,
+    }
 }
 
 fn check_query(query: &Query) -> Result<(), Refusal> {
@@ -229,7 +255,7 @@ fn check_join(join: &Join) -> Result<(), Refusal> {
 fn check_table(factor: &TableFactor) -> Result<(), Refusal> {
     match factor {
         TableFactor::Table {
-            name: _,
+            name,
             alias,
             args,
             with_hints,
@@ -240,7 +266,18 @@ fn check_table(factor: &TableFactor) -> Result<(), Refusal> {
             sample,
             index_hints,
         } => {
-            refuse_if(args.is_some() && series(factor).is_none(), "table function")?;
+            if args.is_some() && series(factor).is_none() {
+                return Err(match name.to_string().eq_ignore_ascii_case("generate_series") {
+                    true => Refusal::new(
+                        Code::Syntax,
+                        format!(
+                            "generate_series takes two whole numbers from 0 on, the first no greater, and gives at most {MAX_SERIES}"
+                        ),
+                    )
+                    .about("generate_series"),
+                    false => unsupported("table function"),
+                });
+            }
             refuse_if(!with_hints.is_empty() || !index_hints.is_empty(), "hint")?;
             refuse_if(version.is_some(), "version of a table")?;
             refuse_if(*with_ordinality, "ORDINALITY")?;

@@ -123,7 +123,7 @@ impl<'r> Rules<'r> {
     pub(super) fn meets_floors(&self, cell: &Cell, totals: &Totals, of_cell: &CellTotals) -> bool {
         let release = self.release;
         of_cell.contributors >= release.floor
-            && of_cell.branches.len() == release.floors.len()
+            && of_cell.branches.len() == release.real_floors()
             && of_cell.branches.iter().all(|(index, contributors)| {
                 let Some(floor) = release.floors.get(*index) else { return false };
                 let absent = totals.present.get(*index) == Some(&0);

@@ -230,26 +230,30 @@ impl Totals {
         }
         let numbers = batch.column_by_name(choice.number).and_then(|numbers| numbers.as_primitive_opt::<Int64Type>());
         let numbers = numbers.ok_or_else(|| lost("there is nothing to choose by"))?;
-        let name = |place: &usize| self.names.as_ref()?.rows.get(pairs.get(*place)?.group);
+        let name = |place: usize| self.names.as_ref()?.rows.get(pairs.get(place)?.group);
         let mut kept = vec![true; pairs.len()];
+        // Of each group of a unit its number, nothing last, and its place.
+        let mut order: Vec<(bool, i64, usize)> = Vec::new();
         let mut from = 0;
         for of_unit in pairs.chunk_by(|one, next| one.unit == next.unit) {
-            let mut places: Vec<usize> = (from..from + of_unit.len()).collect();
-            from += of_unit.len();
-            if places.len() <= choice.most {
+            let places = from..from + of_unit.len();
+            from = places.end;
+            if of_unit.len() <= choice.most {
                 continue;
             }
-            let place_of = |place: &usize| numbers.is_valid(*place).then(|| choice.salt.of(numbers.value(*place)));
-            places.sort_by(|one, other| {
-                let (first, second) = (place_of(one), place_of(other));
-                // Nothing comes last. Groups of the same number are told apart by what they are.
-                first
-                    .is_none()
-                    .cmp(&second.is_none())
-                    .then(first.cmp(&second))
-                    .then_with(|| name(one).cmp(&name(other)))
-            });
-            for place in places.iter().skip(choice.most) {
+            order.clear();
+            order.extend(places.map(|place| match numbers.is_valid(place) {
+                true => (false, choice.salt.of(numbers.value(place)), place),
+                false => (true, 0, place),
+            }));
+            // Groups of the same number are told apart by what they are.
+            order.select_nth_unstable_by(
+                choice.most,
+                |(nothing, number, place), (other_nothing, other, other_place)| {
+                    (nothing, number).cmp(&(other_nothing, other)).then_with(|| name(*place).cmp(&name(*other_place)))
+                },
+            );
+            for (_nothing, _number, place) in order.iter().skip(choice.most) {
                 if let Some(kept) = kept.get_mut(*place) {
                     *kept = false;
                 }
