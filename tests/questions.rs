@@ -432,3 +432,38 @@ fn a_name_that_is_nearly_one_is_offered() {
         assert!(offered.contains(wanted), "{offered}");
     }
 }
+
+/// What stands twice in GROUP BY is one column, and keys that are NULL are no list's.
+#[test]
+fn groups_that_are_named_twice_and_keys_that_are_null() {
+    block_on(async {
+        let room = Opened::new(&fixed_rows()).await;
+        let once = "SELECT kind, COUNT(*) AS n, COUNT(DISTINCT card) AS u, SUM(amount) AS s FROM shop.sales x GROUP BY kind ORDER BY 1";
+        let told = room.ask(once, false).await;
+        assert_eq!(told.outcome(), "released", "{}", told.document);
+        for twice in ["GROUP BY kind, kind", "GROUP BY kind, x.kind", "GROUP BY 1, kind", "GROUP BY kind, x.kind, 1"] {
+            let again = room.ask(&once.replace("GROUP BY kind", twice), false).await;
+            assert_eq!((again.outcome(), &again.rows), ("released", &told.rows), "{twice}");
+        }
+        let sql = "SELECT COUNT(*), MAX(card) FROM shop.sales GROUP BY kind, kind";
+        assert_eq!(room.ask(sql, false).await.code(), "CR2107");
+        let per_unit = "SELECT n, COUNT(*) FROM (SELECT card, kind, COUNT(*) AS n FROM shop.sales GROUP BY card, kind) t GROUP BY n ORDER BY 1";
+        let twice = room.ask(&per_unit.replace("GROUP BY card, kind", "GROUP BY card, kind, kind"), false).await;
+        assert_eq!(twice.rows, room.ask(per_unit, false).await.rows);
+
+        // Of 48 users 40 have ads, and 32 of those who have not been seen have homes: NULL is not said to be in no list.
+        let count = async |sql: &str| room.ask(sql, false).await.rows.concat();
+        let rows = "media.users u LEFT JOIN media.ads a ON a.card = u.card";
+        let not_in = count(&format!(
+            "SELECT COUNT(DISTINCT u.card) FROM {rows} WHERE a.card NOT IN (SELECT card FROM panel.homes)"
+        ))
+        .await;
+        let known = count(&format!("SELECT COUNT(DISTINCT u.card) FROM {rows} WHERE a.card IS NOT NULL AND a.card NOT IN (SELECT card FROM panel.homes)")).await;
+        assert_eq!(not_in, known);
+        assert_eq!(not_in, ["8"]);
+        let by_key = format!("SELECT COUNT(*) FROM (SELECT a.card, COUNT(*) FROM {rows} GROUP BY a.card) t");
+        assert_eq!(room.ask(&by_key, false).await.code(), "CR1009");
+        let left_out = by_key.replace(" GROUP BY", " WHERE a.card IS NOT NULL GROUP BY");
+        assert_eq!(room.ask(&left_out, false).await.rows.concat(), ["40"]);
+    });
+}

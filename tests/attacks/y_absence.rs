@@ -430,3 +430,105 @@ fn a_window_brings_no_match_to_rows_without_one() {
     let newest = "SELECT m, COUNT(DISTINCT hid) n FROM (SELECT l.hid, s.hid IS NULL m, ROW_NUMBER() OVER (PARTITION BY l.hid ORDER BY s.ts DESC) r FROM partner.own l LEFT JOIN retailer.sales s ON s.hid=l.hid) t WHERE r = 1 GROUP BY m";
     assert_eq!(with.ask("partner", newest).rows().len(), 2);
 }
+
+/// One person is a customer, and another with the very same rows is none; or the other way round: every number of the
+/// retailer's tables alone is the same. The analyst's list has the one, known customers, and people who do not exist.
+fn swapped(first: bool, known: usize, release: &str, joins: &str) -> Room {
+    let room = world(true, release, joins);
+    let there = if first { "1000" } else { "5000" };
+    for file in ["sales.csv", "users.csv"] {
+        let path = room.path().join(file);
+        let rows = std::fs::read_to_string(&path).unwrap().replace("\n1000,", &format!("\n{there},"));
+        std::fs::write(path, rows).unwrap();
+    }
+    let path = room.path().join("own2.csv");
+    let known: String = (1..=known).map(|person| format!("{person},x\n")).collect();
+    let rows = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(path, format!("{rows}{known}")).unwrap();
+    room
+}
+
+/// The floor of the analyst's own list is no floor of those who are found by it.
+#[test]
+fn a_low_floor_of_ones_own_lets_nobody_be_found() {
+    let rest = "SELECT hid FROM partner.own2 UNION ALL SELECT hid FROM retailer.users";
+    let questions = [
+        format!("SELECT COUNT(*) FROM retailer.sales s WHERE s.hid IN ({rest})"),
+        "SELECT COUNT(*) FROM retailer.sales s LEFT JOIN partner.own2 o ON o.hid = s.hid".to_owned(),
+        "SELECT COUNT(DISTINCT hid), SUM(amount) FROM retailer.sales WHERE hid NOT IN (SELECT hid FROM partner.own2)".to_owned(),
+        "SELECT COUNT(*) FROM (SELECT hid FROM retailer.sales EXCEPT SELECT hid FROM partner.own2) t".to_owned(),
+        "SELECT EXISTS (SELECT 1 FROM partner.own2 o WHERE o.hid = s.hid) e, COUNT(*) FROM retailer.sales s GROUP BY 1".to_owned(),
+        "SELECT COUNT(*) FROM retailer.sales s WHERE s.category = 'toys' OR EXISTS (SELECT 1 FROM partner.own2 o WHERE o.hid = s.hid)".to_owned(),
+    ];
+    for (release, joins) in [
+        ("min_units: 25", ANY_JOIN),
+        ("min_units: 25, difference: 10", ANY_JOIN),
+        ("min_units: 25, small_groups: merge", ANY_JOIN),
+        ("min_units: 25", "require: none, types: [inner, semi, left]"),
+    ] {
+        // With the one who is looked for they are as many as the analyst's own floor asks for.
+        let (with, without) = (swapped(true, 1, release, joins), swapped(false, 1, release, joins));
+        for sql in &questions {
+            assert_eq!(seen(&with, sql), seen(&without, sql), "{release}: {sql}");
+        }
+    }
+}
+
+/// Rows of two owners side by side: the number of all of them tells how many stand on both sides.
+#[test]
+fn rows_side_by_side_do_not_tell_who_is_in_both() {
+    let sides = "(SELECT hid, 'a' t FROM partner.own2 UNION ALL SELECT hid, 'b' FROM retailer.users) u";
+    let some = "(SELECT hid, state, 's' t FROM retailer.users UNION ALL SELECT hid, 'AK', 'o' FROM partner.own2) u";
+    let questions = [
+        format!("SELECT COUNT(DISTINCT hid) d, COUNT(*) n FROM {sides}"),
+        format!("SELECT n, COUNT(*) FROM (SELECT hid, COUNT(DISTINCT t) n FROM {sides} GROUP BY hid) v GROUP BY n"),
+        format!("SELECT COUNT(*) FILTER (WHERE n = 1) FROM (SELECT hid, COUNT(DISTINCT t) n FROM {sides} GROUP BY hid) v"),
+        format!("SELECT COUNT(*) FROM (SELECT DISTINCT hid FROM {sides}) v"),
+        format!("SELECT state, COUNT(DISTINCT hid) d, COUNT(*) n FROM {some} GROUP BY state"),
+        "SELECT COUNT(DISTINCT hid) FROM (SELECT hid FROM partner.own2 UNION SELECT hid FROM retailer.sales) u".to_owned(),
+        "SELECT COUNT(*) FROM partner.own2 o FULL JOIN retailer.sales s ON o.hid = s.hid".to_owned(),
+        "SELECT COUNT(*) FROM partner.own2 o FULL JOIN (SELECT * FROM retailer.users WHERE state IN ('AK', 'CA')) s ON o.hid = s.hid AND s.state = 'AK'".to_owned(),
+        "SELECT CASE WHEN o.seg = 'y' THEN 'y' ELSE 'n' END g, COUNT(*) FROM partner.own2 o FULL JOIN retailer.sales s ON o.hid = s.hid GROUP BY 1".to_owned(),
+    ];
+    for (release, joins) in [
+        ("min_units: 25", ANY_JOIN),
+        ("min_units: 25, difference: 10", ANY_JOIN),
+        ("min_units: 25, small_groups: merge", ANY_JOIN),
+        ("min_units: 25", "require: none, types: [inner, semi]"),
+    ] {
+        let (with, without) = (swapped(true, 0, release, joins), swapped(false, 0, release, joins));
+        for sql in &questions {
+            assert_eq!(seen(&with, sql), seen(&without, sql), "{release}: {sql}");
+        }
+    }
+    // Where enough stand on both sides they are told, as a join would tell them.
+    let room = swapped(true, 40, "min_units: 25", ANY_JOIN);
+    for sql in [&questions[0], &questions[5], &questions[6]] {
+        assert_eq!(room.ask("partner", sql).outcome(), "released", "{sql}");
+    }
+}
+
+/// That enough others match is not said by people of another branch.
+#[test]
+fn the_matches_of_one_branch_excuse_no_other() {
+    let both = "(SELECT hid,'o' t FROM partner.own2 UNION ALL SELECT hid,'s' FROM retailer.sales) u";
+    let either = "(SELECT COALESCE(o.hid, s.hid) hid, o.hid IS NULL t FROM partner.own2 o FULL JOIN retailer.sales s ON o.hid = s.hid) u";
+    for (release, joins) in [
+        ("min_units: 25", ANY_JOIN),
+        ("min_units: 25, difference: 10", ANY_JOIN),
+        ("min_units: 25", "require: none, types: [inner, semi, left]"),
+    ] {
+        let (with, without) = (swapped(true, 0, release, joins), swapped(false, 0, release, joins));
+        for rows in [both, either] {
+            for of in [
+                "SELECT t, m, COUNT(DISTINCT hid) FROM (SELECT u.hid, u.t, EXISTS (SELECT 1 FROM retailer.sales s WHERE s.hid = u.hid) m FROM {rows}) v GROUP BY t, m",
+                "SELECT t, COUNT(DISTINCT u.hid) FROM {rows} WHERE u.hid NOT IN (SELECT hid FROM retailer.users) GROUP BY 1",
+                "SELECT t, COUNT(DISTINCT u.hid) FROM {rows} LEFT JOIN retailer.users s ON s.hid = u.hid WHERE s.hid IS NULL GROUP BY 1",
+                "SELECT t, s.hid IS NULL m, COUNT(DISTINCT u.hid) FROM {rows} LEFT JOIN retailer.users s ON s.hid = u.hid GROUP BY 1, 2",
+            ] {
+                let sql = of.replace("{rows}", rows);
+                assert_eq!(seen(&with, &sql), seen(&without, &sql), "{release}: {sql}");
+            }
+        }
+    }
+}

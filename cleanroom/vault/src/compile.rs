@@ -7,6 +7,7 @@
 use cleanroom_registry::Reservation;
 use datafusion::common::{Column, Result};
 use datafusion::execution::session_state::SessionState;
+use datafusion::functions::core::expr_fn::least;
 use datafusion::functions::math::expr_fn::abs;
 use datafusion::functions_aggregate::expr_fn::{count, count_distinct, max, sum};
 use datafusion::logical_expr::{
@@ -113,7 +114,11 @@ impl PrivatePlan {
                 let histograms = histograms.transpose()?.unwrap_or_default();
                 let of_floors = release.floors.iter().filter_map(|floor| match &floor.kind {
                     FloorKind::Flagged(check) | FloorKind::Partly { check, told: _ } => Some(check.as_ref()),
-                    FloorKind::Matched | FloorKind::Branch | FloorKind::Tagged | FloorKind::Elsewhere(_) => None,
+                    FloorKind::Matched
+                    | FloorKind::Branch
+                    | FloorKind::Tagged
+                    | FloorKind::Meeting { .. }
+                    | FloorKind::Elsewhere(_) => None,
                 });
                 let checks = release
                     .checks
@@ -188,6 +193,17 @@ pub(crate) const UNIT: &str = "__cr_u";
 pub(crate) fn floor_name(floor: usize) -> String {
     format!("__cr_f_{floor}")
 }
+/// How many units stand for a floor.
+pub(crate) fn present_name(release: &ReleasePoint, floor: usize) -> String {
+    match release.floors.get(floor).map(|floor| &floor.kind) {
+        Some(FloorKind::Meeting { .. }) => format!("{MEETING}{floor}"),
+        _ => floor_name(floor),
+    }
+}
+
+/// What names of numbers of units that meet begin with.
+pub(crate) const MEETING: &str = "__cr_meet_";
+
 pub(crate) fn is_floor_name(name: &str) -> bool {
     name.strip_prefix("__cr_f_").is_some_and(|floor| floor.parse::<usize>().is_ok())
 }
@@ -260,17 +276,29 @@ pub(crate) fn column(name: impl Into<String>) -> Expr {
 pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
     let per_unit = unit_plan(release, Shares::Totals)?;
     let mut totals = vec![count(column(UNIT)).alias(UNITS)];
-    for floor in 0..release.floors.len() {
-        totals.push(count(column(floor_name(floor))).alias(floor_name(floor)));
+    for (index, floor) in release.floors.iter().enumerate() {
+        let name = present_name(release, index);
+        totals.push(match floor.kind {
+            FloorKind::Meeting { one, other } => {
+                let both = column(floor_name(one)).is_not_null().and(column(floor_name(other)).is_not_null());
+                count(column(UNIT)).filter(both).build()?.alias(name)
+            }
+            _ => count(column(floor_name(index))).alias(name),
+        });
     }
     for (index, cell) in release.cells.iter().enumerate() {
-        let contributing = |counted: String, name: String| {
-            let contributes = column(counted).gt(lit(0_i64));
+        let contributes = |counted: String| column(counted).gt(lit(0_i64));
+        let contributing = |contributes: Expr, name: String| {
             count(column(UNIT)).filter(contributes).build().map(|expr| expr.alias(name))
         };
-        totals.push(contributing(count_name(index), contributors_name(index))?);
-        for floor in branches(release) {
-            totals.push(contributing(contributors_of_name(index, floor), contributors_of_name(index, floor))?);
+        totals.push(contributing(contributes(count_name(index)), contributors_name(index))?);
+        for (floor, of) in branches(release).zip(&release.floors) {
+            let of_floor = |floor: usize| contributes(contributors_of_name(index, floor));
+            let who = match of.kind {
+                FloorKind::Meeting { one, other } => of_floor(one).and(of_floor(other)),
+                _ => of_floor(floor),
+            };
+            totals.push(contributing(who, contributors_of_name(index, floor))?);
         }
         totals.push(sum(column(count_name(index))).alias(count_name(index)));
         match cell.kind {
@@ -313,8 +341,8 @@ pub(crate) fn unit_plan(release: &ReleasePoint, shares_for: Shares) -> Result<Lo
         .map(|(index, group)| group.clone().unalias().alias(group_name(index)))
         .collect();
     inputs.push(Expr::Column(rows.unit.clone()).alias(UNIT));
-    for (index, floor) in release.floors.iter().enumerate() {
-        inputs.push(floor.present().alias(floor_name(index)));
+    for (index, present) in present(release) {
+        inputs.push(present.alias(floor_name(index)));
     }
     for (index, cell) in release.cells.iter().enumerate() {
         let value = match cell.kind {
@@ -348,8 +376,8 @@ pub(crate) fn unit_plan(release: &ReleasePoint, shares_for: Shares) -> Result<Lo
     if rows.repeated {
         // Another owner's row has a part in a group once, however many rows of the analyst's own it meets there.
         let keys: Vec<String> = std::iter::once(UNIT.to_owned()).chain((0..others.len()).map(id_name)).collect();
-        let mut firsts: Vec<Expr> = (0..release.floors.len())
-            .map(floor_name)
+        let mut firsts: Vec<Expr> = present(release)
+            .map(|(floor, _present)| floor_name(floor))
             .chain((0..release.cells.len()).map(value_name))
             .chain(with_others.then(|| OTHERS_ROW.to_owned()))
             .chain(bounded.then(|| ROW.to_owned()))
@@ -364,10 +392,10 @@ pub(crate) fn unit_plan(release: &ReleasePoint, shares_for: Shares) -> Result<Lo
         grouped = true;
     }
     let mut shares: Vec<Expr> =
-        (0..release.floors.len()).map(floor_name).map(|name| max(column(&name)).alias(name)).collect();
+        present(release).map(|(floor, _)| floor_name(floor)).map(|name| max(column(&name)).alias(name)).collect();
     for (index, cell) in release.cells.iter().enumerate() {
         shares.push(count(column(value_name(index))).alias(count_name(index)));
-        for floor in branches(release) {
+        for (floor, _present) in present(release).filter(|(floor, _present)| branches(release).contains(floor)) {
             let present = column(floor_name(floor)).is_not_null();
             shares
                 .push(count(when(present, column(value_name(index))).end()?).alias(contributors_of_name(index, floor)));
@@ -474,6 +502,11 @@ pub(crate) fn branches(release: &ReleasePoint) -> std::ops::Range<usize> {
     0..release.real_floors()
 }
 
+/// What rows of units say that stand for a floor by one row; the others follow from several.
+pub(crate) fn present(release: &ReleasePoint) -> impl Iterator<Item = (usize, Expr)> {
+    release.floors.iter().enumerate().filter_map(|(index, floor)| Some((index, floor.present()?)))
+}
+
 /// For each group of own columns, how many of the analyst's units stand in it.
 fn audience_plan(rule: &AudienceRule) -> Result<LogicalPlan> {
     let groups = rule.groups.iter().map(|(position, group)| group.clone().unalias().alias(group_name(*position)));
@@ -483,12 +516,20 @@ fn audience_plan(rule: &AudienceRule) -> Result<LogicalPlan> {
         .build()
 }
 
-/// One row: how many units match.
+/// One row: how many units match, of each kind of rows at least.
 pub(crate) fn check_plan(check: &MatchCheck) -> Result<LogicalPlan> {
     let unit = Expr::Column(check.unit.clone());
-    LogicalPlanBuilder::from(check.plan.clone())
-        .aggregate(Vec::<Expr>::new(), vec![count_distinct(unit).alias(UNITS)])?
-        .build()
+    let plan = LogicalPlanBuilder::from(check.plan.clone());
+    if check.among.is_empty() {
+        return plan.aggregate(Vec::<Expr>::new(), vec![count_distinct(unit).alias(UNITS)])?.build();
+    }
+    let of_kind = check.among.iter().enumerate().map(|(kind, marker)| {
+        let of_it = when(Expr::Column(marker.clone()).is_not_null(), unit.clone()).end()?;
+        Ok(count_distinct(of_it).alias(count_name(kind)))
+    });
+    let counts = of_kind.collect::<Result<Vec<_>>>()?;
+    let fewest = least((0..counts.len()).map(|kind| column(count_name(kind))).collect());
+    plan.aggregate(Vec::<Expr>::new(), counts)?.project([fewest.alias(UNITS)])?.build()
 }
 
 pub(crate) fn expr_type(expr: &Expr, release: &ReleasePoint) -> Result<DataType> {

@@ -168,7 +168,7 @@ struct CellColumns {
     sums: Option<Decimal128Array>,
     rows: Int64Array,
     others: Int64Array,
-    branches: Vec<Int64Array>,
+    branches: Vec<(usize, Int64Array)>,
 }
 
 impl Collector<'_> {
@@ -180,8 +180,9 @@ impl Collector<'_> {
         let keys = self.names.iter().map(|name| column(batch, name).cloned()).collect::<Result<Vec<_>>>()?;
         let keyed = if keys.is_empty() { None } else { Some(self.converter.convert_columns(&keys)?) };
         let units = units_of(column(batch, UNIT)?)?;
-        let present =
-            (0..release.floors.len()).map(|floor| column(batch, &floor_name(floor))).collect::<Result<Vec<_>>>()?;
+        let present = compile::present(release)
+            .map(|(floor, _present)| Ok((floor, column(batch, &floor_name(floor))?)))
+            .collect::<Result<Vec<_>>>()?;
         let cells = (0..release.cells.len()).map(|cell| self.cell_columns(batch, cell)).collect::<Result<Vec<_>>>()?;
         let per_row = (1 + release.floors.len()) * UNIT_BYTES
             + cells
@@ -192,8 +193,10 @@ impl Collector<'_> {
         for (row, unit) in units.values().iter().enumerate() {
             let group = self.group(keyed.as_ref().map(|keyed| keyed.row(row).owned()))?;
             group.units.insert(*unit);
-            for (among, marker) in group.present.iter_mut().zip(&present) {
-                if marker.is_valid(row) {
+            for (floor, marker) in &present {
+                if marker.is_valid(row)
+                    && let Some(among) = group.present.get_mut(*floor)
+                {
                     among.insert(*unit);
                 }
             }
@@ -210,8 +213,10 @@ impl Collector<'_> {
                 let (rows, others) = (hash(&columns.rows), hash(&columns.others));
                 evidence.contributors.insert(*unit);
                 evidence.contributions.push(Contribution { unit: *unit, count, sum, rows, others });
-                for (among, counts) in evidence.branches.iter_mut().zip(&columns.branches) {
-                    if number(counts, row) > 0 {
+                for (floor, counts) in &columns.branches {
+                    if number(counts, row) > 0
+                        && let Some(among) = evidence.branches.get_mut(*floor)
+                    {
                         among.insert(*unit);
                     }
                 }
@@ -235,8 +240,9 @@ impl Collector<'_> {
             true => whole(batch, &others_rows_name(index))?,
             false => rows.clone(),
         };
-        let branches = compile::branches(self.release)
-            .map(|floor| whole(batch, &contributors_of_name(index, floor)))
+        let branches = compile::present(self.release)
+            .filter(|(floor, _present)| compile::branches(self.release).contains(floor))
+            .map(|(floor, _present)| Ok((floor, whole(batch, &contributors_of_name(index, floor))?)))
             .collect::<Result<Vec<_>>>()?;
         Ok(CellColumns { counts: whole(batch, &count_name(index))?, sums, rows, others, branches })
     }

@@ -14,7 +14,7 @@ use datafusion::logical_expr::expr::{AggregateFunctionParams, Alias, WindowFunct
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, LogicalPlan, Operator, TableScan};
 
-use crate::compile::{PLACE, ROW_PLACE, UNIT, UNITS, is_floor_name};
+use crate::compile::{MEETING, PLACE, ROW_PLACE, UNIT, UNITS, is_floor_name};
 use crate::facts::TableFacts;
 use crate::snapshot::{self, SnapshotScan};
 
@@ -159,6 +159,9 @@ fn as_written(state: &SessionState, plan: &LogicalPlan) -> Result<()> {
             if (name == UNITS || is_floor_name(name)) && !counts(expr, counted) {
                 return internal_err!("a floor does not count its units");
             }
+            if name.starts_with(MEETING) && !counts_meeting(expr) {
+                return internal_err!("a floor does not count units that meet");
+            }
         }
     }
     Ok(())
@@ -171,6 +174,15 @@ fn counts(aggregate: &Expr, column: &str) -> bool {
     matches!(call.func.name(), "count" | "max" | "count_distinct")
         && filter.is_none()
         && matches!(args.as_slice(), [Expr::Column(counted)] if counted.name == column)
+}
+
+/// Whether an aggregate counts units under two conditions, by which they stand for two floors.
+fn counts_meeting(aggregate: &Expr) -> bool {
+    let Expr::AggregateFunction(call) = aggregate else { return false };
+    let AggregateFunctionParams { args, distinct: _, filter, order_by: _, null_treatment: _ } = &call.params;
+    call.func.name() == "count"
+        && filter.as_deref().is_some_and(|both| split_conjunction(both).len() == 2)
+        && matches!(args.as_slice(), [Expr::Column(unit)] if unit.name == UNIT)
 }
 
 /// What stands above the release points reads released and reference tables alone.

@@ -22,6 +22,21 @@ use super::{Checker, Reference, Relation, flag, functions, internal, noisy, part
 use crate::refusal::{Code, Refusal, Rule};
 use crate::source::ReleasedScan;
 
+/// The aggregate without what stands twice in its GROUP BY, as its output has it: columns are found by their places.
+fn each_group_once(aggregate: &Aggregate, plan: &LogicalPlan) -> Result<Aggregate, Refusal> {
+    let mut once: Vec<Expr> = Vec::with_capacity(aggregate.group_expr.len());
+    for group in &aggregate.group_expr {
+        if !once.contains(group) {
+            once.push(group.clone());
+        }
+    }
+    let made = Aggregate::try_new(Arc::clone(&aggregate.input), once, aggregate.aggr_expr.clone()).map_err(internal)?;
+    if made.schema.fields() == plan.schema().fields() {
+        return Ok(made);
+    }
+    Err(Refusal::new(Code::NotAvailable, "the columns of GROUP BY cannot be told apart").about("GROUP"))
+}
+
 /// The group expressions, their total forms and labels, and the sets they are grouped in.
 type Groups<'e> = (Vec<&'e Expr>, Vec<(Expr, Label)>, Option<Sets>);
 
@@ -32,6 +47,7 @@ impl Checker<'_> {
             Relation::Open(input) => return self.open(plan, vec![input]).map(Relation::Open),
             Relation::Reference(reference) => return self.reference_distinct(aggregate, plan, reference),
         };
+        let aggregate = &each_group_once(aggregate, plan)?;
         let (group_exprs, sets) = match aggregate.group_expr.as_slice() {
             [Expr::GroupingSet(sets)] => grouping::sets(sets)?,
             plain => (plain.iter().collect(), None),

@@ -17,7 +17,7 @@ use super::told::{Told, told};
 use super::{Checker, Relation, flag, functions, internal, under_name};
 use crate::fixed;
 use crate::noise;
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 
 impl Checker<'_> {
     /// A place of the rows for what no column of a table names; the analyst's own where there is one.
@@ -38,6 +38,17 @@ impl Checker<'_> {
         self.no_audience(&rows, "an aggregate for each unit of what your own table was joined with")?;
         // Grouped by the unit alone a row is a unit, however often it stood there; with anything beside it, it is not. A key
         // that need not match is NULL in some of a unit's rows and there in others: by it too, a unit has several.
+        if !groups.iter().any(|(_total, label)| label.is_key() && !rows.lacks(label)) {
+            // SQL has one group of all rows without the key; rows of several units are no unit's.
+            return Err(Refusal::new(
+                Code::NotAvailable,
+                "it is grouped by a key that is NULL in rows without a match",
+            )
+            .about("GROUP")
+            .suggest(
+                "group by the key of a table whose rows all stand there, or leave NULLs out: WHERE key IS NOT NULL",
+            ));
+        }
         let key_only = groups.iter().all(|(_total, label)| label.is_key() && !label.optional);
         let fanned_out = if key_only { None } else { rows.fanned_out.clone() };
         let mut names = plan.schema().iter();

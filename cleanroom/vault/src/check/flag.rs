@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cleanroom_policy::PartnerName;
 use datafusion::common::Column;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, when};
@@ -114,14 +115,15 @@ pub(super) struct Flags {
 impl Checker<'_> {
     /// The floor of those who stand in every row or in none, and the others'.
     pub(super) fn floors(&self, rows: &Rows, flags: &Flags) -> Result<(u64, Vec<Floor>), Refusal> {
+        // Who stands in some rows is told by these beside the others: those that match are people of every owner.
+        let least = self.floor_of(&rows.places())?;
         let mut floor = 2;
         let mut floors: Vec<Floor> = Vec::new();
         let mut elsewhere: Vec<Floor> = Vec::new();
         for slot in &rows.slots {
-            let least = self.floor_of(&slot.places)?;
             let (marker, kind) = match &slot.presence {
                 Presence::Always | Presence::Never => {
-                    floor = floor.max(least);
+                    floor = floor.max(self.floor_of(&slot.places)?);
                     continue;
                 }
                 Presence::Matched(marker) if flags.flagged.contains(marker) => {
@@ -149,6 +151,7 @@ impl Checker<'_> {
             };
             floors.push(Floor { marker: marker.clone(), least, kind, places: slot.places.clone() });
         }
+        floors.extend(self.meetings(rows, &floors, least)?);
         let before = floors.len();
         for floor in &mut floors {
             if let FloorKind::Partly { told, .. } = &mut floor.kind {
@@ -159,15 +162,44 @@ impl Checker<'_> {
         Ok((floor, floors))
     }
 
+    /// Where no table stands in every row, rows of two owners stand beside each other, and how many units have both is told
+    /// by the number of all: as by a join, which would need so many.
+    fn meetings(&self, rows: &Rows, floors: &[Floor], least: u64) -> Result<Vec<Floor>, Refusal> {
+        let mut meetings = Vec::new();
+        if rows.slots.iter().any(|slot| matches!(slot.presence, Presence::Always | Presence::Never)) {
+            return Ok(meetings);
+        }
+        let owners = |floor: &Floor| -> Result<BTreeSet<PartnerName>, Refusal> {
+            floor.places.iter().map(|place| Ok(self.facts(*place)?.owner().clone())).collect()
+        };
+        for (one, of_one) in floors.iter().enumerate() {
+            for (other, of_other) in floors.iter().enumerate().skip(one + 1) {
+                let apart = match (&of_one.kind, &of_other.kind) {
+                    // Groups tell them apart.
+                    (FloorKind::Tagged, FloorKind::Tagged) => true,
+                    (FloorKind::Flagged(_), _) | (_, FloorKind::Flagged(_)) => true,
+                    _ => false,
+                };
+                if !apart && of_one.marker != of_other.marker && owners(of_one)? != owners(of_other)? {
+                    meetings.push(Floor {
+                        marker: rows.unit.clone(),
+                        least,
+                        kind: FloorKind::Meeting { one, other },
+                        places: BTreeSet::new(),
+                    });
+                }
+            }
+        }
+        Ok(meetings)
+    }
+
     /// The rows that are left once conditions on match flags are met.
     pub(super) fn matched(&self, rows: Rows, flags: &[(Instance, bool)]) -> Result<Rows, Refusal> {
         let mut rows = rows;
         for (place, matched) in flags {
             let Some(marker) = rows.marker(*place).cloned() else { continue };
             if !matched {
-                let marked = rows.slots.iter().filter(|slot| marks(&slot.presence, &marker));
-                let least = self.floor_of(&marked.flat_map(|slot| slot.places.iter().copied()).collect())?;
-                let check = match_check(&rows, &marker, least)?;
+                let check = match_check(&rows, &marker, self.floor_of(&rows.places())?)?;
                 rows.checks.push(check);
             }
             for slot in rows.slots.iter_mut().filter(|slot| marks(&slot.presence, &marker)) {
@@ -183,22 +215,12 @@ impl Checker<'_> {
     }
 }
 
-/// The rows in which the tables of a marker stand, and with them others that found them: rows of theirs alone, as a FULL
-/// join has them, match nobody.
+/// The rows in which the tables of a marker stand, and with them others that found them, of each kind: rows of theirs alone,
+/// as a FULL join has them, match nobody.
 pub(super) fn match_check(rows: &Rows, marker: &Column, least: u64) -> Result<MatchCheck, Refusal> {
-    let mut matching = Expr::Column(marker.clone()).is_not_null();
-    if !rows.slots.iter().any(|slot| matches!(slot.presence, Presence::Always | Presence::Never)) {
-        let others = rows.slots.iter().filter_map(|slot| match &slot.presence {
-            Presence::Matched(column) | Presence::Branch { column, union: _ } if column != marker => {
-                Some(Expr::Column(column.clone()).is_not_null())
-            }
-            Presence::Matched(_) | Presence::Branch { .. } | Presence::Always | Presence::Never => None,
-        });
-        if let Some(others) = others.reduce(Expr::or) {
-            matching = matching.and(others);
-        }
-    }
-    Ok(MatchCheck { plan: filtered(rows.plan.clone(), matching)?, unit: rows.unit.clone(), least })
+    let matching = Expr::Column(marker.clone()).is_not_null();
+    let among = rows.kinds(Some(marker));
+    Ok(MatchCheck { plan: filtered(rows.plan.clone(), matching)?, unit: rows.unit.clone(), among, least })
 }
 
 fn marks(presence: &Presence, marker: &Column) -> bool {

@@ -12,7 +12,7 @@ use super::label::{Instance, Kind, Label};
 use super::per_unit::{self, Hidden};
 use super::rows::{MatchCheck, Presence, Rows, Slot};
 use super::told::Told;
-use super::{Checker, MAX_MULTIPLIED, Reference, Relation, internal};
+use super::{Checker, MAX_MULTIPLIED, Reference, Relation, filtered, internal};
 use crate::facts::TableFacts;
 use crate::refusal::{Code, Refusal, Rule};
 
@@ -168,11 +168,28 @@ impl Checker<'_> {
         (left, right): (Rows, Rows),
         (on, filter): Conditions,
     ) -> Result<Rows, Refusal> {
+        let anti = kind == JoinKind::Anti;
+        if anti && join.null_aware && keeps == Side::Left {
+            // Of no key it is not known whether it is in the list, and so it is not said to be NOT IN it.
+            for (key, _other) in &on {
+                if let Some(places) = optional_key(&left, &join.left, key) {
+                    let flags: Vec<(Instance, bool)> = places.into_iter().map(|place| (place, true)).collect();
+                    let rows = self.matched(left, &flags)?;
+                    let plan = filtered(rows.plan.clone(), key.clone().is_not_null())?;
+                    return self.one_side(
+                        &Join { null_aware: false, ..join.clone() },
+                        kind,
+                        keeps,
+                        (Rows { plan, ..rows }, right),
+                        (on.clone(), filter),
+                    );
+                }
+            }
+        }
         let (kept, dropped) = match keeps {
             Side::Left => (&left, &right),
             Side::Right => (&right, &left),
         };
-        let anti = kind == JoinKind::Anti;
         let stands = |slot: &Slot| match slot.presence {
             Presence::Always => true,
             Presence::Never => !anti,
@@ -207,7 +224,8 @@ impl Checker<'_> {
                 ..join.clone()
             };
             let plan = rebuilt(&matching, left.plan.clone(), right.plan.clone(), on.clone(), filter.clone(), false)?;
-            checks.push(MatchCheck { plan, unit: kept.unit.clone(), least: self.floor_of(&dropped.places())? });
+            let least = self.floor_of(&kept.places().union(&dropped.places()).copied().collect())?;
+            checks.push(MatchCheck { plan, unit: kept.unit.clone(), among: kept.kinds(None), least });
         }
         // Not aware of NULLs: a NOT IN that comes out empty because one NULL is in the list would tell of it.
         let plan = rebuilt(join, left.plan.clone(), right.plan.clone(), on, filter, false)?;
@@ -428,12 +446,19 @@ fn may_be_null(rows: &Rows, side: &LogicalPlan, key: &Expr) -> bool {
     label.is_none_or(|label| label.optional)
 }
 
+/// The places that a key is of which need not match.
+fn optional_key(rows: &Rows, side: &LogicalPlan, key: &Expr) -> Option<BTreeSet<Instance>> {
+    let Expr::Column(column) = key else { return None };
+    let label = rows.labels.get(side.schema().index_of_column(column).ok()?)?;
+    rows.lacks(label).then(|| label.from.clone())
+}
+
 /// Whether a join asks for more than that keys are equal.
 fn more_than_key(on: &[(Expr, Expr)], filter: Option<&Expr>) -> bool {
     on.len() > 1 || filter.is_some()
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Left,
     Right,

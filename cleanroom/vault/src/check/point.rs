@@ -104,6 +104,8 @@ pub(crate) enum FloorKind {
     /// Where the group itself says that none of its rows has a match, of groups of which others do not tell: no unit then
     /// stands for the floor at `told`, which is of kind `Elsewhere`. What must hold of the matched ones.
     Partly { check: Box<MatchCheck>, told: usize },
+    /// Of units that stand for the floors at both places: of owners neither of whom stands in every row.
+    Meeting { one: usize, other: usize },
     /// No floor, and met by any group: it holds the units of groups that do not say of themselves that they are unmatched.
     Elsewhere(Box<Expr>),
     /// Where the group is of another branch: the groups tell the branches apart.
@@ -111,16 +113,17 @@ pub(crate) enum FloorKind {
 }
 
 impl Floor {
-    /// Not NULL in rows of those who stand for it.
-    pub(crate) fn present(&self) -> Expr {
-        match &self.kind {
+    /// Not NULL in rows of those who stand for it; `None` where a unit does so by several rows.
+    pub(crate) fn present(&self) -> Option<Expr> {
+        Some(match &self.kind {
             FloorKind::Elsewhere(units) => units.as_ref().clone(),
+            FloorKind::Meeting { .. } => return None,
             FloorKind::Matched
             | FloorKind::Flagged(_)
             | FloorKind::Partly { .. }
             | FloorKind::Branch
             | FloorKind::Tagged => Expr::Column(self.marker.clone()),
-        }
+        })
     }
 }
 

@@ -85,6 +85,9 @@ pub(crate) struct MatchCheck {
     /// Rows of the units that match.
     pub(crate) plan: LogicalPlan,
     pub(crate) unit: Column,
+    /// Where rows of several kinds stand together, as in a UNION, so many of each: those in which the column is not NULL.
+    /// Others' people would pass for those of a list.
+    pub(crate) among: Vec<Column>,
     /// How many are needed.
     pub(crate) least: u64,
 }
@@ -117,6 +120,25 @@ impl Rows {
     /// Every table in them, by its place.
     pub(crate) fn places(&self) -> BTreeSet<Instance> {
         self.slots.iter().flat_map(|slot| slot.places.iter().copied()).collect()
+    }
+
+    /// Whether a key is NULL in some of the rows: of places that need not have matched in them.
+    pub(super) fn lacks(&self, key: &Label) -> bool {
+        key.optional && !key.from.iter().any(|place| matches!(self.settled(*place), Some(Settled::Matched)))
+    }
+
+    /// What says of rows of several kinds which a row is of, where no table stands in all: the markers but for one. The
+    /// branches of a UNION are such kinds whatever else stands beside them.
+    pub(super) fn kinds(&self, but: Option<&Column>) -> Vec<Column> {
+        let somebody = self.slots.iter().any(|slot| matches!(slot.presence, Presence::Always | Presence::Never));
+        let kinds = self.slots.iter().filter_map(|slot| match &slot.presence {
+            Presence::Matched(column) if !somebody => Some(column),
+            Presence::Branch { column, union: _ } => Some(column),
+            Presence::Matched(_) | Presence::Always | Presence::Never => None,
+        });
+        let mut kinds: Vec<Column> = kinds.filter(|column| Some(*column) != but).cloned().collect();
+        kinds.dedup();
+        kinds
     }
 
     /// Places whose units stand in every row.

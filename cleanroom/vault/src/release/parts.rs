@@ -7,7 +7,7 @@ use roaring::RoaringBitmap;
 
 use super::complement::{Ground, Vector};
 use super::rules::{CellTotals, Quantity, Rules, Totals, dominated};
-use crate::check::{Cell, CellKind, ReleasePoint};
+use crate::check::{Cell, CellKind, FloorKind, ReleasePoint};
 use crate::compile;
 use crate::evidence::{CellEvidence, Contribution, GroupEvidence};
 
@@ -49,12 +49,11 @@ impl Ground for Parts<'_> {
                 return true;
             }
             let who = who.get_or_insert_with(|| {
-                let present = (0..self.rules.release.floors.len())
-                    .map(|floor| union(groups.iter().filter_map(|(group, _factor)| group.present.get(floor))).len())
-                    .collect();
+                let release = self.rules.release;
+                let of = |floor| union(groups.iter().filter_map(|(group, _factor)| group.present.get(floor)));
                 Totals {
                     units: union(groups.iter().map(|(group, _factor)| &group.units)).len(),
-                    present,
+                    present: (0..release.floors.len()).map(|floor| standing(release, floor, &of)).collect(),
                     cells: Vec::new(),
                 }
             });
@@ -75,12 +74,18 @@ fn union<'b>(bitmaps: impl Iterator<Item = &'b RoaringBitmap>) -> RoaringBitmap 
     })
 }
 
+/// How many units stand for a floor, of which those who do by one row are known.
+fn standing(release: &ReleasePoint, floor: usize, of: &impl Fn(usize) -> RoaringBitmap) -> u64 {
+    match release.floors.get(floor).map(|floor| &floor.kind) {
+        Some(FloorKind::Meeting { one, other }) => of(*one).intersection_len(&of(*other)),
+        _ => of(floor).len(),
+    }
+}
+
 /// The totals of one cell over several groups, each with a factor.
 fn together(release: &ReleasePoint, cells: &[(&CellEvidence, i64)]) -> CellTotals {
-    let branches = compile::branches(release)
-        .enumerate()
-        .map(|(place, floor)| (floor, union(cells.iter().filter_map(|(cell, _factor)| cell.branches.get(place))).len()))
-        .collect();
+    let of = |floor| union(cells.iter().filter_map(|(cell, _factor)| cell.branches.get(floor)));
+    let branches = compile::branches(release).map(|floor| (floor, standing(release, floor, &of))).collect();
     let contributors = union(cells.iter().map(|(cell, _factor)| &cell.contributors)).len();
     let mut totals = CellTotals { contributors, branches, ..CellTotals::default() };
     if !release.dominance.is_empty() {
@@ -123,7 +128,9 @@ pub(super) fn totals(release: &ReleasePoint, group: &GroupEvidence) -> Totals {
             ..together(release, &[(evidence, 1)])
         })
         .collect();
-    Totals { units: group.units.len(), present: group.present.iter().map(RoaringBitmap::len).collect(), cells }
+    let of = |floor| group.present.get(floor).cloned().unwrap_or_default();
+    let present = (0..release.floors.len()).map(|floor| standing(release, floor, &of)).collect();
+    Totals { units: group.units.len(), present, cells }
 }
 
 /// Several groups of one set as one.

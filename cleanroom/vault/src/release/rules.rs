@@ -84,7 +84,11 @@ impl<'r> Rules<'r> {
         for floor in &release.floors {
             floors_matched.push(match &floor.kind {
                 FloorKind::Flagged(check) | FloorKind::Partly { check, told: _ } => met(check.least)?,
-                FloorKind::Matched | FloorKind::Branch | FloorKind::Tagged | FloorKind::Elsewhere(_) => true,
+                FloorKind::Matched
+                | FloorKind::Branch
+                | FloorKind::Tagged
+                | FloorKind::Meeting { .. }
+                | FloorKind::Elsewhere(_) => true,
             });
         }
         Ok(Self { release, matched, floors_matched })
@@ -105,15 +109,28 @@ impl<'r> Rules<'r> {
                         totals.says_unmatched(told) && *present == 0 && *matched && totals.units >= floor.least
                     }
                     FloorKind::Tagged => *present == 0,
+                    FloorKind::Meeting { one, other } => {
+                        [one, other].into_iter().any(|floor| self.says_none(floor, totals))
+                    }
                     FloorKind::Elsewhere(_) => true,
                 }
         })
     }
 
+    /// Whether the group itself says that nobody stands for a floor.
+    fn says_none(&self, floor: usize, totals: &Totals) -> bool {
+        match self.release.floors.get(floor).map(|floor| &floor.kind) {
+            Some(FloorKind::Partly { check: _, told }) => totals.says_unmatched(*told),
+            _ => false,
+        }
+    }
+
     /// As [`Rules::stands`], of a remainder. What is in it is of no one label, and one person more can be what its rows have
     /// a match by: those who match must be enough, whatever single groups say of themselves.
     pub(super) fn remains(&self, totals: &Totals) -> bool {
-        let matches = |kind: &FloorKind| matches!(kind, FloorKind::Flagged(_) | FloorKind::Partly { .. });
+        let matches = |kind: &FloorKind| {
+            matches!(kind, FloorKind::Flagged(_) | FloorKind::Partly { .. } | FloorKind::Meeting { .. })
+        };
         let mut floors = self.release.floors.iter().zip(&totals.present);
         self.stands(totals) && floors.all(|(floor, present)| !matches(&floor.kind) || *present >= floor.least)
     }
@@ -138,6 +155,9 @@ impl<'r> Rules<'r> {
                         }
                         FloorKind::Flagged(_) => absent && of_cell.contributors >= floor.least,
                         FloorKind::Tagged => absent,
+                        FloorKind::Meeting { one, other } => [one, other].into_iter().any(|floor| {
+                            self.says_none(floor, totals) || (cell.unmatched.contains(&floor) && *contributors == 0)
+                        }),
                         FloorKind::Elsewhere(_) => true,
                         FloorKind::Branch => false,
                     }
@@ -159,7 +179,11 @@ impl<'r> Rules<'r> {
                     (unmatched == 0 && self.release.guard.is_none()) || unmatched >= floor.least
                 })
             }
-            FloorKind::Flagged(_) | FloorKind::Branch | FloorKind::Tagged | FloorKind::Elsewhere(_) => true,
+            FloorKind::Flagged(_)
+            | FloorKind::Branch
+            | FloorKind::Tagged
+            | FloorKind::Meeting { .. }
+            | FloorKind::Elsewhere(_) => true,
         }
     }
 

@@ -8,15 +8,16 @@ use datafusion::common::{Result, exec_datafusion_err};
 use super::rules::{CellTotals, Totals, exceeds};
 use crate::check::{CellKind, ReleasePoint};
 use crate::compile::{
-    self, UNITS, contributors_name, contributors_of_name, count_name, floor_name, largest_count_name, largest_name,
-    mass_name, sum_name,
+    self, UNITS, contributors_name, contributors_of_name, count_name, largest_count_name, largest_name, mass_name,
+    present_name, sum_name,
 };
 
 /// The totals of each row of a plan of [`compile::release_plan`].
 pub(super) fn of(release: &ReleasePoint, batch: &RecordBatch) -> Result<Vec<Totals>> {
     let units = whole(batch, UNITS)?;
-    let present =
-        (0..release.floors.len()).map(|floor| whole(batch, &floor_name(floor))).collect::<Result<Vec<_>>>()?;
+    let present = (0..release.floors.len())
+        .map(|floor| whole(batch, &present_name(release, floor)))
+        .collect::<Result<Vec<_>>>()?;
     let cells = (0..release.cells.len()).map(|index| Columns::of(release, batch, index)).collect::<Result<Vec<_>>>()?;
     Ok((0..batch.num_rows())
         .map(|row| Totals {
