@@ -1,7 +1,7 @@
 //! Coin-flip canaries: one question about some thousand labels, each with somebody who is there or not. See
 //! [`super::statistics`] for what a correct mechanism allows.
 //!
-//! `NOISE_BLOCKS` (4000) labels from `NOISE_SEED` (1) on.
+//! `NOISE_BLOCKS` (5000) labels from `NOISE_SEED` (1) on.
 
 use cleanroom_budget::rho_of;
 
@@ -11,7 +11,7 @@ use crate::fixture::{Told, block_on};
 use crate::random::{Random, from_env};
 
 pub(crate) fn many() -> usize {
-    from_env("NOISE_BLOCKS", 4000)
+    from_env("NOISE_BLOCKS", 5000)
 }
 
 pub(crate) fn seed() -> usize {

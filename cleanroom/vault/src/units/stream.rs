@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array as _, ArrayRef, AsArray as _, BooleanArray, RecordBatch, UInt32Array, UInt64Array, new_null_array,
 };
-use arrow::compute::{filter_record_batch, take};
+use arrow::compute::{FilterBuilder, take};
 use arrow::datatypes::{Int64Type, UInt32Type};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::common::Result;
@@ -186,24 +186,25 @@ impl Totals {
         }
         let steps = Arc::clone(&self.steps);
         let emit = if pairs == self.pairs.len() { EmitTo::All } else { EmitTo::First(pairs) };
-        let shares = self.shares.iter_mut().map(|share| share.evaluate(emit)).collect::<Result<Vec<_>>>()?;
-        let done: Vec<Pair> = self.pairs.drain(..pairs).collect();
+        let mut shares = self.shares.iter_mut().map(|share| share.evaluate(emit)).collect::<Result<Vec<_>>>()?;
+        let mut done: Vec<Pair> = self.pairs.drain(..pairs).collect();
         self.present = 0;
         for (place, pair) in self.pairs.iter().enumerate() {
             if let Some(seen) = self.seen.get_mut(pair.group) {
                 seen.pair = place;
             }
         }
-        let units = Arc::new(UInt32Array::from_iter_values(done.iter().map(|pair| pair.unit))) as ArrayRef;
-        let mut batch = steps.pairs(units, &shares)?;
-        let mut groups: Vec<usize> = done.iter().map(|pair| pair.group).collect();
         if let Some(choice) = &steps.choice
-            && let Some(chosen) = self.chosen(choice, &done, &batch)?
+            && let Some(chosen) = self.chosen(choice, &done, steps.share(choice.number, &shares)?)?
         {
-            batch = filter_record_batch(&batch, &chosen)?;
+            let filter = FilterBuilder::new(&chosen).optimize().build();
+            shares = shares.iter().map(|share| filter.filter(share)).collect::<std::result::Result<_, _>>()?;
             let mut chosen = chosen.values().iter();
-            groups.retain(|_group| chosen.next().unwrap_or_default());
+            done.retain(|_pair| chosen.next().unwrap_or_default());
         }
+        let units = Arc::new(UInt32Array::from_iter_values(done.iter().map(|pair| pair.unit))) as ArrayRef;
+        let batch = steps.pairs(units, &shares)?;
+        let mut groups: Vec<usize> = done.iter().map(|pair| pair.group).collect();
         for group in &mut groups {
             let seen = self.seen.get_mut(*group).ok_or_else(|| lost("a group has no number"))?;
             let counted = *seen.counted.get_or_insert_with(|| {
@@ -223,13 +224,12 @@ impl Totals {
         Ok(())
     }
 
-    /// Which pairs count; `None` where all do.
-    fn chosen(&self, choice: &Choice, pairs: &[Pair], batch: &RecordBatch) -> Result<Option<BooleanArray>> {
+    /// Which pairs count, by a number that each has; `None` where all do.
+    fn chosen(&self, choice: &Choice, pairs: &[Pair], numbers: &ArrayRef) -> Result<Option<BooleanArray>> {
         if pairs.chunk_by(|one, next| one.unit == next.unit).all(|of_unit| of_unit.len() <= choice.most) {
             return Ok(None);
         }
-        let numbers = batch.column_by_name(choice.number).and_then(|numbers| numbers.as_primitive_opt::<Int64Type>());
-        let numbers = numbers.ok_or_else(|| lost("there is nothing to choose by"))?;
+        let numbers = numbers.as_primitive_opt::<Int64Type>().ok_or_else(|| lost("there is nothing to choose by"))?;
         let name = |place: usize| self.names.as_ref()?.rows.get(pairs.get(place)?.group);
         let mut kept = vec![true; pairs.len()];
         // Of each group of a unit its number, nothing last, and its place.
@@ -332,6 +332,12 @@ impl Totals {
 impl Steps {
     fn group_arrays(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
         self.groups.iter().map(|group| group.evaluate(batch)?.into_array(batch.num_rows())).collect()
+    }
+
+    /// One of the shares, by its name.
+    fn share<'s>(&self, name: &str, shares: &'s [ArrayRef]) -> Result<&'s ArrayRef> {
+        let place = self.pair_schema.index_of(name)?.checked_sub(1 + self.groups.len());
+        place.and_then(|place| shares.get(place)).ok_or_else(|| lost("a share is missing"))
     }
 
     /// Pairs as rows: their unit, their shares, and nothing in the place of groups, which no number is made of.
