@@ -532,3 +532,41 @@ fn the_matches_of_one_branch_excuse_no_other() {
         }
     }
 }
+
+/// Of people whom a third table all has, one or the other of two lists: the number of those tells how many are in both.
+#[test]
+fn one_or_the_other_does_not_tell_who_is_both() {
+    let world = |first: bool, release: &str| {
+        let room = swapped(first, 0, release, ANY_JOIN);
+        // Both are users in either world, and so are sixty of the analyst's list who never bought.
+        let users = (6000..6060).map(|person| format!("{person},TX,1\n")).collect::<String>();
+        let add = |file: &str, more: &str| {
+            let path = room.path().join(file);
+            let rows = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(path, format!("{rows}{more}")).unwrap();
+        };
+        add("users.csv", &format!("{users}{},AK,97\n", if first { 5000 } else { 1000 }));
+        add("own2.csv", &(6000..6060).map(|person| format!("{person},x\n")).collect::<String>());
+        room
+    };
+    let united = "(SELECT DISTINCT hid, 'a' t FROM partner.own2 UNION ALL SELECT DISTINCT hid, 'b' FROM retailer.sales) u JOIN retailer.users x ON x.hid = u.hid";
+    let beside = "retailer.users x LEFT JOIN partner.own2 o ON o.hid = x.hid LEFT JOIN (SELECT DISTINCT hid FROM retailer.sales) s ON s.hid = x.hid";
+    let questions = [
+        format!("SELECT COUNT(DISTINCT u.hid) d, COUNT(*) n FROM {united}"),
+        format!("SELECT COUNT(*) FROM {beside} WHERE o.hid IS NOT NULL OR s.hid IS NOT NULL"),
+        format!("SELECT COUNT(*) FILTER (WHERE o.hid IS NOT NULL OR s.hid IS NOT NULL) e, COUNT(o.hid) a, COUNT(s.hid) b FROM {beside}"),
+        format!("SELECT COUNT(CASE WHEN o.hid IS NOT NULL THEN 1 WHEN s.hid IS NOT NULL THEN 1 END) e FROM {beside}"),
+        format!("SELECT COUNT(COALESCE(o.hid, s.hid)) e FROM {beside}"),
+        format!("SELECT COALESCE(o.hid, s.hid) IS NULL g, COUNT(*) e FROM {beside} GROUP BY 1"),
+        format!("SELECT COUNT(*) FILTER (WHERE k > 0) FROM (SELECT x.hid, COUNT(o.hid) + COUNT(s.hid) k FROM {beside} GROUP BY x.hid) t"),
+        "SELECT COUNT(*) FROM retailer.users x WHERE EXISTS (SELECT 1 FROM partner.own2 o WHERE o.hid = x.hid) OR EXISTS (SELECT 1 FROM retailer.sales s WHERE s.hid = x.hid)".to_owned(),
+        "SELECT COUNT(*) FROM retailer.users x WHERE NOT (x.hid NOT IN (SELECT hid FROM partner.own2) AND x.hid NOT IN (SELECT hid FROM retailer.sales))".to_owned(),
+        "SELECT COUNT(*) FROM retailer.users WHERE hid IN (SELECT hid FROM partner.own2 UNION SELECT hid FROM retailer.sales)".to_owned(),
+    ];
+    for release in ["min_units: 25", "min_units: 25, difference: 10", "min_units: 25, small_groups: merge"] {
+        let (with, without) = (world(true, release), world(false, release));
+        for sql in &questions {
+            assert_eq!(seen(&with, sql), seen(&without, sql), "{release}: {sql}");
+        }
+    }
+}

@@ -279,7 +279,7 @@ pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
     for (index, floor) in release.floors.iter().enumerate() {
         let name = present_name(release, index);
         totals.push(match floor.kind {
-            FloorKind::Meeting { one, other } => {
+            FloorKind::Meeting { one, other, in_rows: _ } => {
                 let both = column(floor_name(one)).is_not_null().and(column(floor_name(other)).is_not_null());
                 count(column(UNIT)).filter(both).build()?.alias(name)
             }
@@ -295,7 +295,7 @@ pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
         for (floor, of) in branches(release).zip(&release.floors) {
             let of_floor = |floor: usize| contributes(contributors_of_name(index, floor));
             let who = match of.kind {
-                FloorKind::Meeting { one, other } => of_floor(one).and(of_floor(other)),
+                FloorKind::Meeting { one, other, in_rows: _ } => of_floor(one).and(of_floor(other)),
                 _ => of_floor(floor),
             };
             totals.push(contributing(who, contributors_of_name(index, floor))?);

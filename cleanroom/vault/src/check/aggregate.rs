@@ -15,7 +15,7 @@ use super::expression::{self, Scope};
 use super::flag::Flags;
 use super::grouping::{self, Sets};
 use super::label::{Instance, Kind, Label, Measure};
-use super::point::{Cell, CellKind, ReleasePoint, Spread};
+use super::point::{Cell, CellKind, FloorKind, ReleasePoint, Spread};
 use super::quantile;
 use super::rows::Rows;
 use super::{Checker, Reference, Relation, flag, functions, internal, noisy, parts};
@@ -134,6 +134,7 @@ impl Checker<'_> {
                 .zip(types)
                 .map(|(expr, field)| self.cell(expr, field.data_type(), scope, &rows))
                 .collect::<Result<Vec<_>, _>>()?;
+            flags.together = groups.iter().map(|(_total, label)| label.from.clone()).collect();
             let aggregates = (aggregate.aggr_expr.as_slice(), scope);
             let audience = self.audience_rule(&rows, &totals, sets.is_some(), aggregates)?;
             Ok((flags, cells, audience))
@@ -186,7 +187,15 @@ impl Checker<'_> {
                         let unmatched =
                             floors.iter().enumerate().filter(|(_index, floor)| markers.contains(&&floor.marker));
                         let unmatched = unmatched.map(|(index, _floor)| index).collect();
-                        Cell { floors: of(&made.places), unmatched, ..cell }
+                        let meets = floors.iter().enumerate().filter(|(_index, floor)| match floor.kind {
+                            FloorKind::Meeting { one, other, in_rows: _ } => made.together.iter().any(|together| {
+                                let of = of(together);
+                                of.contains(&one) && of.contains(&other)
+                            }),
+                            _ => false,
+                        });
+                        let meets = meets.map(|(index, _floor)| index).collect();
+                        Cell { floors: of(&made.places), unmatched, meets, ..cell }
                     })
                     .collect();
                 self.releases.push(ReleasePoint {
@@ -229,6 +238,7 @@ impl Checker<'_> {
             filter,
             data_type: data_type.clone(),
             floors: Vec::new(),
+            meets: Vec::new(),
             unmatched: Vec::new(),
             matches: false,
             unit_range: (0.0, 0.0),
@@ -363,7 +373,9 @@ impl Checker<'_> {
         let conditions = call.params.filter.as_deref().into_iter().chain(case_condition(call));
         let flags = conditions.flat_map(|condition| flag::conditions(condition, scope));
         let unmatched = flags.filter(|(_place, matched)| !matched).map(|(place, _matched)| place).collect();
-        Ok((found, Of { places: flag::places_of(expr, scope), unmatched }))
+        let mut together = flag::read(found.filter.as_ref(), scope);
+        together.push(flag::places_of(&found.argument, scope));
+        Ok((found, Of { places: flag::places_of(expr, scope), together, unmatched }))
     }
 
     /// Sums of several measures would let one that is suppressed for its dominance be had from the sum and the others.
@@ -459,6 +471,8 @@ impl Checker<'_> {
 /// What a cell is made of.
 struct Of {
     places: BTreeSet<Instance>,
+    /// Places that its argument, or one part of its condition, reads together.
+    together: Vec<BTreeSet<Instance>>,
     /// Places of which it asks for rows without a match.
     unmatched: BTreeSet<Instance>,
 }

@@ -1,5 +1,7 @@
 //! Release points that are judged together: totals beside their parts, whose differences are cells that nobody asked for.
 
+use std::collections::BTreeSet;
+
 use datafusion::logical_expr::Expr;
 
 use super::{Cell, CellKind, ReleasePoint, functions};
@@ -61,9 +63,14 @@ pub(crate) fn families(releases: &mut [ReleasePoint]) -> Result<Vec<Family>, Ref
         together.push(joined);
     }
     together.sort_unstable();
-    for member in together.iter().filter(|members| members.len() > 1).flatten() {
-        if let Some(release) = releases.get_mut(*member) {
-            release.without_partly();
+    for members in together.iter().filter(|members| members.len() > 1) {
+        let of = members.iter().filter_map(|member| releases.get(*member));
+        let meetings: BTreeSet<usize> = of.flat_map(ReleasePoint::meetings).collect();
+        for member in members {
+            if let Some(release) = releases.get_mut(*member) {
+                release.without_partly();
+                release.meet(&meetings);
+            }
         }
     }
     let releases = &*releases;
@@ -201,6 +208,7 @@ impl ReleasePoint {
             slots: Vec::new(),
             row_ids: ids.iter().map(|(name, own)| super::RowId { column: column(name), own: *own }).collect(),
             checks: Vec::new(),
+            together: Vec::new(),
             fanned_out: None,
             per_unit: false,
             multiplying: Vec::new(),

@@ -96,6 +96,12 @@ pub(super) fn places_of(expr: &Expr, scope: &Scope<'_>) -> BTreeSet<Instance> {
         .collect()
 }
 
+/// Places that are read together by one part of a condition, all of whose parts have to hold.
+pub(super) fn read(condition: Option<&Expr>, scope: &Scope<'_>) -> Vec<BTreeSet<Instance>> {
+    let parts = condition.map(split_conjunction).unwrap_or_default();
+    parts.into_iter().map(|part| places_of(part, scope)).filter(|places| places.len() > 1).collect()
+}
+
 /// What every row that meets a condition has: the place, and whether it matched.
 pub(super) fn conditions(predicate: &Expr, scope: &Scope<'_>) -> Vec<(Instance, bool)> {
     split_conjunction(predicate).into_iter().flat_map(|part| told(part, scope).when_true()).collect()
@@ -110,6 +116,8 @@ pub(super) struct Flags {
     pub(super) unmatched: BTreeMap<Column, Expr>,
     /// The UNIONs whose branches they tell apart.
     pub(super) tagged: BTreeSet<usize>,
+    /// Places that one group expression reads together.
+    pub(super) together: Vec<BTreeSet<Instance>>,
 }
 
 impl Checker<'_> {
@@ -151,7 +159,7 @@ impl Checker<'_> {
             };
             floors.push(Floor { marker: marker.clone(), least, kind, places: slot.places.clone() });
         }
-        floors.extend(self.meetings(rows, &floors, least)?);
+        floors.extend(self.meetings(rows, &floors, flags, least)?);
         let before = floors.len();
         for floor in &mut floors {
             if let FloorKind::Partly { told, .. } = &mut floor.kind {
@@ -162,32 +170,31 @@ impl Checker<'_> {
         Ok((floor, floors))
     }
 
-    /// Where no table stands in every row, rows of two owners stand beside each other, and how many units have both is told
-    /// by the number of all: as by a join, which would need so many.
-    fn meetings(&self, rows: &Rows, floors: &[Floor], least: u64) -> Result<Vec<Floor>, Refusal> {
+    /// Where rows of two owners stand beside each other, as in a UNION, or one or the other is asked for, how many units have
+    /// both is told by the number of all: as by a join, which would need so many.
+    fn meetings(&self, rows: &Rows, floors: &[Floor], flags: &Flags, least: u64) -> Result<Vec<Floor>, Refusal> {
         let mut meetings = Vec::new();
-        if rows.slots.iter().any(|slot| matches!(slot.presence, Presence::Always | Presence::Never)) {
-            return Ok(meetings);
-        }
+        let somebody = rows.slots.iter().any(|slot| matches!(slot.presence, Presence::Always | Presence::Never));
         let owners = |floor: &Floor| -> Result<BTreeSet<PartnerName>, Refusal> {
             floor.places.iter().map(|place| Ok(self.facts(*place)?.owner().clone())).collect()
         };
         for (one, of_one) in floors.iter().enumerate() {
             for (other, of_other) in floors.iter().enumerate().skip(one + 1) {
-                let apart = match (&of_one.kind, &of_other.kind) {
-                    // Groups tell them apart.
-                    (FloorKind::Tagged, FloorKind::Tagged) => true,
-                    (FloorKind::Flagged(_), _) | (_, FloorKind::Flagged(_)) => true,
-                    _ => false,
-                };
-                if !apart && of_one.marker != of_other.marker && owners(of_one)? != owners(of_other)? {
-                    meetings.push(Floor {
-                        marker: rows.unit.clone(),
-                        least,
-                        kind: FloorKind::Meeting { one, other },
-                        places: BTreeSet::new(),
-                    });
+                if of_one.marker == of_other.marker || owners(of_one)? == owners(of_other)? {
+                    continue;
                 }
+                let united =
+                    [of_one, of_other].iter().any(|floor| matches!(floor.kind, FloorKind::Branch | FloorKind::Tagged));
+                let both = |places: &BTreeSet<Instance>| {
+                    [of_one, of_other].iter().all(|floor| !floor.places.is_disjoint(places))
+                };
+                let in_rows = !somebody || united || rows.together.iter().chain(&flags.together).any(both);
+                meetings.push(Floor {
+                    marker: rows.unit.clone(),
+                    least,
+                    kind: FloorKind::Meeting { one, other, in_rows },
+                    places: BTreeSet::new(),
+                });
             }
         }
         Ok(meetings)

@@ -8,6 +8,7 @@ use datafusion::common::{Column, DFSchema, JoinConstraint, JoinType, NullEqualit
 use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder, when};
 
 use super::expression::{self, Scope};
+use super::flag;
 use super::label::{Instance, Kind, Label};
 use super::per_unit::{self, Hidden};
 use super::rows::{MatchCheck, Presence, Rows, Slot};
@@ -57,6 +58,7 @@ impl Checker<'_> {
         let both: Vec<Label> = left.labels.iter().chain(&right.labels).cloned().collect();
         let schema = joined_schema(join)?;
         let (on, filter) = self.with_scope(&schema, &both, |scope| key_conditions(join, scope))?;
+        let read = self.with_scope(&schema, &both, |scope| Ok(flag::read(filter.as_ref(), scope)))?;
         self.check_partners(&left, &right)?;
         let join = &Join { null_equality: NullEquality::NullEqualsNothing, ..join.clone() };
 
@@ -78,7 +80,10 @@ impl Checker<'_> {
             JoinType::LeftMark => self.mark(join, left, right, (on, filter)),
             JoinType::RightMark => Err(not_available(join.join_type)),
         }
-        .map(|rows| Relation::Rows(Rows { audience, ..rows }))
+        .map(|mut rows| {
+            rows.together.extend(read);
+            Relation::Rows(Rows { audience, ..rows })
+        })
     }
 
     /// Both sides' columns; the side that need not match holds NULL where it does not.
@@ -129,6 +134,7 @@ impl Checker<'_> {
             multiplying: self.multiplied(&left, &right)?,
             row_ids: [left.row_ids, right.row_ids].concat(),
             checks: [left.checks, right.checks].concat(),
+            together: [left.together, right.together].concat(),
             fanned_out: left.fanned_out.or(right.fanned_out),
             per_unit: false,
             // Of two sides that need not match, a unit has a row of each where a condition beside the key parts them.
@@ -229,7 +235,8 @@ impl Checker<'_> {
         }
         // Not aware of NULLs: a NOT IN that comes out empty because one NULL is in the list would tell of it.
         let plan = rebuilt(join, left.plan.clone(), right.plan.clone(), on, filter, false)?;
-        Ok(Rows { plan, slots, checks, per_unit: false, repeated, ..kept.clone() })
+        let together = [left.together.clone(), right.together.clone()].concat();
+        Ok(Rows { plan, slots, checks, together, per_unit: false, repeated, ..kept.clone() })
     }
 
     /// The rows of one side whose unit is among the other's, of whose tables some may stand in some of its rows only: joined
@@ -266,6 +273,7 @@ impl Checker<'_> {
             plan,
             slots: [kept.slots.clone(), units.slots].concat(),
             checks: [kept.checks.clone(), units.checks].concat(),
+            together: [kept.together.clone(), units.together].concat(),
             multiplying: kept.multiplying.clone(),
             per_unit: false,
             repeated,

@@ -299,6 +299,7 @@ impl Checker<'_> {
             }],
             row_ids: vec![RowId { column: Column::new_unqualified(row_id), own: facts.owner() == self.analyst }],
             checks: Vec::new(),
+            together: Vec::new(),
             fanned_out: None,
             per_unit: false,
             // Of another owner's rows nothing that they hold may decide; under noise of nobody's, or how much of it there is
@@ -405,7 +406,11 @@ impl Checker<'_> {
                 let flags = self.with_scope(filter.input.schema(), &rows.labels, |scope| {
                     Ok(flag::conditions(&filter.predicate, scope))
                 })?;
-                let rows = self.matched(rows, &flags)?;
+                let read = self.with_scope(filter.input.schema(), &rows.labels, |scope| {
+                    Ok(flag::read(Some(&filter.predicate), scope))
+                })?;
+                let mut rows = self.matched(rows, &flags)?;
+                rows.together.extend(read);
                 let audience =
                     rows.audience.as_ref().map(|audience| audience.filter(&predicate)).transpose()?.map(Box::new);
                 let rows = Rows { audience, ..rows };

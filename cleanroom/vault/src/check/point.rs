@@ -104,8 +104,9 @@ pub(crate) enum FloorKind {
     /// Where the group itself says that none of its rows has a match, of groups of which others do not tell: no unit then
     /// stands for the floor at `told`, which is of kind `Elsewhere`. What must hold of the matched ones.
     Partly { check: Box<MatchCheck>, told: usize },
-    /// Of units that stand for the floors at both places: of owners neither of whom stands in every row.
-    Meeting { one: usize, other: usize },
+    /// Of units that stand for the floors at both places, whose owners' rows stand beside each other in the group; or are
+    /// read together by some of its cells alone.
+    Meeting { one: usize, other: usize, in_rows: bool },
     /// No floor, and met by any group: it holds the units of groups that do not say of themselves that they are unmatched.
     Elsewhere(Box<Expr>),
     /// Where the group is of another branch: the groups tell the branches apart.
@@ -133,6 +134,21 @@ impl ReleasePoint {
         self.floors.iter().filter(|floor| !matches!(floor.kind, FloorKind::Elsewhere(_))).count()
     }
 
+    /// Which of its floors are about units that meet in every group.
+    pub(crate) fn meetings(&self) -> impl Iterator<Item = usize> {
+        let in_rows = |floor: &Floor| matches!(floor.kind, FloorKind::Meeting { in_rows: true, .. });
+        self.floors.iter().enumerate().filter(move |(_index, floor)| in_rows(floor)).map(|(index, _floor)| index)
+    }
+
+    /// Has units meet in every group, as they do in those that it is judged beside.
+    pub(crate) fn meet(&mut self, floors: &BTreeSet<usize>) {
+        for (index, floor) in self.floors.iter_mut().enumerate() {
+            if let FloorKind::Meeting { in_rows, .. } = &mut floor.kind {
+                *in_rows |= floors.contains(&index);
+            }
+        }
+    }
+
     /// Judged beside others, groups tell nothing that groups of the others do not.
     pub(crate) fn without_partly(&mut self) {
         self.floors.retain(|floor| !matches!(floor.kind, FloorKind::Elsewhere(_)));
@@ -155,6 +171,8 @@ pub(crate) struct Cell {
     pub(crate) data_type: DataType,
     /// Floors of the release point (by position) whose tables it is computed from.
     pub(crate) floors: Vec<usize>,
+    /// Floors of those that meet in it, where they do not in the whole group.
+    pub(crate) meets: Vec<usize>,
     /// Those of whose tables its own condition asks for rows without a match.
     pub(crate) unmatched: Vec<usize>,
     /// It is 0 for units without a match, so those are told by it beside a number of all.

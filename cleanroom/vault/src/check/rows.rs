@@ -26,6 +26,8 @@ pub(crate) struct Rows {
     pub(crate) row_ids: Vec<RowId>,
     /// What must hold before groups of unmatched rows are released.
     pub(crate) checks: Vec<MatchCheck>,
+    /// Places that one condition upon them reads together.
+    pub(super) together: Vec<BTreeSet<Instance>>,
     /// A reference table was joined on columns that are not unique in it.
     pub(super) fanned_out: Option<String>,
     /// One row stands for one unit (and further columns), and holds its key.

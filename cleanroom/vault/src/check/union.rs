@@ -141,6 +141,7 @@ impl Checker<'_> {
                 RowId { column: Column::new_unqualified(own), own: true },
             ],
             checks: branches.iter().flat_map(|branch| branch.checks.clone()).collect(),
+            together: branches.iter().flat_map(|branch| branch.together.clone()).collect(),
             fanned_out: branches.iter().find_map(|branch| branch.fanned_out.clone()),
             per_unit: branches.iter().all(|branch| branch.per_unit),
             single: false,

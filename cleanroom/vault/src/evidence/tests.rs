@@ -54,6 +54,7 @@ fn release(rows: &[Row], ids: &[(&str, bool)], repeated: bool) -> ReleasePoint {
         argument,
         filter: None,
         data_type: DataType::Int64,
+        meets: Vec::new(),
         floors: Vec::new(),
         unmatched: Vec::new(),
         matches: false,

@@ -77,7 +77,7 @@ fn union<'b>(bitmaps: impl Iterator<Item = &'b RoaringBitmap>) -> RoaringBitmap 
 /// How many units stand for a floor, of which those who do by one row are known.
 fn standing(release: &ReleasePoint, floor: usize, of: &impl Fn(usize) -> RoaringBitmap) -> u64 {
     match release.floors.get(floor).map(|floor| &floor.kind) {
-        Some(FloorKind::Meeting { one, other }) => of(*one).intersection_len(&of(*other)),
+        Some(FloorKind::Meeting { one, other, in_rows: _ }) => of(*one).intersection_len(&of(*other)),
         _ => of(floor).len(),
     }
 }

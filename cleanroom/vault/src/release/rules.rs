@@ -109,8 +109,8 @@ impl<'r> Rules<'r> {
                         totals.says_unmatched(told) && *present == 0 && *matched && totals.units >= floor.least
                     }
                     FloorKind::Tagged => *present == 0,
-                    FloorKind::Meeting { one, other } => {
-                        [one, other].into_iter().any(|floor| self.says_none(floor, totals))
+                    FloorKind::Meeting { one, other, in_rows } => {
+                        !in_rows || [one, other].into_iter().any(|floor| self.says_none(floor, totals))
                     }
                     FloorKind::Elsewhere(_) => true,
                 }
@@ -121,6 +121,7 @@ impl<'r> Rules<'r> {
     fn says_none(&self, floor: usize, totals: &Totals) -> bool {
         match self.release.floors.get(floor).map(|floor| &floor.kind) {
             Some(FloorKind::Partly { check: _, told }) => totals.says_unmatched(*told),
+            Some(FloorKind::Flagged(_) | FloorKind::Tagged) => totals.present.get(floor) == Some(&0),
             _ => false,
         }
     }
@@ -129,7 +130,7 @@ impl<'r> Rules<'r> {
     /// a match by: those who match must be enough, whatever single groups say of themselves.
     pub(super) fn remains(&self, totals: &Totals) -> bool {
         let matches = |kind: &FloorKind| {
-            matches!(kind, FloorKind::Flagged(_) | FloorKind::Partly { .. } | FloorKind::Meeting { .. })
+            matches!(kind, FloorKind::Flagged(_) | FloorKind::Partly { .. } | FloorKind::Meeting { in_rows: true, .. })
         };
         let mut floors = self.release.floors.iter().zip(&totals.present);
         self.stands(totals) && floors.all(|(floor, present)| !matches(&floor.kind) || *present >= floor.least)
@@ -155,7 +156,8 @@ impl<'r> Rules<'r> {
                         }
                         FloorKind::Flagged(_) => absent && of_cell.contributors >= floor.least,
                         FloorKind::Tagged => absent,
-                        FloorKind::Meeting { one, other } => [one, other].into_iter().any(|floor| {
+                        FloorKind::Meeting { in_rows: false, .. } if !cell.meets.contains(index) => true,
+                        FloorKind::Meeting { one, other, in_rows: _ } => [one, other].into_iter().any(|floor| {
                             self.says_none(floor, totals) || (cell.unmatched.contains(&floor) && *contributors == 0)
                         }),
                         FloorKind::Elsewhere(_) => true,

@@ -53,6 +53,7 @@ pub(in crate::noise) fn release(rows: &[Row], sets: bool, most_rows: u32) -> Rel
         argument,
         filter: None,
         data_type: DataType::Int64,
+        meets: Vec::new(),
         floors: Vec::new(),
         unmatched: Vec::new(),
         matches: false,
