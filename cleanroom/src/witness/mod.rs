@@ -7,7 +7,7 @@ mod client;
 mod service;
 mod store;
 
-pub(crate) use client::ask;
+pub(crate) use client::{ask, attach};
 pub(crate) use service::router;
 pub(crate) use store::{Store, StoreError};
 

@@ -152,6 +152,8 @@ codes! {
     Unfinished => "unfinished", false;
     /// Files that no checkpoint covers yet.
     BeyondCheckpoint => "beyond-checkpoint", false;
+    /// A history of checkpoints whose end was not written, or not read.
+    PartialHistory => "partial-history", false;
     /// A log in which nothing was signed yet.
     NotStarted => "not-started", false;
     /// A log that is not grown from the checkpoint that was kept of it.

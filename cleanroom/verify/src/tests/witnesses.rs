@@ -272,7 +272,7 @@ fn a_receipt_is_believed_with_its_quorum_only() {
         checkpoint,
     };
     let check = |note: String, policy: &WitnessPolicy| {
-        verify_receipt_witnessed(&receipt(note).to_string(), None, &story.public(), std::slice::from_ref(policy))
+        verify_receipt_witnessed(&receipt(note).to_string(), None, &story.public(), std::slice::from_ref(policy), &[])
     };
     let policy = any_of(&witness);
     assert!(check(note.clone(), &policy).is_err());
@@ -283,6 +283,112 @@ fn a_receipt_is_believed_with_its_quorum_only() {
         format!("witness w {}\nquorum w\n", witness.public)
     }));
     assert!(check(witness.cosign(&note), &elsewhere).is_err());
+    // A policy that lists logs says by which keys they are known.
+    let listing = |key: &VerifierKey| policy_of(&format!("log {key}\nwitness w {}\nquorum w\n", witness.public));
+    assert!(check(witness.cosign(&note), &listing(&story.vkey())).is_ok());
+    assert!(check(witness.cosign(&note), &listing(&LogKey::generate().unwrap().vkey(&story.origin()))).is_err());
+    // The very same checkpoint that somebody had cosigned counts, and no other one.
+    let with = |kept: &str| {
+        let receipt = receipt(note.clone()).to_string();
+        verify_receipt_witnessed(&receipt, None, &story.public(), &[any_of(&witness)], &self::kept(kept))
+    };
+    assert!(with(&note).is_err());
+    assert!(with(&witness.cosign(&note)).is_ok());
+    assert!(with(&witness.cosign(&story.signed_at(3))).is_err());
+    assert!(with(&witness.cosign(&note).replace("room/retail", "room/health")).is_err());
+}
+
+#[test]
+fn what_was_kept_with_a_quorum_covers_the_log_up_to_there() {
+    let mut story = Story::begun();
+    (0..3).for_each(|number| story.question(&format!("q{number}")));
+    story.write();
+    let size = story.lines.len();
+    let (witness, stranger) = (Signer::new("w.example"), Signer::new("x.example"));
+    let policy = [any_of(&witness)];
+    assert_eq!(story.against(&policy, &[]), [(Some(0), Code::Unwitnessed)]);
+    assert_eq!(story.against(&policy, &kept(&story.note())), [(Some(0), Code::Unwitnessed)]);
+    assert_eq!(story.against(&policy, &kept(&witness.cosign(&story.note()))), []);
+    // Whom else somebody asked is no fault of the log.
+    assert_eq!(story.against(&policy, &kept(&stranger.cosign(&witness.cosign(&story.note())))), []);
+    assert_eq!(story.against(&policy, &kept(&witness.cosign(&story.signed_at(5)))), [(Some(5), Code::Unwitnessed)]);
+    let forked = witness.cosign(&story.sign(size as u64, EntryHash::of_nothing()));
+    assert_eq!(story.against(&policy, &kept(&forked)), [(Some(size as u64 - 1), Code::Forked)]);
+    let longer = witness.cosign(&story.sign(size as u64 + 1, EntryHash::of_nothing()));
+    let found = story.against(&policy, &kept(&longer));
+    assert_eq!(found, [(Some(size as u64), Code::RolledBack), (Some(0), Code::Unwitnessed)]);
+    let name = witness.cosign(&story.note());
+    let (note, line) = name.trim_end().rsplit_once('\n').unwrap();
+    let mut signature = line.to_owned().into_bytes();
+    let last = signature.len() - 9;
+    signature[last] = if signature[last] == b'A' { b'B' } else { b'A' };
+    let broken = format!("{note}\n{}\n", String::from_utf8(signature).unwrap());
+    assert!(story.against(&policy, &kept(&broken)).contains(&(None, Code::Cosignature)));
+}
+
+#[test]
+fn nothing_is_covered_by_nobody() {
+    let story = Story::new();
+    let log = LogDirectory::open(story.path()).unwrap();
+    log.write_key(&story.vkey()).unwrap();
+    log.write_checkpoint(&story.sign(0, EntryHash::of_nothing())).unwrap();
+    assert_eq!(story.against(&[any_of(&Signer::new("w.example"))], &[]), []);
+}
+
+#[test]
+fn what_a_crash_left_of_the_last_record_is_a_notice() {
+    let mut story = Story::begun();
+    story.write();
+    story.question("q1");
+    story.write();
+    let path = story.path().join("checkpoints");
+    let whole = fs::read(&path).unwrap();
+    let newest = story.note().len() + 1;
+    for cut in 0..newest {
+        fs::write(&path, &whole[..whole.len() - cut]).unwrap();
+        let expected = if cut == 0 { vec![] } else { vec![(None, Code::PartialHistory)] };
+        assert_eq!(story.against(&[], &[]), expected, "{cut}");
+    }
+    // The same of another note than the newest is damage, and so is one in the middle.
+    fs::write(&path, &whole[..whole.len() - newest - 2]).unwrap();
+    assert_eq!(story.against(&[], &[]), [(None, Code::DamagedFile)]);
+    let first = whole.len() - newest;
+    fs::write(&path, [&whole[..first - 1], &whole[first..]].concat()).unwrap();
+    assert_eq!(story.against(&[], &[]), [(None, Code::DamagedFile)]);
+    fs::write(&path, [whole.as_slice(), b"\xff"].concat()).unwrap();
+    assert_eq!(story.against(&[], &[]), [(None, Code::DamagedFile)]);
+}
+
+#[test]
+fn a_history_that_is_too_long_to_be_read_is_read_in_part() {
+    let mut story = Story::begun();
+    story.write();
+    story.question("q1");
+    story.write();
+    let path = story.path().join("checkpoints");
+    let whole = fs::read(&path).unwrap();
+    let said = |limit: u64| {
+        let mut findings = Findings::default();
+        let _ = History::read_at_most(&story.path(), limit).unwrap().whole("", &mut findings);
+        findings.into_vec().iter().map(|found| found.code).collect::<Vec<_>>()
+    };
+    for limit in 0..whole.len() as u64 {
+        assert_eq!(said(limit), [Code::PartialHistory], "{limit}");
+    }
+    assert_eq!(said(whole.len() as u64), []);
+    // Damage before the cut is damage.
+    let mut broken = whole.clone();
+    broken[3] = b'\n';
+    fs::write(&path, &broken).unwrap();
+    assert_eq!(said(whole.len() as u64 - 1), [Code::DamagedFile]);
+}
+
+#[test]
+fn one_key_over_several_logs_is_told_what_to_do() {
+    let key = LogKey::generate().unwrap();
+    let log = |room: &str| format!("log {}\n", key.vkey(&Origin::for_room("logs.example", room).unwrap()));
+    let error = format!("{}{}quorum none\n", log("a"), log("b")).parse::<WitnessPolicy>().unwrap_err();
+    assert!(error.line == 2 && error.reason.contains("a policy for each room"), "{error}");
 }
 
 #[test]
