@@ -29,7 +29,7 @@ pub(crate) struct Published {
 pub(crate) struct Held {
     pub(crate) log: LogDirectory,
     /// The checkpoint that was signed last.
-    note: Option<String>,
+    pub(crate) note: Option<String>,
     _locked: File,
 }
 
@@ -41,7 +41,9 @@ impl Registry {
         if sequence < published.tree.size() {
             return Ok(()); // signed together with another's
         }
+        self.must_serve(room)?;
         published.tree = self.integrate(room, &published.tree, false).await?;
+        self.show_to_witnesses(room);
         if sequence < published.tree.size() {
             Ok(())
         } else {
@@ -174,7 +176,7 @@ impl Registry {
 }
 
 /// Takes the lock of a room's log directory, and reads what was signed last.
-fn hold(directory: &Path, key: &VerifierKey) -> Result<Held> {
+pub(crate) fn hold(directory: &Path, key: &VerifierKey) -> Result<Held> {
     let log = LogDirectory::open(directory).map_err(log_error)?;
     let locked = lock(&directory.join(".lock"))?;
     let note = log.checkpoint().map_err(log_error)?;

@@ -96,8 +96,10 @@ codes! {
     RolledBack => "rolled-back", true;
     /// A receipt that was kept does not hold by itself.
     Receipt => "receipt", true;
-    /// A signature is not by the witness that it names, or by nobody that a policy of witnesses names.
+    /// A signature is not by the witness that it names.
     Cosignature => "cosignature", true;
+    /// A signature by nobody that a policy of witnesses names, which was not verified.
+    UnknownCosigner => "unknown-cosigner", false;
     /// Entries that not enough witnesses have cosigned.
     Unwitnessed => "unwitnessed", true;
     /// Cosignatures that were not verified, for want of a policy.

@@ -242,11 +242,15 @@ impl History {
                 findings.add(Some(covered.unwrap_or(0)), Code::Unwitnessed, message);
             }
         }
-        for ((name, ..), strangers) in all.iter().zip(strangers) {
-            if (1..usize::MAX).contains(&strangers) {
-                let message = format!("{name} carries a signature of nobody that a policy names");
-                findings.add(None, Code::Cosignature, &message);
-            }
+        // A server may ask whom it likes, and policies change. One notice, however many there are.
+        let unknown = all.iter().zip(strangers).filter(|(_, strangers)| (1..usize::MAX).contains(strangers));
+        let unknown: Vec<&str> = unknown.map(|((name, ..), _)| *name).collect();
+        if let Some(first) = unknown.first() {
+            let message = format!(
+                "{first} carries a signature of nobody that a policy names, as {} of the log's checkpoints do",
+                unknown.len()
+            );
+            findings.add(None, Code::UnknownCosigner, &message);
         }
     }
 }
