@@ -219,7 +219,7 @@ impl History {
         let all =
             own.chain(kept.iter().copied()).map(|kept| (kept.name.as_str(), kept.claimed.size, kept.note.as_str()));
         let all: Vec<_> = std::iter::once(("`checkpoint`", checkpoint.size, note)).chain(all).collect();
-        // Whoever keeps a checkpoint may have asked other witnesses, too; the log has no others than a policy names.
+        // Whom somebody else asked, who keeps a checkpoint, says nothing about the log.
         let mut strangers = vec![usize::MAX; 1 + self.records.len()];
         for policy in policies {
             let mut covered = None;
@@ -242,7 +242,7 @@ impl History {
                 findings.add(Some(covered.unwrap_or(0)), Code::Unwitnessed, message);
             }
         }
-        // A server may ask whom it likes, and policies change. One notice, however many there are.
+        // A server may ask whom it likes, and policies change: no fault of the log. One notice, however many there are.
         let unknown = all.iter().zip(strangers).filter(|(_, strangers)| (1..usize::MAX).contains(strangers));
         let unknown: Vec<&str> = unknown.map(|((name, ..), _)| *name).collect();
         if let Some(first) = unknown.first() {

@@ -283,3 +283,28 @@ fn a_log_that_was_never_signed_is_a_notice_and_one_that_lost_its_checkpoint_a_fa
     fs::write(story.path().join("log.pub"), [0xff, 0xfe]).unwrap();
     assert_eq!(only(verify_tree(story.folder.path(), &[]).unwrap()), Code::KeyMismatch);
 }
+
+/// A server publishes between two reads: what is in the history by then must not be newer than the checkpoint that was read.
+#[test]
+fn a_log_that_grows_while_it_is_verified_did_not_go_back() {
+    let mut story = Story::begun();
+    story.write();
+    let (path, keys) = (story.path(), [story.public()]);
+    let (checkpoint, history) = (path.join("checkpoint"), path.join("checkpoints"));
+    let (before, kept) = (fs::read(&checkpoint).unwrap(), fs::read(&history).unwrap());
+    story.question("q1");
+    story.write();
+    let grown = fs::read(&history).unwrap();
+    fs::write(&history, kept).unwrap();
+    // Whoever opens a pipe to write waits for a reader: the rest happens at the moment when the checkpoint is read.
+    fs::remove_file(&checkpoint).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&checkpoint).status().unwrap().success());
+    let server = std::thread::spawn(move || {
+        let mut pipe = File::options().write(true).open(&checkpoint).unwrap();
+        fs::write(&history, grown).unwrap();
+        std::io::Write::write_all(&mut pipe, &before).unwrap();
+    });
+    let report = verify_directory(&path, &keys).unwrap();
+    server.join().unwrap();
+    assert!(report.passed(), "{:?}", report.findings);
+}
