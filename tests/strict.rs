@@ -163,9 +163,12 @@ fn a_strict_room_withholds_its_answers_until_the_quorum_signed() {
     one.begin(&data);
     assert_eq!(withheld(&asking("first")), id);
     let path = format!("/v1/rooms/spring/queries/{id}");
-    for part in ["", "/result", "/receipt"] {
-        withheld(&get(&server, &agency, &format!("{path}{part}")));
-    }
+    thread::scope(|scope| {
+        for part in ["", "/result", "/receipt"] {
+            let path = format!("{path}{part}");
+            scope.spawn(|| withheld(&get(&server, &agency, &{ path })));
+        }
+    });
     // It is recorded as any other answer, and was asked once.
     let statuses = |kind: &str| server.entries(&agency, kind).len();
     assert_eq!((statuses("query.intent"), statuses("query.outcome"), statuses("result.delivered")), (1, 1, 0));
