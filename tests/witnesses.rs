@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cleanroom_log::{LogDirectory, LogKey, Origin, consistency_proof};
-use cleanroom_verify::{Checkpoint, Cosigner, Key};
+use cleanroom_verify::{Checkpoint, Cosigner, Key, SUBMISSION_LIMIT};
 use serde_json::Value;
 
 use crate::server::{Server, data_dir};
@@ -178,7 +178,8 @@ fn a_witness_cosigns_what_continues_what_it_saw_and_remembers_it_when_killed() {
         (submission(&room, size, &newest).replacen('\n', "\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", 1), 422),
         ("garbage".to_owned(), 400),
         (String::new(), 400),
-        ("x".repeat(1 << 20), 413),
+        // One byte too many. Of more, the rest would not be read, and a client that still sends may see no answer.
+        ("x".repeat(SUBMISSION_LIMIT + 1), 413),
     ] {
         let (status, _, said) = witness.post(&body);
         assert_eq!(status, expected, "{said}");
