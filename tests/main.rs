@@ -22,6 +22,7 @@ mod replays;
 mod server;
 mod signatures;
 mod splitmix;
+mod strict;
 mod support;
 mod three;
 mod witnesses;

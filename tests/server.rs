@@ -109,6 +109,11 @@ impl Server {
 
     /// Sets the room up as its operator and owners would; gives the tokens of retailer and agency.
     pub(crate) fn room(&self) -> (String, String) {
+        self.room_of(ROOM)
+    }
+
+    /// The same, by a document of its own.
+    pub(crate) fn room_of(&self, document: &str) -> (String, String) {
         let put = |path: &str, token: &str, kind: &str, body: &str| {
             let reply = self.call("PUT", path, token, &[("content-type", kind)], body.as_bytes());
             assert!(
@@ -118,7 +123,7 @@ impl Server {
                 String::from_utf8_lossy(&reply.body)
             );
         };
-        put("/v1/rooms/spring", &self.admin(), "application/yaml", ROOM);
+        put("/v1/rooms/spring", &self.admin(), "application/yaml", document);
         let (retailer, agency) = (self.token("retailer"), self.token("agency"));
         for (table, token, policy, data) in [
             ("retailer.purchases", &retailer, purchases_policy(), purchases()),

@@ -8,8 +8,8 @@ use std::process::{Child, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cleanroom_log::{LogDirectory, consistency_proof};
-use cleanroom_verify::{Checkpoint, Cosigner, Key};
+use cleanroom_log::{LogDirectory, LogKey, Origin, consistency_proof};
+use cleanroom_verify::{Checkpoint, Cosigner, Key, SUBMISSION_LIMIT};
 use serde_json::Value;
 
 use crate::server::{Server, data_dir};
@@ -178,7 +178,8 @@ fn a_witness_cosigns_what_continues_what_it_saw_and_remembers_it_when_killed() {
         (submission(&room, size, &newest).replacen('\n', "\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", 1), 422),
         ("garbage".to_owned(), 400),
         (String::new(), 400),
-        ("x".repeat(1 << 20), 413),
+        // One byte too many. Of more, the rest would not be read, and a client that still sends may see no answer.
+        ("x".repeat(SUBMISSION_LIMIT + 1), 413),
     ] {
         let (status, _, said) = witness.post(&body);
         assert_eq!(status, expected, "{said}");
@@ -214,6 +215,15 @@ fn a_quorum_of_witnesses_cosigns_and_an_auditor_demands_it() {
     assert_eq!(cosign("cosigned").status.code(), Some(0));
     let cosigned = fs::read_to_string(room.path().join("cosigned")).unwrap();
     assert!(one.key.has_cosigned(&cosigned) && two.key.has_cosigned(&cosigned));
+    // Nobody asks witnesses about what another key signed.
+    let other = LogKey::generate().unwrap().vkey(&Origin::for_room("localhost", "two").unwrap());
+    fs::write(room.path().join("other.pub"), format!("{other}\n")).unwrap();
+    let foreign = ["audit", "cosign", log.to_str().unwrap(), "--witness-policy", "policy", "--key", "other.pub"];
+    let refused = room.run(&foreign);
+    assert_eq!(refused.status.code(), Some(2), "{}", String::from_utf8_lossy(&refused.stderr));
+    // What it wrote is enough by itself, where it is given.
+    assert_eq!(codes(&verify(&room, &["--witness-policy", "policy", "--kept", "cosigned"])), [] as [&str; 0]);
+    assert_eq!(codes(&verify(&room, &["--witness-policy", "policy"])), ["unwitnessed"]);
     LogDirectory::open(&log).unwrap().write_checkpoint(&cosigned).unwrap();
     let verified = verify(&room, &["--witness-policy", "policy"]);
     assert_eq!((verified.status.code(), codes(&verified)), (Some(0), vec![]));

@@ -59,6 +59,11 @@ struct Values {
     #[arg(long, value_name = "HOST", env = "CLEANROOM_LOG_HOST")]
     log_host: Option<String>,
 
+    /// Witnesses that every new checkpoint is sent to, and how many of them are enough: a C2SP tlog-policy file with their
+    /// addresses; in the file, relative to the file
+    #[arg(long, value_name = "FILE", env = "CLEANROOM_WITNESS_POLICY")]
+    witness_policy: Option<PathBuf>,
+
     /// Form of the operator's log on stderr [default: json]
     #[arg(long, value_enum, env = "CLEANROOM_LOG_FORMAT")]
     log_format: Option<LogFormat>,
@@ -106,6 +111,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// First part of every log's origin.
     pub(crate) log_host: String,
+    /// Who is asked to cosign checkpoints.
+    pub(crate) witness_policy: Option<PathBuf>,
     /// Form of the operator's log.
     pub(crate) log_format: LogFormat,
     /// Bytes.
@@ -151,6 +158,7 @@ impl Values {
         let text = fs::read_to_string(path).map_err(|error| Fault::read(path, &error))?;
         let mut values = Self::parse(&path.display().to_string(), &text)?;
         values.data_dir = values.data_dir.map(|dir| folder_of(path).join(dir));
+        values.witness_policy = values.witness_policy.map(|file| folder_of(path).join(file));
         Ok(values)
     }
 
@@ -175,6 +183,7 @@ impl Values {
             registry: self.registry.or(below.registry),
             engine: self.engine.or(below.engine),
             log_host: self.log_host.or(below.log_host),
+            witness_policy: self.witness_policy.or(below.witness_policy),
             log_format: self.log_format.or(below.log_format),
             insecure_http: self.insecure_http.or(below.insecure_http),
             limits: LimitValues {
@@ -231,6 +240,7 @@ impl Values {
             listen,
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("cleanroom-data")),
             log_host,
+            witness_policy: self.witness_policy,
             log_format: self.log_format.unwrap_or(LogFormat::Json),
             memory: usize::try_from(memory).unwrap_or(usize::MAX),
             query_timeout: Duration::from_secs(seconds),

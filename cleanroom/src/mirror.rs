@@ -2,7 +2,7 @@
 //! specification has it (C2SP tlog-tiles), at most so much of it, and the verifier looks at the copy.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,9 @@ const KEY_BYTES: u64 = 1024;
 const CHECKPOINT: &str = "checkpoint";
 const KEY: &str = "log.pub";
 const WITHHELD: &str = "withheld";
+const TILES: &str = "tile";
+/// What a copy holds besides its checkpoint.
+const PARTS: [&str; 4] = [KEY, WITHHELD, TILES, "blobs"];
 
 /// A log on a server.
 pub(crate) struct Source<'c> {
@@ -176,18 +179,27 @@ impl Copied {
     pub(crate) fn replace(self, mirror: &Path) -> Result<()> {
         let failed = |error: io::Error| Fault::write(mirror, &error);
         let new: HashSet<PathBuf> = files(self.path()).map_err(failed)?.into_iter().collect();
-        // A crash on the way leaves the earlier checkpoint, and files beyond it.
+        // A crash on the way leaves the earlier checkpoint, and files beyond it; a power failure, too: everything that a checkpoint
+        // covers is on the disk before the checkpoint is.
         let (last, first): (Vec<_>, Vec<_>) = new.iter().partition(|file| **file == Path::new(CHECKPOINT));
-        for file in first.into_iter().chain(last) {
-            let to = mirror.join(file);
-            to.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
-            fs::rename(self.path().join(file), to).map_err(failed)?;
+        for files in [first, last] {
+            let mut folders = HashSet::from([mirror.to_owned()]);
+            for file in files {
+                let (from, to) = (self.path().join(file), mirror.join(file));
+                File::open(&from).and_then(|file| file.sync_all()).map_err(failed)?;
+                to.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
+                fs::rename(from, &to).map_err(failed)?;
+                folders.extend(to.ancestors().skip(1).take_while(|folder| *folder != mirror).map(Path::to_owned));
+            }
+            for folder in folders {
+                File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+            }
         }
         // Partial tiles of the earlier checkpoint, which nobody needs any more.
-        let tiles = mirror.join("tile");
+        let tiles = mirror.join(TILES);
         for file in files(&tiles).map_err(failed)? {
             let of_part = file.parent().and_then(Path::extension).is_some_and(|ending| ending == "p");
-            if of_part && !new.contains(&Path::new("tile").join(&file)) {
+            if of_part && !new.contains(&Path::new(TILES).join(&file)) {
                 fs::remove_file(tiles.join(&file)).map_err(failed)?;
             }
         }
@@ -219,8 +231,10 @@ pub(crate) fn earlier(mirror: &Path) -> Result<Option<(Checkpoint, String)>> {
             "name an empty folder, or one that an earlier `audit verify --mirror` made",
         )
     };
-    let mut visible = fs::read_dir(mirror).map_err(failed)?.filter_map(|entry| Some(entry.ok()?.file_name()));
-    if visible.all(|name| name.as_encoded_bytes().starts_with(b".")) {
+    let visible = fs::read_dir(mirror).map_err(failed)?.filter_map(|entry| Some(entry.ok()?.file_name()));
+    let visible: Vec<_> = visible.filter(|name| !name.as_encoded_bytes().starts_with(b".")).collect();
+    // The checkpoint comes last, so without one the first copy was broken off: nothing in it is relied on.
+    if visible.iter().all(|name| PARTS.iter().any(|part| name == part)) {
         return Ok(None);
     }
     let note = fs::read_to_string(mirror.join(CHECKPOINT)).map_err(|_| other())?;
@@ -285,4 +299,27 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_copy_that_was_broken_off_is_begun_again() {
+        let mirror = tempfile::tempdir().unwrap();
+        assert_eq!(earlier(mirror.path()).unwrap(), None);
+        fs::create_dir_all(mirror.path().join("tile/entries")).unwrap();
+        fs::create_dir_all(mirror.path().join("blobs")).unwrap();
+        fs::write(mirror.path().join(KEY), "").unwrap();
+        fs::write(mirror.path().join(".incoming"), "").unwrap();
+        assert_eq!(earlier(mirror.path()).unwrap(), None);
+        // A checkpoint that is none was not written by a copy, and no more was anything else.
+        fs::write(mirror.path().join(CHECKPOINT), "").unwrap();
+        assert!(earlier(mirror.path()).is_err());
+        fs::remove_file(mirror.path().join(CHECKPOINT)).unwrap();
+        fs::write(mirror.path().join("thesis.txt"), "").unwrap();
+        assert!(earlier(mirror.path()).is_err());
+    }
 }

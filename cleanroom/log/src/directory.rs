@@ -124,9 +124,12 @@ impl LogDirectory {
         let new = Checkpoint::unverified(note);
         let new = new.map_err(|source| StoreError::Checkpoint { path: path.clone(), source })?.size;
         let old = self.size().unwrap_or(0);
+        // What a failure kept out of the history when the last one was written comes before this one.
+        self.keep_newest()?;
         // A crash before the rename leaves the old checkpoint with tiles for more than it covers; after it, the new one.
         self.write(&path, note.as_bytes())?;
-        // A crash before this leaves a checkpoint that the history lacks: nothing but a reader's curiosity needs it there.
+        // A crash or a failure before this leaves a checkpoint that the history lacks. It is added before the next one is written:
+        // a checkpoint that is put back later is known by the larger one in the history.
         self.keep(note)?;
         self.remove_partial(old, new);
         Ok(())

@@ -61,7 +61,7 @@ pub struct Member {
     /// Its signature over the membership ([`crate::MembershipStatement`]); there where `key` is.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signature: Option<String>,
-    /// When it signed; there where `key` is.
+    /// When it signed; only where `key` is, and absent of the oldest memberships, which were signed without.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub since: Option<String>,
     /// The signature of the key it had before over the same; there where the key changed.
@@ -422,8 +422,8 @@ impl Event {
         match self {
             Self::RoomPut(body) => body.members.iter().try_for_each(|member| {
                 name(&member.partner, "partner")?;
-                let keyed = [member.key.is_some(), member.signature.is_some(), member.since.is_some()];
-                let fits = keyed == [keyed[0]; 3];
+                let fits = member.key.is_some() == member.signature.is_some()
+                    && (member.key.is_some() || member.since.is_none());
                 require(fits, "signature", "a partner with a key signs its membership, no other does")?;
                 let since = member.since.as_deref().is_none_or(|since| EntryTime::parse(since).is_some());
                 require(since, "since", "RFC 3339 in UTC with milliseconds, as in `2026-05-04T13:14:15.123Z`")?;

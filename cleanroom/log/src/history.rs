@@ -7,20 +7,36 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use crate::checkpoint::Checkpoint;
 use crate::directory::{LogDirectory, StoreError};
 use crate::format::{CHECKPOINTS_FILE, NOTE_LIMIT};
 
+/// Bytes of the history that are read for the newest checkpoints.
+const NEWEST: u64 = 4 << 20;
+
 impl LogDirectory {
-    /// Every checkpoint that was signed, oldest first, not verified. One that was cosigned comes again, with the cosignatures.
+    /// The newest checkpoints that were signed, oldest first, not verified: those in the last 4 MiB of the history, which are
+    /// thousands. One that was cosigned comes again, with the cosignatures.
     ///
     /// # Errors
     /// Where they cannot be read.
     pub fn checkpoints(&self) -> Result<Vec<String>, StoreError> {
+        self.checkpoints_in(NEWEST)
+    }
+
+    fn checkpoints_in(&self, most: u64) -> Result<Vec<String>, StoreError> {
         let path = self.path().join(CHECKPOINTS_FILE);
-        let bytes = crate::files::read(&path).map_err(|source| StoreError::io(&path, source))?.unwrap_or_default();
-        let text = String::from_utf8(bytes).map_err(|_| StoreError::Damaged { path })?;
+        let (start, bytes) = match tail(&path, most) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(StoreError::io(&path, source)),
+        };
+        // What is read may begin anywhere in a record, even in a letter.
+        let first = if start == 0 { Some(0) } else { first_end(&bytes) };
+        let whole = first.and_then(|first| bytes.get(first..)).unwrap_or_default();
+        let text = std::str::from_utf8(whole).map_err(|_| StoreError::Damaged { path })?;
         let mut records = Vec::new();
-        let mut rest = text.as_str();
+        let mut rest = text;
         while let Some((record, after)) = split_record(rest) {
             records.push(record.to_owned());
             rest = after;
@@ -36,6 +52,35 @@ impl LogDirectory {
         let path = self.path().join(CHECKPOINTS_FILE);
         append(&path, note).map_err(|source| StoreError::io(&path, source))
     }
+
+    /// Adds a record of the checkpoint that stands, where the last record is another: a crash or a full disk kept it out.
+    ///
+    /// # Errors
+    /// Where the disk does not take it.
+    pub fn keep_newest(&self) -> Result<(), StoreError> {
+        // What is no checkpoint is not put among them.
+        let note = self.checkpoint().ok().flatten().filter(|note| Checkpoint::unverified(note).is_ok());
+        let Some(note) = note else { return Ok(()) };
+        let path = self.path().join(CHECKPOINTS_FILE);
+        let record = format!("{note}\n");
+        let last = match tail(&path, record.len() as u64) {
+            Ok((_, bytes)) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(source) => return Err(StoreError::io(&path, source)),
+        };
+        if last == record.as_bytes() { Ok(()) } else { self.keep(&note) }
+    }
+}
+
+/// The last bytes of a file, and where in it they begin.
+fn tail(path: &Path, most: u64) -> io::Result<(u64, Vec<u8>)> {
+    let mut file = File::open(path)?;
+    let start = file.metadata()?.len().saturating_sub(most);
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    // It may grow meanwhile.
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok((start, bytes))
 }
 
 fn append(path: &Path, note: &str) -> io::Result<()> {
@@ -57,13 +102,19 @@ fn append(path: &Path, note: &str) -> io::Result<()> {
 
 /// Where the last whole record ends: behind a signature line and an empty line.
 fn whole_end(bytes: &[u8]) -> usize {
-    let ends = (0..=bytes.len()).rev().find(|end| {
-        let text = bytes.get(..*end).and_then(|text| text.strip_suffix(b"\n\n"));
-        let last = text.and_then(|text| text.rsplit(|byte| *byte == b'\n').next());
-        // No line of a checkpoint's own text begins so: names hold no spaces.
-        last.is_some_and(|line| line.starts_with("\u{2014} ".as_bytes()))
-    });
-    ends.unwrap_or(0)
+    (0..=bytes.len()).rev().find(|end| is_end(bytes, *end)).unwrap_or(0)
+}
+
+/// The same of the first one that ends in there.
+fn first_end(bytes: &[u8]) -> Option<usize> {
+    (0..=bytes.len()).find(|end| is_end(bytes, *end))
+}
+
+fn is_end(bytes: &[u8], end: usize) -> bool {
+    let text = bytes.get(..end).and_then(|text| text.strip_suffix(b"\n\n"));
+    let last = text.and_then(|text| text.rsplit(|byte| *byte == b'\n').next());
+    // No line of a checkpoint's own text begins so: names hold no spaces.
+    last.is_some_and(|line| line.starts_with("\u{2014} ".as_bytes()))
 }
 
 fn split_record(text: &str) -> Option<(&str, &str)> {
@@ -102,5 +153,28 @@ mod tests {
         }
         fs::write(&path, &whole).unwrap();
         assert_eq!(log.checkpoints().unwrap(), [note(1), note(2)]);
+    }
+
+    #[test]
+    fn of_a_long_history_the_end_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = LogDirectory::open(folder.path()).unwrap();
+        let notes: Vec<String> = (1..40).map(note).collect();
+        notes.iter().for_each(|note| log.keep(note).unwrap());
+        let length = fs::metadata(folder.path().join(CHECKPOINTS_FILE)).unwrap().len();
+        for most in 0..length + 2 {
+            let read = log.checkpoints_in(most).unwrap();
+            assert!(notes.ends_with(&read), "{most}");
+            let whole: u64 = read.iter().map(|note| note.len() as u64 + 1).sum();
+            let longest = note(39).len() as u64 + 1;
+            assert!(whole <= most && whole + 2 * longest > most.min(length), "{most}: {whole}");
+        }
+        // By default, no more than 4 MiB.
+        let many = format!("{}\n", note(7)).repeat(2 << 16);
+        assert!(many.len() as u64 > 2 * NEWEST);
+        fs::write(folder.path().join(CHECKPOINTS_FILE), many).unwrap();
+        let read = log.checkpoints().unwrap();
+        assert!(read.iter().map(String::len).sum::<usize>() as u64 <= NEWEST && read.len() > 1000);
+        assert!(read.iter().all(|read| *read == note(7)));
     }
 }

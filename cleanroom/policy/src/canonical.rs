@@ -259,6 +259,7 @@ fn room(room: &Room) -> Json {
         .with("description", text(&room.description))
         .with("partners", Json::List(room.partners.iter().map(partner).collect()))
         .with("templates", templates.filter(|_| !room.templates.is_empty()))
+        .with("strict", room.strict.then_some(Json::Flag(true)))
         .with("test_only", room.test_only.then_some(Json::Flag(true)))
         .end()
 }

@@ -17,6 +17,9 @@ pub struct Room {
     pub partners: Vec<Partner>,
     /// Template files, relative to the room file, in the order of the document.
     pub templates: Vec<PathBuf>,
+    /// An answer is withheld until enough witnesses have cosigned the log over its record. Only a server that asks witnesses takes
+    /// such a room.
+    pub strict: bool,
     /// For tests: its policies may do without noise worth the name. No server takes it.
     pub test_only: bool,
 }

@@ -9,7 +9,7 @@ use crate::names::{PartnerName, RoomName, TableName};
 use crate::report::Report;
 use crate::yaml::Node;
 
-const KEYS: &[&str] = &["apiVersion", "kind", "name", "description", "partners", "templates", "test_only"];
+const KEYS: &[&str] = &["apiVersion", "kind", "name", "description", "partners", "templates", "strict", "test_only"];
 const PARTNER_KEYS: &[&str] = &["name", "abilities", "tables", "key", "membership", "since", "rotation"];
 const TABLE_KEYS: &[&str] = &["name", "description", "source", "policy"];
 const SOURCE_KEYS: &[&str] = &["file", "upload", "s3", "postgres", "flight"];
@@ -26,15 +26,16 @@ pub(crate) fn read(report: &mut Report<'_>, node: &Node) -> Option<Room> {
         Some(node) => templates(report, node),
         None => Some(Vec::new()),
     };
-    let test_only = match fields.get(report, "test_only") {
-        Some(node) => report.flag(node, "`test_only`"),
+    let [strict, test_only] = ["strict", "test_only"].map(|key| match fields.get(report, key) {
+        Some(node) => report.flag(node, &format!("`{key}`")),
         None => Some(false),
-    };
+    });
     Some(Room {
         name: name?,
         description: description?,
         partners: partners?,
         templates: templates?,
+        strict: strict?,
         test_only: test_only?,
     })
 }

@@ -67,6 +67,9 @@ impl Registry {
             }
             let room = RoomName::new(&room).map_err(|error| RegistryError::damaged("a room's name", error))?;
             let query_id = read_query_id(&query_id)?;
+            if self.must_serve(&room).is_err() {
+                continue; // nothing is added to its log
+            }
             if let Some(sequence) = self.end(&room, &query_id, &run, stopped(), &[]).await? {
                 tracing::warn!(%room, query = %query_id, "a process ended before this query did; it is recorded as failed");
                 self.publish(&room, sequence).await?;

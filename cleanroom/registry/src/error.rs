@@ -167,6 +167,27 @@ pub enum RegistryError {
     /// A release is asked for again that the analyst has not paid for.
     #[error("the release that is to be shown again was not paid for")]
     NotPaid,
+    /// A room is strict, and its log is shown to no witnesses who could be enough.
+    #[error("room `{0}` is strict (`strict: true`), and no witnesses are asked here to cosign its log")]
+    NoWitnesses(RoomName),
+    /// The answer to a question in a strict room is recorded, and not enough witnesses have cosigned the log over its record.
+    #[error(
+        "query `{query}` in room `{room}` was answered and charged; its answer is withheld until enough witnesses have cosigned the log"
+    )]
+    Unwitnessed {
+        /// The room.
+        room: RoomName,
+        /// The query.
+        query: QueryId,
+    },
+    /// Witnesses saw another log of the room than the one that is here.
+    #[error("room `{room}` is not served, for its witnesses know another log than the one here: {against}")]
+    BehindWitnesses {
+        /// The room.
+        room: RoomName,
+        /// What they said.
+        against: String,
+    },
     /// The room has no log entry of that sequence.
     #[error("the log of room `{room}` has no entry {sequence}")]
     NoSuchEntry {
@@ -256,6 +277,7 @@ impl RegistryError {
             Self::DailyLimit { .. } => "CR4104",
             Self::Exhausted { .. } => "CR3001",
             Self::NotAMember { .. } => "CR4101",
+            Self::Unwitnessed { .. } | Self::BehindWitnesses { .. } => "CR4205",
             _ if self.is_request() => "CR1006",
             _ => "CR5001",
         }
@@ -288,7 +310,13 @@ impl RegistryError {
                 | E::DailyLimit { .. }
                 | E::Exhausted { .. }
                 | E::NotAMember { .. }
+                | E::NoWitnesses(_)
         )
+    }
+
+    /// Whether it is for witnesses to mend: nothing is lost, and nothing is told.
+    pub fn is_for_witnesses(&self) -> bool {
+        matches!(self, Self::Unwitnessed { .. } | Self::BehindWitnesses { .. })
     }
 
     /// Whether what was asked for does not exist.
@@ -306,7 +334,7 @@ impl RegistryError {
 
     /// What happened, for whoever asked; nothing of the machine stands in it.
     pub fn public(&self) -> String {
-        if self.is_request() {
+        if self.is_request() || self.is_for_witnesses() {
             self.to_string()
         } else {
             "the registry could not record or read what was asked".to_owned()
@@ -341,6 +369,15 @@ impl RegistryError {
             E::DailyLimit { .. } => "ask again after midnight UTC",
             E::Exhausted { .. } => {
                 "ask for less precision, wait until the budget's next period, or ask the owner for a larger budget; `cleanroom budget` shows what is left"
+            }
+            E::NoWitnesses(_) => {
+                "serve the room with `cleanroom serve --witness-policy FILE`, whose quorum can be met; or take `strict` out of it"
+            }
+            E::Unwitnessed { .. } => {
+                "look the query up again by its id, at no cost; where it stays so, tell the operator that too few witnesses answer"
+            }
+            E::BehindWitnesses { .. } => {
+                "restore the newest database and log together; where a witness is wrong, take it out of the server's policy of witnesses"
             }
             E::NotAMember { .. } => "ask a partner that may, or give this one the ability `query` in the room",
             E::PolicyText(_) => "put the text from which the policy was parsed",

@@ -31,6 +31,7 @@ mod standing_tokens;
 mod tables;
 mod templates;
 mod tokens;
+mod witnesses;
 mod write;
 
 pub use actor::{Actor, Door, Role};
@@ -51,3 +52,4 @@ pub use signatures::{membership_statement, policy_statement};
 pub use tables::{NewTableVersion, TableVersion};
 pub use templates::{Replace, TemplateRecord, TemplateUse};
 pub use tokens::{Identity, IssuedToken};
+pub use witnesses::{Asked, Witnesses};

@@ -122,8 +122,11 @@ impl Registry {
     /// What the asker of a question can show to anyone: the proof that its outcome is in the log, with the entry and the
     /// nonce that binds the answer to it. For the asker alone: with the nonce, results can be tried.
     ///
+    /// Of an answer in a strict room there is none until enough witnesses have cosigned the log over its record; without it, nothing
+    /// of the answer may be told.
+    ///
     /// # Errors
-    /// As [`Registry::proof`].
+    /// As [`Registry::proof`]; [`RegistryError::Unwitnessed`].
     pub async fn receipt(&self, of: &ReceiptRef) -> Result<Receipt> {
         let entry = self.entry_at(&of.room, of.sequence).await?;
         let nonce: Option<Option<Vec<u8>>> =
@@ -138,6 +141,9 @@ impl Registry {
                 <[u8; 32]>::try_from(bytes).map_err(|_| RegistryError::damaged("a nonce", "it is not 32 bytes"))
             })
             .transpose()?;
+        if nonce.is_some() {
+            self.must_be_witnessed(of).await?;
+        }
         let extra = ReceiptExtra::new(entry.clone(), nonce);
         let proof = self.proof_with(&of.room, of.sequence, &extra).await?;
         Ok(Receipt { entry, proof })
@@ -152,8 +158,10 @@ impl Registry {
     async fn proof_with(&self, room: &RoomName, sequence: u64, extra: &ReceiptExtra) -> Result<String> {
         let extra = Some(extra.to_bytes());
         let directory = self.log_directory(room);
+        // What enough have cosigned is worth more than what is newer.
+        let cosigned = self.cosigned_over(room, sequence);
         blocking(move || {
-            let checkpoint = read_checkpoint(&directory)?;
+            let checkpoint = cosigned.map_or_else(|| read_checkpoint(&directory), Ok)?;
             let log = LogDirectory::open(&directory).map_err(log_error)?;
             let size = Checkpoint::unverified(&checkpoint).map_err(log_error)?.size;
             let path = inclusion_proof(&log.tiles(size), sequence, size).map_err(log_error)?;

@@ -29,7 +29,7 @@ pub(crate) struct Published {
 pub(crate) struct Held {
     pub(crate) log: LogDirectory,
     /// The checkpoint that was signed last.
-    note: Option<String>,
+    pub(crate) note: Option<String>,
     _locked: File,
 }
 
@@ -41,7 +41,9 @@ impl Registry {
         if sequence < published.tree.size() {
             return Ok(()); // signed together with another's
         }
+        self.must_serve(room)?;
         published.tree = self.integrate(room, &published.tree, false).await?;
+        self.show_to_witnesses(room);
         if sequence < published.tree.size() {
             Ok(())
         } else {
@@ -130,6 +132,9 @@ impl Registry {
             let note = Checkpoint { origin, size: stored, root: tree.root() }.sign(&self.inner.key);
             // A crash before this leaves files that no checkpoint covers, for the next to write again.
             blocking(move || held.log.write_checkpoint(&note).map_err(log_error)).await?;
+        } else {
+            // A crash, a version without a history, or a call that failed half way left it behind the checkpoint.
+            blocking(move || held.log.keep_newest().map_err(log_error)).await?;
         }
         Ok(tree)
     }
@@ -171,7 +176,7 @@ impl Registry {
 }
 
 /// Takes the lock of a room's log directory, and reads what was signed last.
-fn hold(directory: &Path, key: &VerifierKey) -> Result<Held> {
+pub(crate) fn hold(directory: &Path, key: &VerifierKey) -> Result<Held> {
     let log = LogDirectory::open(directory).map_err(log_error)?;
     let locked = lock(&directory.join(".lock"))?;
     let note = log.checkpoint().map_err(log_error)?;
@@ -181,8 +186,7 @@ fn hold(directory: &Path, key: &VerifierKey) -> Result<Held> {
     Ok(Held { log, note, _locked: locked })
 }
 
-/// The size of the largest checkpoint that was ever signed, as far as the log's directory still tells. The newest one is added
-/// where it is missing.
+/// The size of the largest checkpoint that was ever signed, as far as the log's directory still tells.
 async fn newest_kept(held: Arc<Held>, key: VerifierKey) -> Result<u64> {
     blocking(move || {
         let kept = held.log.checkpoints().unwrap_or_else(|error| {
@@ -194,12 +198,7 @@ async fn newest_kept(held: Arc<Held>, key: VerifierKey) -> Result<u64> {
         let signed = held.note.as_deref().map_or(0, size);
         // Only what would be more than the checkpoint itself needs a look at its signature.
         let larger = kept.iter().filter(|note| size(note) > signed && Checkpoint::open(note, &key).is_ok());
-        let newest = larger.map(|note| size(note)).max();
-        // A crash, or a version without a history, left it behind the checkpoint, perhaps in the middle of a record.
-        if let Some(note) = held.note.as_ref().filter(|note| newest.is_none() && kept.last() != Some(note)) {
-            held.log.keep(note).map_err(log_error)?;
-        }
-        Ok(newest.unwrap_or(signed))
+        Ok(larger.map(|note| size(note)).max().unwrap_or(signed))
     })
     .await
 }

@@ -21,6 +21,7 @@ use crate::ledger::Share;
 use crate::numbers::milliseconds;
 use crate::publish::Published;
 use crate::run::{self, Run};
+use crate::witnesses::{Witnesses, Witnessing};
 
 /// How long a writer waits for the writers of other processes.
 const BUSY: Duration = Duration::from_secs(10);
@@ -61,6 +62,7 @@ pub(crate) struct Inner {
     /// What each policy lets be spent, by its digest.
     pub(crate) shares: std::sync::Mutex<HashMap<String, Option<Arc<Share>>>>,
     pub(crate) published: std::sync::Mutex<HashMap<RoomName, Arc<Mutex<Published>>>>,
+    pub(crate) witnessing: Witnessing,
 }
 
 impl fmt::Debug for Registry {
@@ -81,6 +83,15 @@ impl Registry {
         Self::open_by(options, OffsetDateTime::now_utc).await
     }
 
+    /// As [`Registry::open`], with witnesses who are asked to cosign what is signed. They are shown every log before anything is
+    /// added to it; a room that they saw further, or otherwise, is not served ([`Registry::must_serve`]).
+    ///
+    /// # Errors
+    /// Those of [`Registry::open`].
+    pub async fn open_witnessed(options: OpenOptions, witnesses: Arc<dyn Witnesses>) -> Result<Self> {
+        Self::open_with(options, OffsetDateTime::now_utc, Some(witnesses)).await
+    }
+
     /// As [`Registry::open`], by a clock other than the system's.
     ///
     /// # Errors
@@ -88,6 +99,14 @@ impl Registry {
     pub async fn open_by(
         options: OpenOptions,
         clock: impl Fn() -> OffsetDateTime + Send + Sync + 'static,
+    ) -> Result<Self> {
+        Self::open_with(options, clock, None).await
+    }
+
+    async fn open_with(
+        options: OpenOptions,
+        clock: impl Fn() -> OffsetDateTime + Send + Sync + 'static,
+        witnesses: Option<Arc<dyn Witnesses>>,
     ) -> Result<Self> {
         if Origin::for_room(&options.log_host, "room").is_err() {
             return Err(RegistryError::LogHost(options.log_host));
@@ -126,11 +145,17 @@ impl Registry {
                 clock: Box::new(clock),
                 shares: std::sync::Mutex::default(),
                 published: std::sync::Mutex::default(),
+                witnessing: Witnessing::default(),
             }),
             door: Door::Embedded,
         };
+        // A database that was put back signs what it has, which is the beginning of what was signed before; witnesses tell, before
+        // anything else is added to it.
         registry.complete_logs(&directories).await?;
         registry.sums_are_true().await?;
+        if let Some(witnesses) = witnesses {
+            registry.begin_witnessing(witnesses).await?;
+        }
         registry.fail_orphans(&living).await?;
         Ok(registry)
     }

@@ -27,9 +27,11 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Membership`], where a partner with a key has not signed for how it is in the room;
     /// [`RegistryError::TestOnly`], where it is for tests alone and this is a server's; [`RegistryError::NotForTests`], where it no
-    /// longer is and has a policy that is; where the database or the log fails.
+    /// longer is and has a policy that is; [`RegistryError::NoWitnesses`], where it is strict and nobody is asked to cosign its log;
+    /// where the database or the log fails.
     pub async fn put_room(&self, room: &Room, actor: &Actor) -> Result<Change> {
         self.takes_for_tests(room.test_only, || format!("room `{}`", room.name))?;
+        self.must_have_witnesses(room).await?;
         let digest = room.digest();
         let mut write = self.write().await?;
         let stored: Option<String> = sqlx::query_scalar("SELECT digest FROM rooms WHERE room = $1")

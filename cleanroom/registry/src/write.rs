@@ -11,11 +11,13 @@ use crate::numbers::{stored, time, unsigned};
 use crate::publish::log_error;
 use crate::query_id::QueryId;
 use crate::registry::Registry;
+use crate::witnesses::Refused;
 
 /// A transaction that no other writer, of this process or another, stands beside. Dropped, it leaves nothing.
 pub(crate) struct Write<'a> {
     transaction: Transaction<'static, Sqlite>,
     now: i64,
+    refused: &'a Refused,
     _turn: MutexGuard<'a, ()>,
 }
 
@@ -24,7 +26,7 @@ impl Registry {
         let turn = self.inner.turn.lock().await;
         // Immediate: a transaction that reads first and writes later could find that another wrote in between.
         let transaction = self.inner.pool.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Write { transaction, now: self.now(), _turn: turn })
+        Ok(Write { transaction, now: self.now(), refused: self.refused(), _turn: turn })
     }
 }
 
@@ -53,6 +55,7 @@ impl Write<'_> {
         event: Event,
         blobs: &[&[u8]],
     ) -> Result<u64> {
+        self.refused.must_not_hold(room)?;
         let last = sqlx::query(
             "SELECT r.room, e.sequence, e.at FROM rooms r LEFT JOIN log_entries e ON e.room = r.room \
              WHERE r.room = $1 ORDER BY e.sequence DESC LIMIT 1",

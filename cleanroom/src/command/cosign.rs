@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use clap::Args;
-use cleanroom_verify::{Key, Witness, WitnessPolicy, published_key};
+use cleanroom_verify::{Checkpoint, Key, NOTE_SIGNATURE_LIMIT, Witness, WitnessPolicy, published_key};
 use serde_json::json;
 
 use super::audit::verifier_key;
@@ -13,7 +13,7 @@ use super::evidence::policy;
 use crate::exit::Exit;
 use crate::fault::{Fault, Result};
 use crate::output::{Format, Sink, print};
-use crate::witness::ask;
+use crate::witness::{ask, attach};
 
 #[derive(Debug, Args)]
 pub(super) struct CosignArgs {
@@ -43,6 +43,13 @@ pub(super) fn run(args: &CosignArgs, format: Format) -> Result<Exit> {
     let policy = policy(&args.witness_policy)?;
     let path = args.directory.join("checkpoint");
     let note = fs::read_to_string(&path).map_err(|error| Fault::read(&path, &error))?;
+    // A witness is not asked for what the log did not sign, and an auditor not given it.
+    Checkpoint::open(&note, &key).map_err(|error| {
+        Fault::usage(
+            format!("`{}`: {error}", path.display()),
+            "give the log's own key by `--key`; if it is that, find out who changed the checkpoint: run `cleanroom audit verify`",
+        )
+    })?;
     let has = policy.cosigned(&note, std::slice::from_ref(&key)).map_err(|error| {
         Fault::usage(format!("`{}`: {error}", path.display()), "find out who changed it: run `cleanroom audit verify`")
     })?;
@@ -59,7 +66,11 @@ pub(super) fn run(args: &CosignArgs, format: Format) -> Result<Exit> {
     let mut problems = Vec::new();
     for (witness, answer) in asked.iter().zip(answers) {
         match answer {
-            Ok(line) => cosigned.push_str(&line),
+            Ok(line) if attach(&mut cosigned, &line) => {}
+            Ok(_) => problems.push(format!(
+                "witness `{}`: it cosigned, and the checkpoint has {NOTE_SIGNATURE_LIMIT} signatures, more than which nobody reads",
+                witness.name
+            )),
             Err(problem) => problems.push(format!("witness `{}`: {problem}", witness.name)),
         }
     }

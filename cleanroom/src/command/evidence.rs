@@ -12,7 +12,8 @@ use crate::fault::{Fault, Result};
 /// Who must have cosigned.
 #[derive(Debug, Args)]
 pub(super) struct WitnessedArgs {
-    /// Witnesses that must have cosigned, and how many of them: a C2SP tlog-policy file
+    /// Witnesses that must have cosigned, and how many of them: a C2SP tlog-policy file. Cosignatures are looked for in what the log
+    /// shows and in files given by `--kept`, so a log whose server asks no witnesses passes with a checkpoint of `audit cosign`
     #[arg(long = "witness-policy", value_name = "FILE")]
     witness_policies: Vec<PathBuf>,
 }

@@ -4,18 +4,20 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::Args;
 use cleanroom_registry::{Door, OpenOptions, Registry};
 use cleanroom_vault::{Vault, VaultOptions};
 use tokio::net::TcpListener;
 
-use super::block_on;
+use super::{block_on, evidence};
 use crate::config::{Config, ConfigArgs};
 use crate::exit::Exit;
 use crate::fault::{Fault, Result};
 use crate::http::{self, App};
 use crate::operator_log;
+use crate::witness::Asker;
 
 /// The file in the data directory that the first administrator's token is written to.
 const ADMIN_TOKEN: &str = "admin.token";
@@ -47,9 +49,18 @@ async fn serve(config: Config) -> Result<()> {
         )
     })?;
     let address = listener.local_addr().map_err(|error| Fault::failure(format!("cannot listen: {error}"), ""))?;
-    let registry =
-        Registry::open(OpenOptions { data_dir: config.data_dir.clone(), log_host: config.log_host.clone() }).await?;
+    let options = OpenOptions { data_dir: config.data_dir.clone(), log_host: config.log_host.clone() };
+    let registry = match &config.witness_policy {
+        None => Registry::open(options).await?,
+        Some(file) => {
+            let asker = Asker::new(evidence::policy(file)?, file)?;
+            Registry::open_witnessed(options, Arc::new(asker)).await?
+        }
+    };
     let registry = registry.through(Door::Rest);
+    for room in registry.rooms().await? {
+        registry.must_have_witnesses(&room).await?;
+    }
     if let Some(room) = registry.rooms().await?.iter().find(|room| room.test_only) {
         return Err(Fault::usage(
             format!("the data directory holds room `{}`, which is for tests alone (`test_only: true`)", room.name),

@@ -86,7 +86,11 @@ impl App {
         let name = RoomName::new(name).map_err(|_| Problem::not_found())?;
         let room = self.registry().room(&name).await?.ok_or_else(Problem::not_found)?;
         let inside = caller.partner().is_some_and(|partner| room.partner(partner).is_some());
-        if inside || caller.role() == Role::Admin { Ok(room) } else { Err(Problem::not_found()) }
+        if !inside && caller.role() != Role::Admin {
+            return Err(Problem::not_found());
+        }
+        self.registry().must_serve(&room.name)?;
+        Ok(room)
     }
 
     /// As [`App::room`], for what only a partner of the room may do.

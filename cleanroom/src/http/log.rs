@@ -31,7 +31,8 @@ pub(super) struct Range {
     limit: Option<u64>,
 }
 
-/// The newest checkpoint (C2SP tlog-checkpoint): a signed note over all entries.
+/// The newest checkpoint (C2SP tlog-checkpoint): a signed note over all entries. Where the server asks witnesses, their cosignatures
+/// come a moment later.
 #[utoipa::path(get, path = "/v1/rooms/{room}/log/checkpoint", tag = "log", params(("room" = String, Path, description = "name of the room")),
     responses((status = 200, description = "a signed note", body = String, content_type = "text/plain")))]
 pub(super) async fn checkpoint(

@@ -212,7 +212,14 @@ impl IntoResponse for Problem {
 
 impl From<RegistryError> for Problem {
     fn from(error: RegistryError) -> Self {
-        if error.is_not_found() {
+        if error.is_for_witnesses() {
+            let help = error.remedy();
+            let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unwitnessed, error.public(), help);
+            if let RegistryError::Unwitnessed { query, .. } = &error {
+                problem.0.more.insert("query_id".to_owned(), json!(query.as_str()));
+            }
+            problem
+        } else if error.is_not_found() {
             Self::not_found()
         } else if error.is_request() {
             Self::conflict(error.public(), error.remedy())

@@ -69,7 +69,8 @@ pub(crate) async fn budgets(
     responses((status = 200, description = "answered: `query_id`, `outcome`, `columns`, `rows`, `notes`, `receipt`", body = Value),
         (status = 202, description = "still running; look at `Location`", body = Value), (status = 400, description = "not a question, or not SQL"),
         (status = 403, description = "the partner may not ask this"), (status = 409, description = "the key was used with another body"),
-        (status = 422, description = "refused by policy")))]
+        (status = 422, description = "refused by policy"),
+        (status = 503, description = "too busy; or, in a strict room (CR4205), answered and charged, and withheld until enough witnesses have cosigned the log over its record: ask for `query_id` again")))]
 pub(super) async fn post(
     State(app): State<App>,
     caller: Caller,
@@ -146,7 +147,7 @@ pub(crate) async fn list(
     params(("room" = String, Path, description = "name of the room"), ("query" = String, Path, description = "id of the query"),
         ("Prefer" = Option<String>, Header, description = "`wait=SECONDS`, at most 60; the default is not to wait")),
     responses((status = 200, description = "the answer or refusal, as when it was asked", body = Value), (status = 202, description = "still running", body = Value),
-        (status = 404, description = "no such query of the caller")))]
+        (status = 404, description = "no such query of the caller"), (status = 503, description = "in a strict room: not enough witnesses have cosigned the log over its record yet")))]
 pub(super) async fn get(
     State(app): State<App>,
     caller: Caller,
@@ -168,7 +169,8 @@ pub(super) async fn get(
     params(("room" = String, Path, description = "name of the room"), ("query" = String, Path, description = "id of the query"),
         ("Accept" = Option<String>, Header, description = "application/json, text/csv, application/vnd.apache.arrow.stream or application/vnd.apache.parquet")),
     responses((status = 200, description = "the rows", body = Value), (status = 404, description = "no such query of the caller"),
-        (status = 406, description = "none of the accepted forms"), (status = 409, description = "the query has no rows")))]
+        (status = 406, description = "none of the accepted forms"), (status = 409, description = "the query has no rows"),
+        (status = 503, description = "in a strict room: not enough witnesses have cosigned the log over its record yet")))]
 pub(crate) async fn result(
     State(app): State<App>,
     caller: Caller,
@@ -199,7 +201,8 @@ pub(crate) async fn result(
 }
 
 /// The receipt of one of the caller's own questions: a C2SP tlog-proof that its end is in the log. Its `extra` data is JSON with
-/// the `entry` and, of an answer, the `nonce` that binds the answer to it.
+/// the `entry` and, of an answer, the `nonce` that binds the answer to it. Its checkpoint carries the cosignatures of witnesses, as
+/// far as the server has them.
 #[utoipa::path(get, path = "/v1/rooms/{room}/queries/{query}/receipt", tag = "queries",
     params(("room" = String, Path, description = "name of the room"), ("query" = String, Path, description = "id of the query")),
     responses((status = 200, description = "a `c2sp.org/tlog-proof@v1` file", body = String, content_type = "text/plain"),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use cleanroom_log::{LogDirectory, consistency_proof};
-use cleanroom_verify::{ADD_CHECKPOINT, Checkpoint, Cosigner};
+use cleanroom_verify::{ADD_CHECKPOINT, Checkpoint, Cosigner, NOTE_SIGNATURE_LIMIT};
 use ureq::Agent;
 
 /// How long a witness may take for one answer.
@@ -77,6 +77,16 @@ pub(crate) fn ask(directory: &Path, note: &str, url: &str, witness: &Cosigner) -
     Err(NotCosigned::Unreachable)
 }
 
+/// Puts a signature line under a note; `false` where the note has as many as anybody reads.
+pub(crate) fn attach(note: &mut String, line: &str) -> bool {
+    let signatures = note.rsplit("\n\n").next().map_or(0, |lines| lines.lines().count());
+    let fits = signatures < NOTE_SIGNATURE_LIMIT;
+    if fits {
+        note.push_str(line);
+    }
+    fits
+}
+
 fn proof(directory: &Path, old: u64, size: u64) -> Result<String, NotCosigned> {
     let log = LogDirectory::open(directory).map_err(|_| NotCosigned::Incomplete)?;
     let hashes = consistency_proof(&log.tiles(size), old, size).map_err(|_| NotCosigned::Incomplete)?;
@@ -87,4 +97,23 @@ fn proof(directory: &Path, old: u64, size: u64) -> Result<String, NotCosigned> {
 fn own_line(answer: &str, note: &str, witness: &Cosigner) -> Option<String> {
     let lines = answer.strip_suffix('\n')?.split('\n').map(|line| format!("{line}\n"));
     lines.into_iter().find(|line| witness.has_cosigned(&format!("{note}{line}")))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_takes_no_more_signatures_than_are_read() {
+        let root = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        let mut note = format!("logs.example/room/r\n0\n{root}\n\n\u{2014} logs.example/room/r AAAAAAAA\n");
+        for number in 1..NOTE_SIGNATURE_LIMIT {
+            assert!(attach(&mut note, &format!("\u{2014} w{number}.example AAAAAAAA\n")));
+        }
+        assert!(!attach(&mut note, "\u{2014} w.example AAAAAAAA\n"));
+        assert_eq!(Checkpoint::claimed(&note).unwrap().size, 0);
+        note.push_str("\u{2014} w.example AAAAAAAA\n");
+        assert_eq!(Checkpoint::claimed(&note), None);
+    }
 }

@@ -3,11 +3,13 @@
 //! Trust: none in the log. What is decided is decided by the verifier's own code (`cleanroom_verify`), which shares nothing with
 //! what writes logs. What a witness must not do is forget: a checkpoint is on disk before it is signed.
 
+mod asker;
 mod client;
 mod service;
 mod store;
 
-pub(crate) use client::ask;
+pub(crate) use asker::Asker;
+pub(crate) use client::{ask, attach};
 pub(crate) use service::router;
 pub(crate) use store::{Store, StoreError};
 

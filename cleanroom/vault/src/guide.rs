@@ -249,6 +249,11 @@ impl Code {
                 "Ask again.",
                 None,
             ),
+            Code::Unwitnessed => guide(
+                "The room is strict: an answer is told once enough witnesses have cosigned the log over its record. The question is answered and charged, its answer is kept, and too few witnesses answer now. Or the witnesses know another log of the room than the server has, which then answers nothing in it.",
+                "Look the query up again by its id, which costs nothing; where it stays so, tell the operator.",
+                None,
+            ),
             Code::Internal => guide(
                 "Something failed that is not about your question.",
                 "Give the operator the number of the incident.",

@@ -79,6 +79,7 @@ codes! {
     SizeLimit = "CR4202", "memory or size limit reached";
     Busy = "CR4203", "too many queries at once";
     Cancelled = "CR4204", "cancelled";
+    Unwitnessed = "CR4205", "not cosigned by enough witnesses";
     Internal = "CR5001", "internal failure";
 }
 
@@ -89,7 +90,7 @@ impl Code {
             Code::NotAMember | Code::NotAnAnalyst | Code::NotAReceiver => 5,
             // To a script such a limit is a budget that is used up.
             Code::DailyLimit | Code::CellLimit | Code::Exhausted => 4,
-            Code::TimeLimit | Code::SizeLimit | Code::Busy | Code::Cancelled | Code::Internal => 1,
+            Code::TimeLimit | Code::SizeLimit | Code::Busy | Code::Cancelled | Code::Unwitnessed | Code::Internal => 1,
             _ => 3,
         }
     }
@@ -107,7 +108,7 @@ impl Code {
             | Code::Invalid => 400,
             Code::NotAMember | Code::NotAnAnalyst | Code::NotAReceiver => 403,
             Code::DailyLimit => 429,
-            Code::Busy => 503,
+            Code::Busy | Code::Unwitnessed => 503,
             Code::Cancelled => 409,
             Code::TimeLimit | Code::SizeLimit => 422,
             Code::Internal => 500,

@@ -96,8 +96,10 @@ codes! {
     RolledBack => "rolled-back", true;
     /// A receipt that was kept does not hold by itself.
     Receipt => "receipt", true;
-    /// A signature is not by the witness that it names, or by nobody that a policy of witnesses names.
+    /// A signature is not by the witness that it names.
     Cosignature => "cosignature", true;
+    /// A signature by nobody that a policy of witnesses names, which was not verified.
+    UnknownCosigner => "unknown-cosigner", false;
     /// Entries that not enough witnesses have cosigned.
     Unwitnessed => "unwitnessed", true;
     /// Cosignatures that were not verified, for want of a policy.
@@ -152,6 +154,8 @@ codes! {
     Unfinished => "unfinished", false;
     /// Files that no checkpoint covers yet.
     BeyondCheckpoint => "beyond-checkpoint", false;
+    /// A history of checkpoints whose end was not written, or not read.
+    PartialHistory => "partial-history", false;
     /// A log in which nothing was signed yet.
     NotStarted => "not-started", false;
     /// A log that is not grown from the checkpoint that was kept of it.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cleanroom_format::{CHECKPOINTS_FILE, PROOF_HEADER};
+use cleanroom_format::{CHECKPOINTS_FILE, NOTE_LIMIT, PROOF_HEADER};
 use serde_json::Value;
 
 use crate::finding::{Code, Findings};
@@ -17,6 +17,8 @@ use crate::{VerifyError, read_most};
 
 /// Bytes of the history that are read: millions of checkpoints.
 const LONGEST: u64 = 1 << 30;
+/// Bytes of the longest record.
+const RECORD_LIMIT: usize = NOTE_LIMIT + 1;
 
 /// A checkpoint or receipt that somebody kept, to be held against the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +55,11 @@ impl Kept {
         };
         let claimed = Checkpoint::claimed(note).ok_or_else(|| NoteError::Shape.to_string())?;
         Ok(Self { name: format!("`{name}`"), note: note.to_owned(), claimed, entry })
+    }
+
+    /// The signed note in it.
+    pub(crate) fn note(&self) -> &str {
+        &self.note
     }
 
     /// The log that it says to be of.
@@ -120,44 +127,73 @@ pub(crate) fn open(note: &str, keys: &[Key]) -> Result<Checkpoint, NoteError> {
 }
 
 /// The checkpoints that a log keeps of itself.
+#[derive(Default)]
 pub(crate) struct History {
     records: Vec<Kept>,
+    /// What stands behind the last record, and is none.
+    rest: Vec<u8>,
+    /// Whether more stands there than was read.
+    cut: bool,
 }
 
 impl History {
-    /// Reads them; a record that cannot be read is a finding.
-    pub(crate) fn read(directory: &Path, findings: &mut Findings) -> Result<Self, VerifyError> {
+    /// Reads the records up to the first that is none.
+    pub(crate) fn read(directory: &Path) -> Result<Self, VerifyError> {
+        Self::read_at_most(directory, LONGEST)
+    }
+
+    pub(crate) fn read_at_most(directory: &Path, limit: u64) -> Result<Self, VerifyError> {
         let mut records = Vec::new();
-        let Some(bytes) = read_most(&directory.join(CHECKPOINTS_FILE), LONGEST)? else {
-            return Ok(Self { records });
+        let Some(mut bytes) = read_most(&directory.join(CHECKPOINTS_FILE), limit + 1)? else {
+            return Ok(Self::default());
         };
-        if bytes.is_empty() {
-            // A crash before the very first record.
-            return Ok(Self { records });
+        let cut = bytes.len() as u64 > limit;
+        if cut {
+            bytes.pop();
         }
-        let text = String::from_utf8(bytes).unwrap_or_default();
+        // One byte that is no text is in one record, and the ones before are whole.
+        let text = match std::str::from_utf8(&bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                bytes.get(..error.valid_up_to()).and_then(|valid| std::str::from_utf8(valid).ok()).unwrap_or_default()
+            }
+        };
         // Each record is a note, which has one empty line in it, and an empty line after it.
-        let mut rest = text.as_str();
+        let mut rest = text;
         while !rest.is_empty() {
-            let number = records.len();
-            let name = format!("record {number} of `{CHECKPOINTS_FILE}`");
+            let name = format!("record {} of `{CHECKPOINTS_FILE}`", records.len());
             let end = rest.match_indices("\n\n").nth(1).map(|(at, _)| at + 1);
             let record = end.and_then(|end| rest.split_at_checked(end));
             let kept = record.and_then(|(note, after)| {
                 let kept = Kept::read("", note).ok().filter(|kept| kept.entry.is_none())?;
                 Some((kept, after.strip_prefix('\n')?))
             });
-            let Some((kept, after)) = kept else {
-                findings.add(None, Code::DamagedFile, &format!("{name} is not a checkpoint"));
-                return Ok(Self { records });
-            };
+            let Some((kept, after)) = kept else { break };
             records.push(Kept { name, ..kept });
             rest = after;
         }
-        if records.is_empty() {
-            findings.add(None, Code::DamagedFile, &format!("`{CHECKPOINTS_FILE}` holds no checkpoint"));
+        let rest = bytes.get(text.len() - rest.len()..).unwrap_or_default().to_vec();
+        Ok(Self { records, rest, cut })
+    }
+
+    /// Says what stands behind the last record: what a crash left of the `newest` checkpoint's, or of a file too long to be read,
+    /// is a notice, everything else is damage.
+    pub(crate) fn whole(self, newest: &str, findings: &mut Findings) -> Self {
+        let torn = format!("{newest}\n");
+        // Two empty lines end a record, whatever stands in it.
+        let ended = self.rest.windows(2).filter(|pair| pair == b"\n\n").count() > 1;
+        if self.cut && !ended && self.rest.len() <= RECORD_LIMIT {
+            let message =
+                format!("`{CHECKPOINTS_FILE}` is longer than what is read of it: {} records were", self.records.len());
+            findings.add(None, Code::PartialHistory, &message);
+        } else if !self.rest.is_empty() && torn.as_bytes().starts_with(&self.rest) {
+            let message = format!("the last record of `{CHECKPOINTS_FILE}` is not whole; the next one replaces it");
+            findings.add(None, Code::PartialHistory, &message);
+        } else if !self.rest.is_empty() {
+            let message = format!("record {} of `{CHECKPOINTS_FILE}` is not a checkpoint", self.records.len());
+            findings.add(None, Code::DamagedFile, &message);
         }
-        Ok(Self { records })
+        self
     }
 
     pub(crate) fn want(&self, marks: &mut Marks) {
@@ -174,19 +210,25 @@ impl History {
         &self,
         newest: (&Checkpoint, &str),
         keys: &[Key],
-        policies: &[&WitnessPolicy],
+        (kept, policies): (&[&Kept], &[&WitnessPolicy]),
         findings: &mut Findings,
     ) {
         let (checkpoint, note) = newest;
-        let all = self.records.iter().map(|kept| (kept.name.as_str(), kept.claimed.size, kept.note.as_str()));
+        let own = self.records.iter();
+        // What was kept counts as what the log itself keeps: that it is of this history was looked at before.
+        let all =
+            own.chain(kept.iter().copied()).map(|kept| (kept.name.as_str(), kept.claimed.size, kept.note.as_str()));
         let all: Vec<_> = std::iter::once(("`checkpoint`", checkpoint.size, note)).chain(all).collect();
-        let mut strangers = vec![usize::MAX; all.len()];
+        // Whom somebody else asked, who keeps a checkpoint, says nothing about the log.
+        let mut strangers = vec![usize::MAX; 1 + self.records.len()];
         for policy in policies {
             let mut covered = None;
-            for ((name, size, note), strangers) in all.iter().zip(&mut strangers) {
+            for (number, (name, size, note)) in all.iter().enumerate() {
                 match policy.cosigned(note, keys) {
                     Ok(cosigned) => {
-                        *strangers = (*strangers).min(cosigned.unknown);
+                        if let Some(strangers) = strangers.get_mut(number) {
+                            *strangers = (*strangers).min(cosigned.unknown);
+                        }
                         // What was signed over more than there is counts as nothing: it is a finding by itself.
                         if cosigned.quorum && *size <= checkpoint.size {
                             covered = covered.max(Some(*size));
@@ -195,16 +237,20 @@ impl History {
                     Err(error) => findings.add(None, Code::Cosignature, &format!("{name}: {error}")),
                 }
             }
-            if covered.is_none_or(|covered| covered < checkpoint.size) {
+            if covered.unwrap_or(0) < checkpoint.size {
                 let message = "no checkpoint that enough witnesses cosigned covers this entry and those after it";
                 findings.add(Some(covered.unwrap_or(0)), Code::Unwitnessed, message);
             }
         }
-        for ((name, ..), strangers) in all.iter().zip(strangers) {
-            if (1..usize::MAX).contains(&strangers) {
-                let message = format!("{name} carries a signature of nobody that a policy names");
-                findings.add(None, Code::Cosignature, &message);
-            }
+        // A server may ask whom it likes, and policies change: no fault of the log. One notice, however many there are.
+        let unknown = all.iter().zip(strangers).filter(|(_, strangers)| (1..usize::MAX).contains(strangers));
+        let unknown: Vec<&str> = unknown.map(|((name, ..), _)| *name).collect();
+        if let Some(first) = unknown.first() {
+            let message = format!(
+                "{first} carries a signature of nobody that a policy names, as {} of the log's checkpoints do",
+                unknown.len()
+            );
+            findings.add(None, Code::UnknownCosigner, &message);
         }
     }
 }

@@ -44,8 +44,10 @@ use self::replay::Replay;
 use self::signed::Signers;
 use self::stored::Stored;
 pub use self::witness::{Acceptable, NotAccepted, SUBMISSION_LIMIT, Submission};
-pub use cleanroom_format::{ADD_CHECKPOINT, TREE_SIZE_MEDIA};
-use cleanroom_format::{CHECKPOINT_FILE, KEY_FILE, LOGS_FOLDER, NOTE_LIMIT, TILE_FOLDER, WITHHELD_FILE};
+pub use cleanroom_format::{ADD_CHECKPOINT, NOTE_SIGNATURE_LIMIT, TREE_SIZE_MEDIA};
+use cleanroom_format::{
+    CHECKPOINT_FILE, CHECKPOINTS_FILE, KEY_FILE, LOGS_FOLDER, NOTE_LIMIT, TILE_FOLDER, WITHHELD_FILE,
+};
 
 /// What a log is verified against.
 #[derive(Debug, Clone, Copy, Default)]
@@ -67,30 +69,62 @@ pub struct Against<'a> {
 /// # Errors
 /// Where nothing can be verified: the directory cannot be read. Everything else is a finding.
 pub fn verify_directory(directory: &Path, keys: &[Key]) -> Result<Report, VerifyError> {
-    verify_one(directory, keys, &Against::default())
+    verify_one(directory, Whose::Log, keys, &Against::default())
 }
 
-/// Verifies a copy of one log as somebody got it. Without `keys` the key beside the copy is believed; those of `against` are
-/// not looked at.
+/// Verifies a copy of one log as somebody got it, with `known` as keys of the log besides those of `against`. Where none of them
+/// all is given, the key beside the copy is believed.
 ///
 /// # Errors
-/// As [`verify_directory`].
-pub fn verify_copy(directory: &Path, keys: &[Key], against: &Against<'_>) -> Result<Report, VerifyError> {
-    if keys.is_empty() { verify_on_trust(directory, against) } else { verify_one(directory, keys, against) }
+/// As [`verify_directory`]; and where something of `against` is of another log, and nothing else is wrong with this one.
+pub fn verify_copy(directory: &Path, known: &[Key], against: &Against<'_>) -> Result<RoomReport, VerifyError> {
+    let origin = claimed_origin(directory)?;
+    let about = |key: &&Key| Some(key.name()) == origin.as_deref();
+    // A key that was known before is the log's, whatever the name it goes by now.
+    let mut keys: Vec<Key> = known.iter().chain(against.keys).cloned().collect();
+    if keys.is_empty() {
+        keys.extend(against.witnesses.iter().flat_map(WitnessPolicy::logs).filter(about).cloned());
+    }
+    let report = match keys.as_slice() {
+        [] => verify_on_trust(directory, Whose::Copy, against)?,
+        keys => verify_one(directory, Whose::Copy, keys, against)?,
+    };
+    if report.passed() {
+        must_be_here(origin.as_slice(), against)?;
+    }
+    Ok(RoomReport { directory: directory.to_owned(), key_on_trust: keys.is_empty(), report })
 }
 
-fn verify_one(directory: &Path, keys: &[Key], against: &Against<'_>) -> Result<Report, VerifyError> {
+/// Who holds the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// The log itself, which has everything.
+    Log,
+    /// Somebody who was perhaps not shown every schema.
+    Copy,
+}
+
+impl Whose {
+    /// A copy that was made to be verified is a log's directory by itself, without the checkpoints that a log keeps of itself.
+    fn of(directory: &Path, named: &Path) -> Self {
+        if directory == named && !directory.join(CHECKPOINTS_FILE).exists() { Self::Copy } else { Self::Log }
+    }
+}
+
+fn verify_one(directory: &Path, whose: Whose, keys: &[Key], against: &Against<'_>) -> Result<Report, VerifyError> {
     let mut findings = Findings::default();
+    // Beside a running server, what is read later can only be newer: the history first, then what it must not be ahead of.
+    let history = History::read(directory)?;
     let Some((checkpoint, note)) = signed_checkpoint(directory, keys, &mut findings)? else {
         return Ok(Report { size: 0, root: merkle::nothing(), findings: findings.into_vec() });
     };
-    let history = History::read(directory, &mut findings)?;
+    let history = history.whole(&note, &mut findings);
     let kept: Vec<&Kept> = against.kept.iter().filter(|kept| kept.origin() == checkpoint.origin).collect();
     let mut marks = Marks::default();
     history.want(&mut marks);
     kept.iter().for_each(|kept| kept.want(&mut marks));
-    let mut replay =
-        Replay::new(directory, checkpoint.room(), Signers::knowing(against.members)).withholding(withheld(directory)?);
+    let withheld = if whose == Whose::Copy { withheld(directory)? } else { HashSet::new() };
+    let mut replay = Replay::new(directory, checkpoint.room(), Signers::knowing(against.members)).withholding(withheld);
     let root = Stored::new(directory, checkpoint.size).check(&mut replay, &mut marks, &mut findings)?;
     // Without every entry there is no root to compare, and the missing ones are findings already.
     if root.is_some_and(|root| root != checkpoint.root) {
@@ -104,7 +138,14 @@ fn verify_one(directory: &Path, keys: &[Key], against: &Against<'_>) -> Result<R
         let message = "others signed the checkpoint, too, which was not verified: give a policy of witnesses";
         findings.add(None, Code::NoPolicy, message);
     }
-    history.check_witnesses((&checkpoint, &note), keys, &policies, &mut findings);
+    if policies.iter().any(|policy| !policy.knows(&note)) {
+        findings.add(
+            None,
+            Code::KeyMismatch,
+            "a policy of witnesses gives another key for this log than the one that signed",
+        );
+    }
+    history.check_witnesses((&checkpoint, &note), keys, (&kept, &policies), &mut findings);
     Ok(Report { size: checkpoint.size, root: checkpoint.root, findings: findings.into_vec() })
 }
 
@@ -126,13 +167,14 @@ pub fn verify_against(directory: &Path, against: &Against<'_>) -> Result<Vec<Roo
     let keys: Vec<_> = against.keys.iter().chain(policy_keys).cloned().collect();
     let mut origins = Vec::new();
     let mut reports = Vec::new();
-    for directory in logs(directory)? {
+    for log in logs(directory)? {
+        let (directory, whose) = (log.clone(), Whose::of(&log, directory));
         let origin = claimed_origin(&directory)?;
         let named: Vec<_> = keys.iter().filter(|key| Some(key.name()) == origin.as_deref()).cloned().collect();
         let key_on_trust = named.is_empty();
         let report = match key_on_trust {
-            true => verify_on_trust(&directory, against)?,
-            false => verify_one(&directory, &named, against)?,
+            true => verify_on_trust(&directory, whose, against)?,
+            false => verify_one(&directory, whose, &named, against)?,
         };
         origins.extend(origin);
         reports.push(RoomReport { directory, key_on_trust, report });
@@ -140,15 +182,20 @@ pub fn verify_against(directory: &Path, against: &Against<'_>) -> Result<Vec<Roo
     if reports.is_empty() {
         return Err(VerifyError::NotALog { path: directory.to_owned() });
     }
+    must_be_here(&origins, against)?;
+    Ok(reports)
+}
+
+/// What was given for a log that is not among `origins` would otherwise be looked at by nobody.
+fn must_be_here(origins: &[String], against: &Against<'_>) -> Result<(), VerifyError> {
     let here = |origin: &str| origins.iter().any(|known| known == origin);
-    // What was given for a log that is not here would otherwise be looked at by nobody.
     let keys = against.keys.iter().map(Key::name).find(|origin| !here(origin));
     let kept = against.kept.iter().map(Kept::origin).find(|origin| !here(origin));
     let policy = against.witnesses.iter().find(|policy| !origins.iter().any(|origin| policy.is_about(origin)));
     let policy = policy.map(|policy| policy.logs().first().map_or("", Key::name));
     match keys.or(kept).or(policy) {
         Some(origin) => Err(VerifyError::NoSuchLog { origin: origin.to_owned() }),
-        None => Ok(reports),
+        None => Ok(()),
     }
 }
 
@@ -240,7 +287,7 @@ impl VerifyError {
     }
 }
 
-fn verify_on_trust(directory: &Path, against: &Against<'_>) -> Result<Report, VerifyError> {
+fn verify_on_trust(directory: &Path, whose: Whose, against: &Against<'_>) -> Result<Report, VerifyError> {
     let nothing = |code, message: &str| {
         let mut findings = Findings::default();
         findings.add(None, code, message);
@@ -250,7 +297,7 @@ fn verify_on_trust(directory: &Path, against: &Against<'_>) -> Result<Report, Ve
         return Ok(nothing(Code::NotStarted, "nothing has been signed in this log yet"));
     }
     match published_key(directory) {
-        Ok(key) => verify_one(directory, &[key], against),
+        Ok(key) => verify_one(directory, whose, &[key], against),
         Err(VerifyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Ok(nothing(Code::MissingFile, "`log.pub` is missing and no key was given"))
         }
@@ -306,7 +353,8 @@ fn check_published_key(directory: &Path, key: &Key, findings: &mut Findings) -> 
     Ok(())
 }
 
-// Schemas that whoever made this copy was not shown: hidden columns stand in them, and nothing else follows from them.
+// Schemas that whoever made this copy was not shown: hidden columns stand in them, and nothing else follows from them. A log
+// itself has them all, whatever it says.
 fn withheld(directory: &Path) -> Result<HashSet<String>, VerifyError> {
     let listed = read(&directory.join(WITHHELD_FILE))?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&listed).lines().map(str::to_owned).collect())

@@ -9,11 +9,12 @@ use cleanroom_verify::{
 
 const USAGE: &str = "\
 usage: cleanroom-verify DIR [--key KEY|FILE]... [--member KEY|FILE]... [--witness-policy FILE]... [--kept FILE]...
-       cleanroom-verify --receipt FILE --key KEY|FILE [--result FILE] [--witness-policy FILE]...
+       cleanroom-verify --receipt FILE --key KEY|FILE [--result FILE] [--witness-policy FILE]... [--kept FILE]...
 
 DIR is a data directory, or the directory of one log. --key is a log's public key (log.pub), --member a partner's: its
 policies must all be signed by it. --witness-policy names the witnesses that must have cosigned (C2SP tlog-policy), --kept
-a checkpoint or receipt that you kept: the log must continue it. A receipt is verified alone, or with the answer that it is of.
+a checkpoint or receipt that you kept: the log must continue it, and its cosignatures count. A receipt is verified alone, or with
+the answer that it is of; it must be cosigned itself, or be over the same entries as a checkpoint that you kept.
 Ends with 0 where all holds, 6 where something does not, 2 where it cannot be told.";
 
 fn main() -> ExitCode {
@@ -45,7 +46,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
         }
     }
     match (directory, receipt, keys.as_slice()) {
-        (None, Some(file), [key]) if kept.is_empty() => one(&file, result.as_deref(), key, &witnesses),
+        (None, Some(file), [key]) => one(&file, result.as_deref(), key, &witnesses, &kept),
         (Some(directory), None, keys) => {
             all(&directory, &Against { keys, members: &members, witnesses: &witnesses, kept: &kept })
         }
@@ -59,7 +60,13 @@ fn all(directory: &Path, against: &Against<'_>) -> Result<bool, String> {
     Ok(reports.iter().all(|room| room.report.passed()))
 }
 
-fn one(file: &Path, result: Option<&Path>, key: &Key, witnesses: &[WitnessPolicy]) -> Result<bool, String> {
+fn one(
+    file: &Path,
+    result: Option<&Path>,
+    key: &Key,
+    witnesses: &[WitnessPolicy],
+    kept: &[Kept],
+) -> Result<bool, String> {
     let answer = match result {
         None => None,
         Some(path) => {
@@ -67,7 +74,7 @@ fn one(file: &Path, result: Option<&Path>, key: &Key, witnesses: &[WitnessPolicy
             Some(json.map_err(|error| format!("`{}` is not JSON: {error}", path.display()))?)
         }
     };
-    match verify_receipt_witnessed(&read(file)?, answer.as_ref(), key, witnesses) {
+    match verify_receipt_witnessed(&read(file)?, answer.as_ref(), key, witnesses, kept) {
         Ok(verified) => {
             let what = match verified.covers {
                 Covers::Answer => "the answer, every row of it, is entry",

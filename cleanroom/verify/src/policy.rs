@@ -81,6 +81,11 @@ impl WitnessPolicy {
         self.logs.is_empty() || self.logs.iter().any(|log| log.name() == origin)
     }
 
+    /// Whether a checkpoint is signed by a key that it gives for the log; any is as good where it lists none.
+    pub(crate) fn knows(&self, note: &str) -> bool {
+        self.logs.is_empty() || crate::kept::open(note, &self.logs).is_ok()
+    }
+
     /// Looks who cosigned a checkpoint that one of `logs` signed, which is the caller's to have verified.
     ///
     /// # Errors
@@ -94,6 +99,18 @@ impl WitnessPolicy {
         };
         let unknown = note.signatures.iter().filter(|(name, signature)| !known(name, signature)).count();
         Ok(Cosigned { quorum: self.is_met(&times), times, unknown })
+    }
+
+    /// As [`WitnessPolicy::cosigned`], of one checkpoint with the signatures that `notes` carry together.
+    pub(crate) fn cosigned_together(&self, notes: &[&str], logs: &[Key]) -> Result<Cosigned, NoteError> {
+        let mut together = Cosigned { times: vec![None; self.witnesses.len()], quorum: false, unknown: 0 };
+        for note in notes {
+            let one = self.cosigned(note, logs)?;
+            together.times.iter_mut().zip(one.times).for_each(|(latest, time)| *latest = (*latest).max(time));
+            together.unknown += one.unknown;
+        }
+        together.quorum = self.is_met(&together.times);
+        Ok(together)
     }
 
     fn is_met(&self, times: &[Option<u64>]) -> bool {
@@ -150,7 +167,9 @@ impl WitnessPolicy {
     fn add_log(&mut self, key: &str) -> Result<(), String> {
         let key: Key = key.parse().map_err(|error: KeyError| error.to_string())?;
         if self.logs.iter().any(|log| log.is_key(&key)) {
-            return Err("the key of this log is listed already".to_owned());
+            return Err("the key of this log is listed already; where one server signs the logs of several rooms, write a policy \
+                        for each room, or one without `log` lines, which is about every log"
+                .to_owned());
         }
         self.logs.push(key);
         limit(self.logs.len())

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::hash::Hash;
 use crate::json::read_json;
+use crate::kept::Kept;
 use crate::merkle::root_from;
 use crate::note::{Checkpoint, Key, number};
 use crate::policy::WitnessPolicy;
@@ -37,10 +38,11 @@ pub struct Verified {
 /// # Errors
 /// What does not hold, in a sentence.
 pub fn verify_receipt(receipt: &str, answer: Option<&Value>, key: &Key) -> Result<Verified, String> {
-    verify_receipt_witnessed(receipt, answer, key, &[])
+    verify_receipt_witnessed(receipt, answer, key, &[], &[])
 }
 
-/// As [`verify_receipt`]; besides, enough witnesses of each policy must have cosigned the receipt's checkpoint.
+/// As [`verify_receipt`]; besides, enough witnesses of each policy must have cosigned the receipt's checkpoint, in the receipt or
+/// in the very same checkpoint that somebody `kept`. A policy that lists logs must list this one with this key.
 ///
 /// # Errors
 /// What does not hold, in a sentence.
@@ -49,15 +51,23 @@ pub fn verify_receipt_witnessed(
     answer: Option<&Value>,
     key: &Key,
     policies: &[WitnessPolicy],
+    kept: &[Kept],
 ) -> Result<Verified, String> {
     let receipt = Receipt::read(receipt)?;
+    let text = |note: &str| note.split_once("\n\n").map(|(text, _)| text.to_owned());
+    // What a witness cosigned is the text: whoever has it need not have got it with the receipt.
+    let same = kept.iter().map(Kept::note).filter(|note| text(note) == text(receipt.checkpoint));
+    let notes: Vec<&str> = std::iter::once(receipt.checkpoint).chain(same).collect();
     for policy in policies {
         if !policy.is_about(key.name()) {
             return Err(format!("a policy of witnesses is about other logs than `{}`", key.name()));
         }
-        let cosigned = policy.cosigned(receipt.checkpoint, std::slice::from_ref(key));
+        if !policy.logs().is_empty() && !policy.logs().contains(key) {
+            return Err(format!("a policy of witnesses gives another key for `{}` than the given one", key.name()));
+        }
+        let cosigned = policy.cosigned_together(&notes, std::slice::from_ref(key));
         if !cosigned.map_err(|error| format!("its checkpoint: {error}"))?.quorum {
-            return Err("its checkpoint is not cosigned by enough witnesses".to_owned());
+            return Err("its checkpoint is not cosigned by enough witnesses; one of the same entries that is may be given as kept".to_owned());
         }
     }
     let checkpoint = Checkpoint::open(receipt.checkpoint, key).map_err(|error| format!("its checkpoint: {error}"))?;

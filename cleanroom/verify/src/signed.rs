@@ -56,8 +56,10 @@ impl Signers {
             let mut abilities = names(member, "abilities");
             abilities.sort_unstable();
             let since = text(member, "since");
+            // The oldest memberships are without a time: older than any.
+            let line = if since.is_empty() { String::new() } else { format!("since {since}\n") };
             let statement = format!(
-                "{MEMBERSHIP_STATEMENT}\nroom {room}\npartner {partner}\nabilities {}\nsince {since}\nkey {written}\n",
+                "{MEMBERSHIP_STATEMENT}\nroom {room}\npartner {partner}\nabilities {}\n{line}key {written}\n",
                 abilities.join(" ")
             );
             if !key.signed(&statement, &text(member, "signature")) {
@@ -66,8 +68,10 @@ impl Signers {
             if held.is_some_and(|held| held.key != key && !held.key.signed(&statement, &text(member, "rotation"))) {
                 wrong(Code::Membership, "a partner has another key, which the one before has not signed for");
             }
-            // Times of one spelling are in order as texts are.
-            if held.is_some_and(|held| held.statement != statement && since <= held.since) {
+            // Times of one spelling are in order as texts are, and none comes before them. Of two without a time nobody can
+            // tell which was signed last.
+            let replaced = |held: &Held| !held.since.is_empty() && since <= held.since;
+            if held.is_some_and(|held| held.statement != statement && replaced(held)) {
                 wrong(Code::Membership, "a partner is in the room on terms that it has replaced since");
             }
             self.held.insert(partner, Held { key, since, statement });

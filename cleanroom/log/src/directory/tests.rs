@@ -157,3 +157,22 @@ fn a_blob_is_what_its_name_says() {
     directory.write_blob(b"SELECT 1").unwrap();
     assert!(directory.read_blob(&digest).unwrap().is_some());
 }
+
+#[test]
+fn a_history_that_could_not_be_written_is_completed() {
+    let (_folder, directory) = directory();
+    let tree = directory.extend(0, &entries(2)).unwrap();
+    let (one, two) = (note(2, tree.root()), note(2, tree.root()));
+    let history = directory.path().join("checkpoints");
+    fs::create_dir(&history).unwrap();
+    // The folder stands in the way of the history, and of nothing else.
+    assert!(directory.write_checkpoint(&one).is_err());
+    assert_eq!(directory.checkpoint().unwrap().as_deref(), Some(one.as_str()));
+    fs::remove_dir(&history).unwrap();
+    directory.keep_newest().unwrap();
+    directory.keep_newest().unwrap();
+    assert_eq!(directory.checkpoints().unwrap(), std::slice::from_ref(&one));
+    fs::remove_file(&history).unwrap();
+    directory.write_checkpoint(&two).unwrap();
+    assert_eq!(directory.checkpoints().unwrap(), [one, two]);
+}

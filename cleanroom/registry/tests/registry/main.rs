@@ -14,3 +14,4 @@ mod recovery;
 mod replays;
 mod templates;
 mod tokens;
+mod witnesses;

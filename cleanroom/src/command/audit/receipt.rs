@@ -7,7 +7,7 @@ use cleanroom_verify::{Covers, read_json, verify_receipt_witnessed};
 use serde_json::{Value, json};
 
 use super::verifier_key;
-use crate::command::evidence::WitnessedArgs;
+use crate::command::evidence::{self, WitnessedArgs};
 use crate::embedded::read_document;
 use crate::exit::Exit;
 use crate::fault::{Fault, Result};
@@ -38,12 +38,17 @@ pub(in crate::command) struct ReceiptArgs {
 
     #[command(flatten)]
     witnessed: WitnessedArgs,
+
+    /// Checkpoints that somebody kept; one over the same entries as the receipt's lends it its cosignatures
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "witness_policies")]
+    kept: Vec<PathBuf>,
 }
 
 pub(super) fn run(command: &ReceiptCommand, format: Format) -> Result<Exit> {
     let ReceiptCommand::Verify(args) = command;
     let key = verifier_key(&args.key)?;
     let policies = args.witnessed.policies()?;
+    let kept = args.kept.iter().map(|file| evidence::kept(file)).collect::<Result<Vec<_>>>()?;
     let given = read_document(&args.file)?;
     let (proof, answer) = if given.starts_with(PROOF) {
         (given, args.result.as_ref().map(|file| answer(file)).transpose()?)
@@ -62,7 +67,7 @@ pub(super) fn run(command: &ReceiptCommand, format: Format) -> Result<Exit> {
             None => (proof, answer.get("outcome").is_some().then_some(answer)),
         }
     };
-    let found = verify_receipt_witnessed(&proof, answer.as_ref(), &key, &policies);
+    let found = verify_receipt_witnessed(&proof, answer.as_ref(), &key, &policies, &kept);
     if format == Format::Json {
         let (verified, finding) = (found.as_ref().ok(), found.as_ref().err());
         let covers = verified.map(|verified| match verified.covers {
@@ -91,9 +96,9 @@ pub(super) fn run(command: &ReceiptCommand, format: Format) -> Result<Exit> {
 
 fn answer(file: &Path) -> Result<Value> {
     read_json(read_document(file)?.as_bytes()).map_err(|error| {
-        let what = if error.is_data() { "has a name twice in one object" } else { "is not JSON" };
+        let what = if error.is_data() { "is not read" } else { "is not JSON" };
         Fault::usage(
-            format!("`{}` {what}: line {}, column {}", file.display(), error.line(), error.column()),
+            format!("`{}` {what}: {error}", file.display()),
             "give the object that `cleanroom query --format json` printed",
         )
     })

@@ -90,15 +90,22 @@ struct Table {
     spent: Spent,
 }
 
-/// Sums of charges, in the units of the log.
+/// A sum of one amount, in the units of the log.
+#[derive(Debug, Default)]
+struct Sum {
+    units: i128,
+    /// Whether something in it has no bound; what has one still has, whatever the other amounts are.
+    unlimited: bool,
+}
+
+/// Sums of charges.
 #[derive(Debug, Default)]
 struct Spent {
-    rho: i128,
-    delta: i128,
-    epsilon: i128,
+    rho: Sum,
+    delta: Sum,
+    epsilon: Sum,
     /// Whether something was charged that has no pure bound, or none at all.
     impure: bool,
-    unlimited: bool,
     any: bool,
 }
 
@@ -227,32 +234,57 @@ impl Table {
 
 impl Spent {
     fn add(&mut self, charge: &Charge) {
-        let mut units = |text: &str| {
-            // The entry was read by its rules: these are whole numbers.
-            let units: i64 = text.parse().unwrap_or(i64::MAX);
-            self.unlimited |= units == i64::MAX;
-            i128::from(units)
-        };
-        let (rho, delta) = (units(&charge.rho), units(&charge.delta));
-        let epsilon = charge.epsilon.as_deref().map(&mut units);
-        self.rho += rho;
-        self.delta += delta;
-        self.epsilon += epsilon.unwrap_or_default();
-        self.impure |= epsilon.is_none();
+        self.rho.add(&charge.rho);
+        self.delta.add(&charge.delta);
+        match &charge.epsilon {
+            Some(epsilon) => self.epsilon.add(epsilon),
+            None => self.impure = true,
+        }
         self.any = true;
     }
 
     /// `rho`, `delta` and, where every charge has one, `epsilon`; nothing where nothing was charged.
     fn texts(&self) -> [Option<String>; 3] {
-        let text = |units: i128, places| {
-            let text =
-                if self.unlimited { "unlimited".to_owned() } else { columns::decimal(&units.to_string(), places) };
-            self.any.then_some(text)
-        };
-        [text(self.rho, 12), text(self.delta, 18), text(self.epsilon, 12).filter(|_| !self.impure)]
+        let text = |sum: &Sum, places| self.any.then(|| sum.text(places));
+        [text(&self.rho, 12), text(&self.delta, 18), text(&self.epsilon, 12).filter(|_| !self.impure)]
+    }
+}
+
+impl Sum {
+    fn add(&mut self, text: &str) {
+        // The entry was read by its rules: this is a whole number.
+        let units: i64 = text.parse().unwrap_or(i64::MAX);
+        self.unlimited |= units == i64::MAX;
+        self.units += i128::from(units);
+    }
+
+    fn text(&self, places: usize) -> String {
+        if self.unlimited { "unlimited".to_owned() } else { columns::decimal(&self.units.to_string(), places) }
     }
 }
 
 fn counts(by: &BTreeMap<String, u64>) -> String {
     by.iter().map(|(code, count)| format!("{code}: {count}")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_without_a_bound_leaves_the_others_theirs() {
+        let mut spent = Spent::default();
+        assert_eq!(spent.texts(), [None, None, None]);
+        let charge = |rho: &str| Charge {
+            table: "shop.sales".to_owned(),
+            space: "card".to_owned(),
+            rho: rho.to_owned(),
+            delta: "1000000000000".to_owned(),
+            epsilon: Some("500000000000".to_owned()),
+        };
+        spent.add(&charge("1"));
+        spent.add(&charge(&i64::MAX.to_string()));
+        let [rho, delta, epsilon] = spent.texts().map(Option::unwrap);
+        assert_eq!((rho.as_str(), delta.as_str(), epsilon.as_str()), ("unlimited", "0.000002", "1"));
+    }
 }

@@ -36,7 +36,8 @@ pub(in crate::command) struct VerifyArgs {
     #[command(flatten)]
     witnessed: evidence::WitnessedArgs,
 
-    /// Checkpoints and receipts that somebody kept; the log must continue each of them
+    /// Checkpoints and receipts that somebody kept, as `audit cosign -o` writes them; the log must continue each of them, and
+    /// their cosignatures count for `--witness-policy`
     #[arg(long, value_name = "FILE", num_args = 1..)]
     kept: Vec<PathBuf>,
 
@@ -111,12 +112,12 @@ fn served(args: &VerifyArgs, against: &Against<'_>) -> Result<RoomReport> {
     // The key of the first copy is the log's, whatever the server shows later.
     let known = match (&earlier, keys) {
         (Some((_, key)), []) => vec![verifier_key(key)?],
-        _ => keys.to_vec(),
+        _ => Vec::new(),
     };
     let mut source = Source::new(&client, path, args.most << 30);
     let verified = |copy: &mirror::Copied| {
         let report = verify_copy(copy.path(), &known, against).map_err(not_a_log)?;
-        Ok::<_, Fault>(RoomReport { directory: args.log.clone().into(), key_on_trust: keys.is_empty(), report })
+        Ok::<_, Fault>(RoomReport { directory: args.log.clone().into(), ..report })
     };
     let reused = earlier.as_ref().and(args.mirror.as_deref());
     let mut copy = source.copy(beside, reused)?;

@@ -196,7 +196,7 @@ pub(super) fn small_room(owner: &TableName, analyst: &PartnerName, tables: &[Tab
     }
     let name = RoomName::new("trial").map_err(|error| Fault::failure(error, ""))?;
     // Never on a server, and gone with the trial: policies that are written for tests can be tried, too.
-    Ok(Room { name, description: String::new(), partners, templates: Vec::new(), test_only: true })
+    Ok(Room { name, description: String::new(), partners, templates: Vec::new(), strict: false, test_only: true })
 }
 
 /// The analyst that asks in trials: one that may receive, too, and is not the owner, where there is one.

@@ -32,11 +32,13 @@ fn one_wrong_byte_anywhere_is_found() {
         }
         fs::write(&path, [honest.as_slice(), b"x"].concat()).unwrap();
         assert!(!story.verify().passed(), "{} longer", path.display());
-        fs::write(&path, &honest[..honest.len() - 1]).unwrap();
-        assert!(!story.verify().passed(), "{} shorter", path.display());
-        fs::remove_file(&path).unwrap();
-        // Without its history a log is younger than it says, and no less whole.
+        // Without its history, or with what a crash left of its last record, a log is younger than it says, and no less whole.
         let history = path.ends_with("checkpoints");
+        fs::write(&path, &honest[..honest.len() - 1]).unwrap();
+        let shorter = story.findings();
+        assert_eq!(story.verify().passed(), history, "{} shorter", path.display());
+        assert_eq!(shorter == [(None, Code::PartialHistory)], history, "{} shorter", path.display());
+        fs::remove_file(&path).unwrap();
         assert_eq!(story.verify().passed(), history, "{} gone", path.display());
         fs::write(&path, &honest).unwrap();
     }
@@ -97,11 +99,69 @@ fn a_copy_may_lack_the_schemas_that_it_lists_and_nothing_else() {
     let schema = remove("schema");
     assert_eq!(story.findings(), [(Some(2), Code::MissingFile)]);
     fs::write(story.path().join("withheld"), format!("{schema}\n")).unwrap();
-    assert_eq!(story.findings(), [(None, Code::Withheld)]);
-    assert!(story.verify().passed());
+    let keys = [story.public()];
+    let copied = || {
+        let report = verify_copy(&story.path(), &keys, &Against::default()).unwrap().report;
+        let found = report.findings.iter().filter(|found| found.code != Code::Unsigned);
+        (report.passed(), found.map(|found| (found.index, found.code)).collect::<Vec<_>>())
+    };
+    assert_eq!(copied(), (true, vec![(None, Code::Withheld)]));
+    // The log itself has them all: in a data directory, named by itself, or where it is at hand.
+    let missing = [(Some(2), Code::MissingFile)];
+    assert_eq!(story.findings(), missing);
+    let named = |path: &Path| {
+        let reports = verify_against(path, &Against { keys: &keys, ..Against::default() }).unwrap();
+        let found = reports[0].report.findings.iter().filter(|found| found.code != Code::Unsigned);
+        found.map(|found| (found.index, found.code)).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&story.path()), missing);
+    assert_eq!(named(story.folder.path()), missing);
+    fs::remove_file(story.path().join("checkpoints")).unwrap();
+    assert_eq!(named(story.folder.path()), missing);
+    assert_eq!(named(&story.path()), [(None, Code::Withheld)]);
     let sql = remove("SELECT");
     fs::write(story.path().join("withheld"), format!("{schema}\n{sql}\n")).unwrap();
-    assert_eq!(story.findings(), [(Some(3), Code::MissingFile), (None, Code::Withheld)]);
+    assert_eq!(copied(), (false, vec![(Some(3), Code::MissingFile), (None, Code::Withheld)]));
+}
+
+#[test]
+fn a_copy_is_held_against_what_was_given_and_nothing_is_left_out() {
+    let mut story = Story::begun();
+    story.question("q1");
+    story.write();
+    let (key, other) = (story.public(), read_key(&LogKey::generate().unwrap().vkey(&Origin::new("x/room/y").unwrap())));
+    let (path, nobody) = (story.path(), Vec::new());
+    let copied = |known: &[Key], against: Against<'_>| verify_copy(&path, known, &against);
+    assert!(copied(&nobody, Against::default()).unwrap().key_on_trust);
+    assert!(!copied(std::slice::from_ref(&key), Against::default()).unwrap().key_on_trust);
+    // A policy that gives the log's key gives it.
+    let policy = |key: &Key| vec![format!("log {key}\nquorum none\n").parse::<WitnessPolicy>().unwrap()];
+    let report = copied(&nobody, Against { witnesses: &policy(&key), ..Against::default() }).unwrap();
+    assert!(report.report.passed() && !report.key_on_trust);
+    fs::remove_file(path.join("log.pub")).unwrap();
+    let report = copied(&nobody, Against { witnesses: &policy(&key), ..Against::default() }).unwrap();
+    assert_eq!(report.report.findings[0].code, Code::MissingFile);
+    LogDirectory::open(&path).unwrap().write_key(&story.vkey()).unwrap();
+    // Another key under the log's name is not the log's.
+    let forged = read_key(&LogKey::generate().unwrap().vkey(&story.origin()));
+    let report = copied(&nobody, Against { witnesses: &policy(&forged), ..Against::default() }).unwrap();
+    assert_eq!(report.report.findings[0].code, Code::Signature);
+    let report =
+        copied(std::slice::from_ref(&key), Against { witnesses: &policy(&forged), ..Against::default() }).unwrap();
+    assert!(report.report.findings.iter().any(|found| found.code == Code::KeyMismatch));
+    // What is of another log was looked at by nobody.
+    let kept =
+        [Kept::read("kept", &fs::read_to_string(path.join("checkpoint")).unwrap().replace("retail", "health"))
+            .unwrap()];
+    let keys = [key.clone(), other.clone()];
+    for against in [
+        Against { kept: &kept, ..Against::default() },
+        Against { witnesses: &policy(&other), ..Against::default() },
+        Against { keys: &keys, ..Against::default() },
+    ] {
+        let found = copied(std::slice::from_ref(&key), against);
+        assert!(matches!(found, Err(VerifyError::NoSuchLog { .. })), "{found:?}");
+    }
 }
 
 #[test]
@@ -222,4 +282,29 @@ fn a_log_that_was_never_signed_is_a_notice_and_one_that_lost_its_checkpoint_a_fa
     assert_eq!(only(verify_tree(story.folder.path(), &[]).unwrap()), Code::MissingFile);
     fs::write(story.path().join("log.pub"), [0xff, 0xfe]).unwrap();
     assert_eq!(only(verify_tree(story.folder.path(), &[]).unwrap()), Code::KeyMismatch);
+}
+
+/// A server publishes between two reads: what is in the history by then must not be newer than the checkpoint that was read.
+#[test]
+fn a_log_that_grows_while_it_is_verified_did_not_go_back() {
+    let mut story = Story::begun();
+    story.write();
+    let (path, keys) = (story.path(), [story.public()]);
+    let (checkpoint, history) = (path.join("checkpoint"), path.join("checkpoints"));
+    let (before, kept) = (fs::read(&checkpoint).unwrap(), fs::read(&history).unwrap());
+    story.question("q1");
+    story.write();
+    let grown = fs::read(&history).unwrap();
+    fs::write(&history, kept).unwrap();
+    // Whoever opens a pipe to write waits for a reader: the rest happens at the moment when the checkpoint is read.
+    fs::remove_file(&checkpoint).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&checkpoint).status().unwrap().success());
+    let server = std::thread::spawn(move || {
+        let mut pipe = File::options().write(true).open(&checkpoint).unwrap();
+        fs::write(&history, grown).unwrap();
+        std::io::Write::write_all(&mut pipe, &before).unwrap();
+    });
+    let report = verify_directory(&path, &keys).unwrap();
+    server.join().unwrap();
+    assert!(report.passed(), "{:?}", report.findings);
 }

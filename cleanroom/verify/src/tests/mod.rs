@@ -2,6 +2,7 @@
 
 mod budgets;
 mod files;
+mod kept;
 mod meaning;
 mod receipts;
 mod signed;

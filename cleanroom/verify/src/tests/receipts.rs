@@ -1,5 +1,7 @@
 //! Receipts that the writer makes hold, and no bit of one, nor of its answer, can be another.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use cleanroom_log::{InclusionProof, ReceiptExtra, inclusion_proof, result_commitment};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -73,6 +75,33 @@ fn no_bit_of_a_receipt_or_of_its_answer_can_be_another() {
     }
     let foreign = read_key(&LogKey::generate().unwrap().vkey(&story.origin()));
     assert!(verify_receipt(&receipt, Some(&answer), &foreign).is_err());
+}
+
+#[test]
+fn what_a_reader_would_not_see_is_not_verified() {
+    let (story, receipt, answer) = released(5, 3);
+    let extra = receipt.lines().find_map(|line| line.strip_prefix("extra ")).unwrap();
+    let honest = String::from_utf8(STANDARD.decode(extra).unwrap()).unwrap();
+    let with = |other: &str| {
+        let forged = receipt.replace(extra, &STANDARD.encode(other));
+        verify_receipt(&forged, Some(&answer), &story.public())
+    };
+    assert!(with(&honest).is_ok());
+    // A parser that takes its own names for what stands in them sees the honest data in each of these.
+    let within = serde_json::to_string(&honest).unwrap();
+    assert!(with(&format!(r#"{{"$serde_json::private::RawValue":{within}}}"#)).is_err());
+    assert!(with(&format!(r#"{{"\u0024serde_json::private::RawValue":{within}}}"#)).is_err());
+    let nonce = serde_json::to_string(&STANDARD.encode(NONCE)).unwrap();
+    let text = serde_json::to_string(&nonce).unwrap();
+    let raw = honest.replacen(&nonce, &format!(r#"{{"$serde_json::private::RawValue":{text}}}"#), 1);
+    assert!(raw != honest && with(&raw).is_err());
+    // The same of an answer, of which another reader sees no rows, or no number.
+    for forged in [
+        serde_json::to_string(&answer).unwrap().replace("812", r#"{"$serde_json::private::Number":"812"}"#),
+        format!(r#"{{"$serde_json::private::RawValue":{}}}"#, json!(answer.to_string())),
+    ] {
+        assert!(read_json(forged.as_bytes()).unwrap_err().is_data(), "{forged}");
+    }
 }
 
 #[test]

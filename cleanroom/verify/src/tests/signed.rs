@@ -175,3 +175,28 @@ fn a_policy_from_before_its_owner_had_a_key_decides_nothing_after() {
     story.question("q2");
     assert_eq!(story.told(), [(Some(asked), Code::PolicySignature)]);
 }
+
+#[test]
+fn a_membership_from_before_there_were_times_is_older_than_any() {
+    let one = Signer::new("retailer");
+    let old = |abilities: &[&str]| {
+        let abilities: Vec<String> = abilities.iter().map(|&ability| ability.to_owned()).collect();
+        let text = format!(
+            "cleanroom/v1 membership\nroom retail\npartner retailer\nabilities {}\nkey {}\n",
+            abilities.join(" "),
+            one.key
+        );
+        Member { since: None, abilities, signature: Some(one.sign(&text)), ..one.member(None) }
+    };
+    let first = || Event::from(room(&[old(&["contribute"])]));
+    assert_eq!(found(vec![first(), one.policy(1, "policy 1", None).into()]), []);
+    assert_eq!(found(vec![first(), room(&[old(&["contribute", "query"])]).into()]), []);
+    assert_eq!(found(vec![first(), room(&[one.member(None)]).into()]), []);
+    let wrong = [(Some(1), Code::Membership)];
+    assert_eq!(found(vec![room(&[one.member(None)]).into(), first()]), wrong, "terms from before");
+    // A time that is taken out or put in is not what was signed.
+    let without = Member { since: None, ..one.member(None) };
+    assert_eq!(found(vec![first(), room(&[without]).into()]), wrong);
+    let with = Member { since: one.member(None).since, ..old(&["contribute"]) };
+    assert_eq!(found(vec![first(), room(&[with]).into()]), wrong);
+}
