@@ -66,6 +66,33 @@ def peak(pid):
         return None
 
 
+def processor(pid):
+    """Seconds that a process's threads have computed so far; nothing where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+class Clock:
+    """Seconds of runs, and of what they computed: the latter say something on a busy machine, too."""
+
+    def __init__(self, pid):
+        self.pid, self.took, self.computed = pid, [], []
+
+    def run(self, what):
+        """Runs it; what it gives begins with its seconds, and is given on."""
+        before = processor(self.pid)
+        out = what()
+        after = processor(self.pid)
+        self.took.append(out[0])
+        if before is not None and after is not None:
+            self.computed.append(after - before)
+        return out
+
+
 class Plain:
     """DuckDB, in a process of its own."""
 
@@ -91,16 +118,15 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def ingestion(plain, server, files, folder, runs):
-    """Both rooms, and further ones for further runs; DuckDB in between."""
+def ingestion(plain, server, files, folder):
+    """Each table into each room; DuckDB in between."""
     text = {file.stem: file.read_text(encoding="utf-8") for file in (HERE / "room").glob("*.yaml")}
     stages = {name: {"table": name, "bytes": os.path.getsize(path), "copy": [], "create": [], "upload": []} for name, path in files.items()}
-    for at in range(max(2, min(runs, 3))):
-        room = ["floors", "noise", "third"][at]
+    for room in ("floors", "noise"):
         policies = {table: text[name] + (text["noise"] if room == "noise" else "") for name, table in TABLES.items()}
         server.room(room, text["room"].replace("ROOM", room), policies)
         for name, path in files.items():
-            say(f"taking {name} in, run {at + 1}")
+            say(f"taking {name} into the room with {room}")
             copy = os.path.join(folder, "copy.parquet")
             options = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 250000"
             stages[name]["copy"].append(plain.run(f"COPY (SELECT * FROM read_parquet('{path}')) TO '{copy}' ({options})")[0])
@@ -127,26 +153,29 @@ def measure(plain, server, question, runs, spent):
         spent.append(None)
         return {"epsilon": round(1 - len(spent) * 1e-6, 6)}
 
-    entry = {"name": question.name, "title": question.title, "remark": question.remark, "plain": [], "asked": [], "floors": [], "dry": []}
+    clocks = {"plain": Clock(plain.process.pid), "asked": Clock(server.process.pid)}
+    floors, dry = Clock(server.process.pid), Clock(server.process.pid)
+    entry = {"name": question.name, "title": question.title, "remark": question.remark}
     _, rows = plain.run(theirs, rows=True)
     _, answer = server.ask(room, ours, **fresh())
     entry["groups"], entry["left_out"] = compare(question, rows, answer)
-    for process in (plain.process, server.process):
-        forget_peak(process.pid)
     if question.noise:
         server.ask("floors", ours)
+    for clock in clocks.values():
+        forget_peak(clock.pid)
     for _ in range(runs):
-        entry["plain"].append(plain.run(theirs)[0])
-        took, answer = server.ask(room, ours, **fresh())
+        clocks["plain"].run(lambda: plain.run(theirs))
+        _, answer = clocks["asked"].run(lambda: server.ask(room, ours, **fresh()))
         if question.noise and not all(cost["epsilon"] for cost in answer["cost"]):
             sys.exit(f"{question.title}: an answer was an earlier one")
-        entry["asked"].append(took)
         if question.noise:
-            entry["floors"].append(server.ask("floors", ours)[0])
-    entry["memory"] = {"plain": peak(plain.process.pid), "asked": peak(server.process.pid)}
+            floors.run(lambda: server.ask("floors", ours))
+    entry["memory"] = {name: peak(clock.pid) for name, clock in clocks.items()}
     for _ in range(runs):
-        entry["dry"].append(server.ask(room, ours, dry_run=True)[0])
-    say(f"    DuckDB {sorted(round(took * 1e3) for took in entry['plain'])} ms, cleanroom {sorted(round(took * 1e3) for took in entry['asked'])} ms")
+        dry.run(lambda: server.ask(room, ours, dry_run=True))
+    for name, clock in (*clocks.items(), ("floors", floors), ("dry", dry)):
+        entry[name], entry["cpu_" + name] = clock.took, clock.computed
+    say("    " + ", ".join(f"{name} {sorted(round(took * 1e3) for took in clock.took)} ms, CPU {round(sum(clock.computed) / runs * 1e3)}" for name, clock in clocks.items()))
     return entry
 
 
@@ -173,7 +202,7 @@ def compared(args):
         plain = Plain(threads)
         server = Server(binary, folder, args.memory)
         try:
-            stages = ingestion(plain, server, files, folder, args.runs)
+            stages = ingestion(plain, server, files, folder)
             memory = {"plain": peak(plain.process.pid), "asked": peak(server.process.pid)}
             spent = []
             entries = [measure(plain, server, question, args.runs, spent) for question in QUESTIONS]

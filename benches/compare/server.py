@@ -21,14 +21,13 @@ class Server:
         self.log = open(os.path.join(folder, "server.log"), "wb")
         command = [binary, "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", self.data, "--query-seconds", "3600"]
         self.process = subprocess.Popen(command + (["--memory", memory] if memory else []), stdout=subprocess.DEVNULL, stderr=self.log)
-        self.connection = http.client.HTTPConnection("127.0.0.1", self.port)
         self.tokens = {}
         for _ in range(600):
             try:
                 if self.call("GET", "/readyz")[0] == 200:
                     break
             except OSError:
-                self.connection.close()
+                pass
             if self.process.poll() is not None:
                 break
             time.sleep(0.05)
@@ -40,15 +39,19 @@ class Server:
             self.tokens["admin"] = file.read().strip()
 
     def call(self, method, path, who=None, body=None, kind="application/json", headers=()):
-        """One request on the kept connection; gives status, headers and the body, read to its end."""
+        """One request on a connection of its own; gives status, headers and the body, read to its end."""
         sent = {"Accept": "application/json", **dict(headers)}
         if who:
             sent["Authorization"] = "Bearer " + self.tokens[who]
         if body is not None:
             sent["Content-Type"] = kind
-        self.connection.request(method, path, body, sent)
-        reply = self.connection.getresponse()
-        return reply.status, reply.headers, reply.read()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        try:
+            connection.request(method, path, body, sent)
+            reply = connection.getresponse()
+            return reply.status, reply.headers, reply.read()
+        finally:
+            connection.close()
 
     def done(self, method, path, who, body=None, kind="application/json", headers=()):
         status, _, content = self.call(method, path, who, body, kind, headers)
@@ -87,7 +90,6 @@ class Server:
         return took, answer
 
     def stop(self):
-        self.connection.close()
         self.process.terminate()
         try:
             self.process.wait(60)
