@@ -67,16 +67,16 @@ CONVERSION = """SELECT e.state, e.age_band, COUNT(*) AS exposed, COUNT(c.k) AS c
 
 QUESTIONS = [
     Question("overlap", "overlap of two tables", OVERLAP, OVERLAP),
-    Question("overlap-semi", "the same, as a semi join",
+    Question("overlap-semi", "overlap, as a semi join",
              "SELECT COUNT(*) AS people FROM (SELECT DISTINCT k FROM {i} WHERE k IN (SELECT k FROM {p})) t", SEMI),
     Question("reach", "reach and frequency by campaign and device",
              f"{REACH} HAVING COUNT(DISTINCT k) >= {FLOOR}", REACH, keys=2),
     Question("attribution", "attribution within 7 days, by campaign",
              f"{ATTRIBUTION} HAVING COUNT(DISTINCT i.k) >= {FLOOR}", ATTRIBUTION, keys=1, money=(2,)),
-    Question("attribution-once", "the same, each order once for a campaign", ONCE_PLAIN, ONCE, keys=1, money=(3,),
+    Question("attribution-once", "attribution, each order once for a campaign", ONCE_PLAIN, ONCE, keys=1, money=(3,),
              remark="DuckDB: `SELECT DISTINCT` of order and amount. Cleanroom: `ROW_NUMBER()` by person, campaign and order, the "
                     "first; `SELECT DISTINCT` of an amount is refused (CR2105), since a measure is no dimension."),
-    Question("attribution-mean", "the same, by the order's average", ONCE_PLAIN, ONCE_MEAN, keys=1, money=(3,),
+    Question("attribution-mean", "attribution, by the order's average", ONCE_PLAIN, ONCE_MEAN, keys=1, money=(3,),
              remark="DuckDB as before. Cleanroom: `AVG(amount)` by person, campaign and order, an average of equal amounts. "
                     "The form is for floors only: under noise an order's average can be as large as `bounds`."),
     Question("conversion", "exposed, converters and revenue by state and age",

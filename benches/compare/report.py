@@ -112,17 +112,27 @@ def targets(result):
 def growth(results):
     """Times and memory by the size of the data."""
     results = sorted(results, key=lambda result: result["scale"])
-    head = [""] + [f"{number(result['sizes']['impressions'])} impressions" for result in results]
-    rows = []
-    for at, entry in enumerate(results[0]["ingestion"]):
-        rows.append([f"{entry['table']} taken in, seconds"] + [spread(result["ingestion"][at]["upload"], 1, 1) for result in results])
-    rows.append(["taking data in, MiB"] + [mebibytes(result["memory"]["asked"]) for result in results])
-    for at, entry in enumerate(results[0]["questions"]):
-        rows.append([f"{entry['title']}, ms"] + [spread(result["questions"][at]["asked"]) for result in results])
-        rows.append(["beside DuckDB"] + [ratio(result["questions"][at]["asked"], result["questions"][at]["plain"]) for result in results])
-        rows.append(["CPU, ms"] + [mean(result["questions"][at]["cpu_asked"]) for result in results])
-        rows.append(["MiB"] + [mebibytes(result["questions"][at]["memory"]["asked"]) for result in results])
-    return table(head, rows) + "\n"
+    sizes = [f"{number(result['sizes']['impressions'])} impressions" for result in results]
+
+    def lines(kind, cell):
+        return [[entry["title" if kind == "questions" else "table"]] + [cell(result[kind][at]) for result in results]
+                for at, entry in enumerate(results[0][kind])]
+
+    return "\n\n".join([
+        "Cleanroom's milliseconds, median, and in brackets the ratio to DuckDB's:",
+        table(["question", *sizes], lines("questions", lambda entry: f"{mean([statistics.median(entry['asked'])])} "
+              f"({statistics.median(entry['asked']) / statistics.median(entry['plain']):.2f})")),
+        "What its threads computed, milliseconds, and the ratio to DuckDB's:",
+        table(["question", *sizes], lines("questions", lambda entry: f"{mean(entry['cpu_asked'])} "
+              f"({mean_ratio(entry['cpu_asked'], entry['cpu_plain'])})")),
+        "Taking data in, seconds for each table, and the ratio to DuckDB's `COPY`:",
+        table(["table", *sizes], lines("ingestion", lambda entry: f"{statistics.median(entry['upload']):.1f} "
+              f"({statistics.median(entry['upload']) / statistics.median(entry['copy']):.2f})")),
+        "Most that was resident, MiB, and DuckDB's:",
+        table(["stage", *sizes],
+              [["taking data in"] + [f"{mebibytes(result['memory']['asked'])} ({mebibytes(result['memory']['plain'])})" for result in results]]
+              + lines("questions", lambda entry: f"{mebibytes(entry['memory']['asked'])} ({mebibytes(entry['memory']['plain'])})")),
+    ]) + "\n"
 
 
 STYLE = """
@@ -136,7 +146,7 @@ STYLE = """
 
 def picture(result):
     """Two bars for each question, least to most as a line on them. No background: it is read on light and on dark."""
-    bar, step, left, width, top = 14, 52, 350, 430, 62
+    bar, step, left, width, top = 14, 52, 365, 430, 62
     most = max(max(entry["plain"] + entry["asked"]) for entry in result["questions"])
     height = top + step * len(result["questions"]) + 8
     out = [
