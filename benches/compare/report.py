@@ -115,8 +115,11 @@ def growth(results):
     sizes = [f"{number(result['sizes']['impressions'])} impressions" for result in results]
 
     def lines(kind, cell):
-        return [[entry["title" if kind == "questions" else "table"]] + [cell(result[kind][at]) for result in results]
-                for at, entry in enumerate(results[0][kind])]
+        """A row for each thing that was measured at any of the sizes."""
+        name = "title" if kind == "questions" else "table"
+        measured = [{entry[name]: entry for entry in result[kind]} for result in results]
+        names = dict.fromkeys(title for entries in measured for title in entries)
+        return [[title] + [cell(entries[title]) if title in entries else "" for entries in measured] for title in names]
 
     return "\n\n".join([
         "Cleanroom's milliseconds, median, and in brackets the ratio to DuckDB's:",
