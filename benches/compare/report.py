@@ -98,9 +98,27 @@ def hidden(result):
     return f" (but for {', '.join(taken)}, which the second owner's floor leaves out)" if taken else ""
 
 
+# How much faster than DuckDB a question is meant to be, by the beginning of its title.
+FASTER = {
+    "overlap": 50,
+    "reach and frequency": 5,
+    "attribution, each order once, bounded": 5,
+    "attribution": 4,
+    "exposed, converters": 8,
+    "reach by campaign and device, bounded": 25,
+}
+
+
 def targets(result):
     rows = []
-    for name, against, most in (("no slower than DuckDB without privacy", "plain", 1.0), ("noise at most 1.5 times floors", "floors", 1.5)):
+    for entry in result["questions"]:
+        faster = next((times for title, times in FASTER.items() if entry["title"].startswith(title)), None)
+        if faster and entry["plain"]:
+            reached = statistics.median(entry["plain"]) / statistics.median(entry["asked"])
+            computed = mean_ratio(entry["cpu_plain"], entry["cpu_asked"])
+            met = "yes" if reached >= faster else "no"
+            rows.append([f"{faster} times as fast as DuckDB: {entry['title']}", f"{reached:.2f}", computed, met])
+    for name, against, most in (("noise at most 1.5 times floors", "floors", 1.5),):
         for entry in result["questions"]:
             if entry[against]:
                 reached = statistics.median(entry["asked"]) / statistics.median(entry[against])

@@ -488,6 +488,11 @@ fn rows_side_by_side_do_not_tell_who_is_in_both() {
         "SELECT COUNT(DISTINCT hid) FROM (SELECT hid FROM partner.own2 UNION SELECT hid FROM retailer.sales) u".to_owned(),
         "SELECT COUNT(*) FROM partner.own2 o FULL JOIN retailer.sales s ON o.hid = s.hid".to_owned(),
         "SELECT COUNT(*) FROM partner.own2 o FULL JOIN (SELECT * FROM retailer.users WHERE state IN ('AK', 'CA')) s ON o.hid = s.hid AND s.state = 'AK'".to_owned(),
+        // What tags and flags tell apart stands together again in a remainder.
+        "SELECT t, d, COUNT(DISTINCT hid) FROM (SELECT hid, 'o' t, seg d FROM partner.own2 UNION ALL SELECT hid, 's', CAST(ts AS VARCHAR) FROM retailer.sales) u GROUP BY t, d".to_owned(),
+        "SELECT o.hid IS NULL a, COUNT(*) FROM partner.own2 o FULL JOIN retailer.users s ON o.hid = s.hid GROUP BY 1".to_owned(),
+        "SELECT o.hid IS NULL a, s.hid IS NULL b, COUNT(*) FROM partner.own2 o FULL JOIN retailer.users s ON o.hid = s.hid GROUP BY 1, 2".to_owned(),
+        "SELECT t, EXISTS (SELECT 1 FROM partner.own2 o WHERE o.hid = u.hid) e, COUNT(DISTINCT hid) FROM (SELECT hid, 'o' t FROM partner.own2 UNION ALL SELECT hid, 's' FROM retailer.sales) u GROUP BY 1, 2".to_owned(),
         "SELECT CASE WHEN o.seg = 'y' THEN 'y' ELSE 'n' END g, COUNT(*) FROM partner.own2 o FULL JOIN retailer.sales s ON o.hid = s.hid GROUP BY 1".to_owned(),
     ];
     for (release, joins) in [
