@@ -282,7 +282,7 @@ fn a_policy_from_before_its_owner_had_a_key_decides_no_more() {
         let question = serde_json::json!({ "sql": ASKED, "dry_run": dry_run }).to_string();
         let json = [("content-type", "application/json")];
         let told = server.call("POST", "/v1/rooms/adversarial/queries", &publisher, &json, question.as_bytes());
-        assert_eq!((told.status, &told.json()["code"]), (422, &Value::from("CR2404")), "{}", told.json());
+        assert_eq!((told.status, &told.json()["error"]["code"]), (422, &Value::from("CR2404")), "{}", told.json());
     }
     drop(server);
     run(&room, 0, &["policy", "sign", "purchases.yaml", "--room", "room.yaml", "--key", "one.key"]);

@@ -48,6 +48,9 @@ pub(crate) fn room(room: &Room, viewer: Option<&PartnerName>) -> Value {
         "apiVersion": "cleanroom/v1", "kind": "Room",
         "name": room.name.as_str(), "description": room.description, "partners": partners,
     });
+    if let (true, Some(object)) = (room.strict, shown.as_object_mut()) {
+        object.insert("strict".to_owned(), json!(true));
+    }
     if let (None, false, Some(object)) = (viewer, room.templates.is_empty(), shown.as_object_mut()) {
         let files: Vec<String> = room.templates.iter().map(|path| path.display().to_string()).collect();
         object.insert("templates".to_owned(), json!(files));
