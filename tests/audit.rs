@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::server::{OVERLAP, ROOM, Server, data_dir};
-use crate::support::cleanroom;
+use crate::support::{cleanroom, copy};
 
 const NOISY: &str = "SELECT department, COUNT(DISTINCT person) AS people FROM retailer.visits GROUP BY department";
 const VISITS: &str = "apiVersion: cleanroom/v1\nkind: Policy\ntable: retailer.visits\nversion: 7\nunit: {column: person, space: email}\n\
@@ -111,17 +111,6 @@ fn verify(url: &str, token: &str, more: &[&str]) -> (i32, Value, String) {
 fn codes(told: &Value) -> Vec<String> {
     let findings = told["logs"][0]["findings"].as_array().unwrap_or_else(|| panic!("{told}"));
     findings.iter().map(|finding| finding["code"].as_str().unwrap().to_owned()).collect()
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let to = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &to),
-            false => assert!(fs::copy(entry.path(), to).is_ok()),
-        }
-    }
 }
 
 #[test]

@@ -433,6 +433,33 @@ fn a_name_that_is_nearly_one_is_offered() {
     }
 }
 
+/// What is told of truth values stands as a group, too.
+#[test]
+fn truth_values_as_groups() {
+    block_on(async {
+        let room = Opened::new(&fixed_rows()).await;
+        for (form, same) in [
+            ("IS TRUE", "kind = 'red' AND kind IS NOT NULL"),
+            ("IS NOT TRUE", "kind <> 'red' OR kind IS NULL"),
+            ("IS FALSE", "kind <> 'red' AND kind IS NOT NULL"),
+            ("IS NOT FALSE", "kind = 'red' OR kind IS NULL"),
+            ("IS UNKNOWN", "kind IS NULL"),
+            ("IS NOT UNKNOWN", "kind IS NOT NULL"),
+        ] {
+            let told = room
+                .ask(&format!("SELECT (kind = 'red') {form} AS g, COUNT(*) AS n FROM shop.sales GROUP BY 1"), false)
+                .await;
+            assert_eq!(told.outcome(), "released", "{form}: {}", told.document);
+            let yes = room.ask(&format!("SELECT COUNT(*) AS n FROM shop.sales WHERE {same}"), false).await;
+            let row = told.rows.iter().find(|row| row[0] == "true");
+            assert_eq!(row.map(|row| &row[1]), yes.rows.first().map(|row| &row[0]), "{form}");
+            let filtered =
+                room.ask(&format!("SELECT COUNT(*) AS n FROM shop.sales WHERE (kind = 'red') {form}"), false).await;
+            assert_eq!(filtered.rows, yes.rows, "{form}");
+        }
+    });
+}
+
 /// What stands twice in GROUP BY is one column, and keys that are NULL are no list's.
 #[test]
 fn groups_that_are_named_twice_and_keys_that_are_null() {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::server::{OVERLAP, ROOM, Reply, Server};
-use crate::support::cleanroom;
+use crate::support::{cleanroom, copy};
 
 /// A server's folder, and the witnesses that its policy names.
 struct Scene {
@@ -122,19 +122,6 @@ fn strict() -> String {
 
 fn get(server: &Server, token: &str, path: &str) -> Reply {
     server.call("GET", path, token, &[("prefer", "wait=20")], b"")
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).unwrap();
-        }
-    }
 }
 
 #[test]

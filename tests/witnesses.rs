@@ -13,7 +13,7 @@ use cleanroom_verify::{Checkpoint, Cosigner, Key, SUBMISSION_LIMIT};
 use serde_json::Value;
 
 use crate::server::{Server, data_dir};
-use crate::support::{Room, cleanroom};
+use crate::support::{Room, cleanroom, copy};
 
 const ROOM: &str = "\
 apiVersion: cleanroom/v1
@@ -132,19 +132,6 @@ fn codes(output: &Output) -> Vec<String> {
 
 fn verify(room: &Room, more: &[&str]) -> Output {
     room.run(&[&["audit", "verify", ".cleanroom", "--format", "json"], more].concat())
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).unwrap();
-        }
-    }
 }
 
 #[test]

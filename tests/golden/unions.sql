@@ -14,3 +14,5 @@ SELECT kind FROM shop.sales GROUP BY kind INTERSECT SELECT kind FROM shop.sales 
 SELECT kind FROM shop.sales GROUP BY kind EXCEPT SELECT kind FROM shop.sales WHERE region = 'n' GROUP BY kind;
 SELECT label, n FROM (SELECT kind AS label, COUNT(*) AS n FROM shop.sales GROUP BY kind UNION ALL SELECT region, COUNT(*) FROM shop.sales GROUP BY region) t ORDER BY n DESC, label LIMIT 4;
 SELECT COUNT(DISTINCT card) AS n, SUM(x) AS s FROM (SELECT card, amount AS x FROM shop.sales UNION ALL SELECT card, amount AS x FROM shop.sales WHERE kind = 'red') t;
+SELECT COUNT(DISTINCT card) AS n, COUNT(*) AS rows FROM (SELECT card FROM shop.sales UNION ALL SELECT card FROM media.users UNION ALL SELECT card FROM panel.homes) t;
+SELECT COUNT(*) AS n, COUNT(DISTINCT s.card) AS buyers FROM shop.sales s FULL JOIN media.users u ON u.card = s.card FULL JOIN panel.homes h ON h.card = u.card;

@@ -64,7 +64,7 @@ pub(crate) struct Refused(Mutex<HashMap<RoomName, String>>);
 #[derive(Default)]
 struct Cosigning {
     /// Asking, one at a time.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     /// Whether somebody waits for its turn, who will ask about whatever is newest then.
     waiting: AtomicBool,
     /// The newest checkpoint that enough have cosigned, and its size.
@@ -127,7 +127,7 @@ impl Registry {
         let mut asking = JoinSet::new();
         for room in self.room_names().await? {
             let registry = self.clone();
-            asking.spawn(async move { (registry.ask(&room, true).await, room) });
+            asking.spawn(async move { (registry.ask(&room, true, None).await, room) });
         }
         while let Some(asked) = asking.join_next().await {
             let (against, room) = asked.map_err(|_| RegistryError::Interrupted)?;
@@ -151,7 +151,7 @@ impl Registry {
             return;
         }
         tokio::spawn(async move {
-            if let Err(error) = registry.ask(&room, false).await {
+            if let Err(error) = registry.ask(&room, false, None).await {
                 tracing::error!(%room, %error, "the newest checkpoint was not shown to witnesses");
             }
         });
@@ -170,7 +170,7 @@ impl Registry {
         let cosigning = self.cosigning(&of.room);
         let covered = async {
             while cosigning.over(of.sequence).is_none() {
-                if let Err(error) = self.ask(&of.room, false).await {
+                if let Err(error) = self.ask(&of.room, false, Some(of.sequence)).await {
                     tracing::error!(room = %of.room, %error, "witnesses cannot be asked");
                 }
                 if cosigning.over(of.sequence).is_none() {
@@ -189,20 +189,28 @@ impl Registry {
     }
 
     /// Asks the witnesses of a room about its newest checkpoint, and keeps what they sign. What they say against it is returned.
-    async fn ask(&self, room: &RoomName, all: bool) -> Result<Vec<String>> {
+    /// For an answer that waits, its entry is `wanted`.
+    async fn ask(&self, room: &RoomName, all: bool, wanted: Option<u64>) -> Result<Vec<String>> {
         let Some(witnesses) = self.inner.witnessing.witnesses.get().map(Arc::clone) else { return Ok(Vec::new()) };
         let cosigning = self.cosigning(room);
-        let _turn = cosigning.turn.lock().await;
-        // Whatever is published from here on is for the next one in turn.
-        cosigning.waiting.store(false, Ordering::SeqCst);
+        let turn = Arc::clone(&cosigning.turn).lock_owned().await;
+        match wanted {
+            // Whoever had the turn before has asked for this one, too.
+            Some(sequence) if cosigning.over(sequence).is_some() => return Ok(Vec::new()),
+            Some(_) => {}
+            // Whatever is published from here on is for the next one in turn.
+            None => cosigning.waiting.store(false, Ordering::SeqCst),
+        }
         let key = self.inner.key.vkey(&self.origin(room).await?);
         if !witnesses.follow(&key) {
             return Ok(Vec::new());
         }
         let directory = self.log_directory(room);
-        let asked = blocking(move || {
+        blocking(move || {
+            // Given back when the asking ends, whether or not anybody still waits for it.
+            let _turn = turn;
             let log = LogDirectory::open(&directory).map_err(log_error)?;
-            let Some(mut note) = log.checkpoint().map_err(log_error)? else { return Ok(None) };
+            let Some(mut note) = log.checkpoint().map_err(log_error)? else { return Ok(Vec::new()) };
             let mut asked = witnesses.ask(&directory, &note, &key, all);
             for _ in 0..AGAIN {
                 let newest = log.checkpoint().map_err(log_error)?.filter(|newest| *newest != note);
@@ -213,16 +221,15 @@ impl Registry {
             }
             let size = Checkpoint::open(&note, &key).map_err(log_error)?.size;
             if asked.note != note {
-                keep(&directory, &key, &note, &asked.note)?;
+                keep(&directory, &key, &note, &asked)?;
             }
-            Ok(Some((size, asked)))
-        });
-        let Some((size, asked)) = asked.await? else { return Ok(Vec::new()) };
-        let mut covered = cosigning.covered.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked.enough && covered.as_ref().is_none_or(|(known, _)| *known <= size) {
-            *covered = Some((size, asked.note));
-        }
-        Ok(asked.against)
+            let mut covered = cosigning.covered.lock().unwrap_or_else(PoisonError::into_inner);
+            if asked.enough && covered.as_ref().is_none_or(|(known, _)| *known <= size) {
+                *covered = Some((size, asked.note));
+            }
+            Ok(asked.against)
+        })
+        .await
     }
 
     fn cosigning(&self, room: &RoomName) -> Arc<Cosigning> {
@@ -231,10 +238,17 @@ impl Registry {
     }
 }
 
-/// Keeps a cosigned checkpoint in the place of the bare one. Where a newer one stands there by now, its turn comes.
-fn keep(directory: &Path, key: &VerifierKey, bare: &str, cosigned: &str) -> Result<()> {
+/// Keeps a cosigned checkpoint in the place of the bare one. Where a newer one stands there by now, the history has it alone,
+/// if enough have cosigned it: who demands them finds the entries under it.
+fn keep(directory: &Path, key: &VerifierKey, bare: &str, Asked { note: cosigned, enough, .. }: &Asked) -> Result<()> {
+    // What the log itself could not read is not put in its place.
+    Checkpoint::open(cosigned, key).map_err(log_error)?;
     let held = hold(directory, key)?;
     if held.note.as_deref() != Some(bare) {
+        if *enough {
+            held.log.keep(cosigned).map_err(log_error)?;
+            held.log.keep_newest().map_err(log_error)?;
+        }
         return Ok(());
     }
     // A crash before this loses cosignatures, which are asked for again.

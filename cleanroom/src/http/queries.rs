@@ -206,7 +206,8 @@ pub(crate) async fn result(
 #[utoipa::path(get, path = "/v1/rooms/{room}/queries/{query}/receipt", tag = "queries",
     params(("room" = String, Path, description = "name of the room"), ("query" = String, Path, description = "id of the query")),
     responses((status = 200, description = "a `c2sp.org/tlog-proof@v1` file", body = String, content_type = "text/plain"),
-        (status = 404, description = "no such query of the caller"), (status = 409, description = "the query has not ended")))]
+        (status = 404, description = "no such query of the caller"), (status = 409, description = "the query has not ended"),
+        (status = 503, description = "in a strict room: not enough witnesses have cosigned the log over its record yet")))]
 pub(crate) async fn receipt(
     State(app): State<App>,
     caller: Caller,

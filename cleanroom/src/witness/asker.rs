@@ -87,8 +87,14 @@ impl Witnesses for Asker {
                 Some(until) => answers.recv_timeout(until.saturating_duration_since(Instant::now())),
             };
             match next {
-                Ok((_, Ok(line))) => {
-                    attach(&mut asked.note, &line);
+                Ok((name, Ok(line))) => {
+                    if !attach(&mut asked.note, &line) {
+                        tracing::error!(
+                            log = key.name(),
+                            witness = name,
+                            "the checkpoint has no room for its signature"
+                        );
+                    }
                 }
                 Ok((name, Err(problem))) => {
                     tracing::warn!(log = key.name(), witness = name, %problem, "a witness did not cosign");

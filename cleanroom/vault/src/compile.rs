@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
 use arrow::datatypes::DataType;
 
 use crate::check::{
-    self, AudienceRule, CellKind, CheckedQuery, Family, FloorKind, MatchCheck, ReleasePoint, combined_id,
+    self, AudienceRule, CellKind, CheckedQuery, Family, Floor, FloorKind, MatchCheck, ReleasePoint, combined_id,
 };
 use crate::fixed;
 use crate::invariants::{self, Bounding, Invariants};
@@ -195,9 +195,9 @@ pub(crate) fn floor_name(floor: usize) -> String {
 }
 /// How many units stand for a floor.
 pub(crate) fn present_name(release: &ReleasePoint, floor: usize) -> String {
-    match release.floors.get(floor).map(|floor| &floor.kind) {
-        Some(FloorKind::Meeting { .. }) => format!("{MEETING}{floor}"),
-        _ => floor_name(floor),
+    match release.floors.get(floor).and_then(Floor::meeting) {
+        Some(_both) => format!("{MEETING}{floor}"),
+        None => floor_name(floor),
     }
 }
 
@@ -278,12 +278,12 @@ pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
     let mut totals = vec![count(column(UNIT)).alias(UNITS)];
     for (index, floor) in release.floors.iter().enumerate() {
         let name = present_name(release, index);
-        totals.push(match floor.kind {
-            FloorKind::Meeting { one, other, in_rows: _ } => {
+        totals.push(match floor.meeting() {
+            Some((one, other)) => {
                 let both = column(floor_name(one)).is_not_null().and(column(floor_name(other)).is_not_null());
                 count(column(UNIT)).filter(both).build()?.alias(name)
             }
-            _ => count(column(floor_name(index))).alias(name),
+            None => count(column(floor_name(index))).alias(name),
         });
     }
     for (index, cell) in release.cells.iter().enumerate() {
@@ -294,9 +294,9 @@ pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
         totals.push(contributing(contributes(count_name(index)), contributors_name(index))?);
         for (floor, of) in branches(release).zip(&release.floors) {
             let of_floor = |floor: usize| contributes(contributors_of_name(index, floor));
-            let who = match of.kind {
-                FloorKind::Meeting { one, other, in_rows: _ } => of_floor(one).and(of_floor(other)),
-                _ => of_floor(floor),
+            let who = match of.meeting() {
+                Some((one, other)) => of_floor(one).and(of_floor(other)),
+                None => of_floor(floor),
             };
             totals.push(contributing(who, contributors_of_name(index, floor))?);
         }

@@ -15,7 +15,7 @@ use super::expression::{self, Scope};
 use super::flag::Flags;
 use super::grouping::{self, Sets};
 use super::label::{Instance, Kind, Label, Measure};
-use super::point::{Cell, CellKind, FloorKind, ReleasePoint, Spread};
+use super::point::{Cell, CellKind, ReleasePoint, Spread};
 use super::quantile;
 use super::rows::Rows;
 use super::{Checker, Reference, Relation, flag, functions, internal, noisy, parts};
@@ -187,12 +187,10 @@ impl Checker<'_> {
                         let unmatched =
                             floors.iter().enumerate().filter(|(_index, floor)| markers.contains(&&floor.marker));
                         let unmatched = unmatched.map(|(index, _floor)| index).collect();
-                        let meets = floors.iter().enumerate().filter(|(_index, floor)| match floor.kind {
-                            FloorKind::Meeting { one, other, in_rows: _ } => made.together.iter().any(|together| {
-                                let of = of(together);
-                                of.contains(&one) && of.contains(&other)
-                            }),
-                            _ => false,
+                        let read: Vec<Vec<usize>> = made.together.iter().map(&of).collect();
+                        let meets = floors.iter().enumerate().filter(|(_index, floor)| {
+                            let read = |(one, other)| read.iter().any(|of| of.contains(&one) && of.contains(&other));
+                            floor.meeting().is_some_and(read)
                         });
                         let meets = meets.map(|(index, _floor)| index).collect();
                         Cell { floors: of(&made.places), unmatched, meets, ..cell }

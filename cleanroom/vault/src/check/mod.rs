@@ -49,7 +49,7 @@ use family::families;
 pub(crate) use family::{Family, counts};
 pub(crate) use functions::truncated;
 pub(crate) use per_unit::combined_id;
-pub(crate) use point::{Cell, CellKind, FloorKind, ReleasePoint, Spread};
+pub(crate) use point::{Cell, CellKind, Floor, FloorKind, ReleasePoint, Spread};
 pub(crate) use quantile::Rank;
 pub(crate) use rows::{MatchCheck, Presence, RowId, Rows, Slot};
 

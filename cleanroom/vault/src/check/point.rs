@@ -114,6 +114,19 @@ pub(crate) enum FloorKind {
 }
 
 impl Floor {
+    /// The floors that its units stand for together; `None` where they stand by rows of their own.
+    pub(crate) fn meeting(&self) -> Option<(usize, usize)> {
+        match self.kind {
+            FloorKind::Meeting { one, other, in_rows: _ } => Some((one, other)),
+            FloorKind::Matched
+            | FloorKind::Flagged(_)
+            | FloorKind::Partly { .. }
+            | FloorKind::Branch
+            | FloorKind::Tagged
+            | FloorKind::Elsewhere(_) => None,
+        }
+    }
+
     /// Not NULL in rows of those who stand for it; `None` where a unit does so by several rows.
     pub(crate) fn present(&self) -> Option<Expr> {
         Some(match &self.kind {

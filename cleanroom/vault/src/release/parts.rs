@@ -7,7 +7,7 @@ use roaring::RoaringBitmap;
 
 use super::complement::{Ground, Vector};
 use super::rules::{CellTotals, Quantity, Rules, Totals, dominated};
-use crate::check::{Cell, CellKind, FloorKind, ReleasePoint};
+use crate::check::{Cell, CellKind, Floor, ReleasePoint};
 use crate::compile;
 use crate::evidence::{CellEvidence, Contribution, GroupEvidence};
 
@@ -76,9 +76,9 @@ fn union<'b>(bitmaps: impl Iterator<Item = &'b RoaringBitmap>) -> RoaringBitmap 
 
 /// How many units stand for a floor, of which those who do by one row are known.
 fn standing(release: &ReleasePoint, floor: usize, of: &impl Fn(usize) -> RoaringBitmap) -> u64 {
-    match release.floors.get(floor).map(|floor| &floor.kind) {
-        Some(FloorKind::Meeting { one, other, in_rows: _ }) => of(*one).intersection_len(&of(*other)),
-        _ => of(floor).len(),
+    match release.floors.get(floor).and_then(Floor::meeting) {
+        Some((one, other)) => of(one).intersection_len(&of(other)),
+        None => of(floor).len(),
     }
 }
 

@@ -122,7 +122,8 @@ impl<'r> Rules<'r> {
         match self.release.floors.get(floor).map(|floor| &floor.kind) {
             Some(FloorKind::Partly { check: _, told }) => totals.says_unmatched(*told),
             Some(FloorKind::Flagged(_) | FloorKind::Tagged) => totals.present.get(floor) == Some(&0),
-            _ => false,
+            Some(FloorKind::Matched | FloorKind::Branch | FloorKind::Meeting { .. } | FloorKind::Elsewhere(_))
+            | None => false,
         }
     }
 

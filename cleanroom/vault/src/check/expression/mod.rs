@@ -22,8 +22,9 @@ use std::collections::BTreeSet;
 use arrow::datatypes::DataType;
 use cleanroom_policy::{Policy, Use};
 use datafusion::common::{Column, DFSchema, ScalarValue};
+use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::expr::Alias;
-use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::logical_expr::{Expr, ExprSchemable, lit};
 
 use super::label::{Label, Measure};
 use crate::noise;
@@ -116,12 +117,13 @@ pub(crate) fn expression(expr: &Expr, scope: &Scope<'_>) -> Result<(Expr, Label)
             Ok((expr.clone(), Label::value(BTreeSet::from([Use::Filter]))))
         }
         Expr::IsNotNull(inner) => unary(inner, scope, |inner| Expr::IsNotNull(Box::new(inner))),
-        Expr::IsTrue(inner) => unary(inner, scope, |inner| Expr::IsTrue(Box::new(inner))),
-        Expr::IsFalse(inner) => unary(inner, scope, |inner| Expr::IsFalse(Box::new(inner))),
-        Expr::IsUnknown(inner) => unary(inner, scope, |inner| Expr::IsUnknown(Box::new(inner))),
-        Expr::IsNotTrue(inner) => unary(inner, scope, |inner| Expr::IsNotTrue(Box::new(inner))),
-        Expr::IsNotFalse(inner) => unary(inner, scope, |inner| Expr::IsNotFalse(Box::new(inner))),
-        Expr::IsNotUnknown(inner) => unary(inner, scope, |inner| Expr::IsNotUnknown(Box::new(inner))),
+        // In words that the engine plans as a group, too: it fails on its own for these.
+        Expr::IsTrue(inner) => unary(inner, scope, |inner| or(inner, false)),
+        Expr::IsFalse(inner) => unary(inner, scope, |inner| or(Expr::Not(Box::new(inner)), false)),
+        Expr::IsUnknown(inner) => unary(inner, scope, |inner| Expr::IsNull(Box::new(inner))),
+        Expr::IsNotTrue(inner) => unary(inner, scope, |inner| or(Expr::Not(Box::new(inner)), true)),
+        Expr::IsNotFalse(inner) => unary(inner, scope, |inner| or(inner, true)),
+        Expr::IsNotUnknown(inner) => unary(inner, scope, |inner| Expr::IsNotNull(Box::new(inner))),
         Expr::Negative(inner) => {
             let (inner, label) = expression(inner, scope)?;
             refuse_key(&inner, &label, scope)?;
@@ -201,6 +203,11 @@ pub(crate) fn not_granted(expr: &Expr, scope: &Scope<'_>, what: Use) -> Refusal 
         }
         None => Refusal::new(code, format!("the expression is not granted as a {word}")),
     }
+}
+
+/// A truth value, or another where it is not known.
+fn or(truth: Expr, unknown: bool) -> Expr {
+    coalesce(vec![truth, lit(unknown)])
 }
 
 fn unary(inner: &Expr, scope: &Scope<'_>, rebuild: impl FnOnce(Expr) -> Expr) -> Result<(Expr, Label), Refusal> {
