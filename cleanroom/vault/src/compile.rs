@@ -24,6 +24,7 @@ use crate::invariants::{self, Bounding, Invariants};
 use crate::noise::{QueryNoise, Salt, bounded_plan, bounding, choice, histogram_bounding, histogram_plan};
 use crate::scans::with_snapshots;
 use crate::units::Choice;
+use crate::without::{self, Without};
 
 /// Plans that read protected rows; only the executor takes them apart.
 pub(crate) struct PrivatePlan {
@@ -118,6 +119,7 @@ impl PrivatePlan {
                     | FloorKind::Branch
                     | FloorKind::Tagged
                     | FloorKind::Meeting { .. }
+                    | FloorKind::Swayed(_)
                     | FloorKind::Elsewhere(_) => None,
                 });
                 let checks = release
@@ -275,8 +277,9 @@ pub(crate) fn column(name: impl Into<String>) -> Expr {
 /// The exact aggregate of a release point for whose rules totals are enough, over scans that still stand for tables.
 pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
     let per_unit = unit_plan(release, Shares::Totals)?;
+    let either = without::unit_name(release, Shares::Totals);
     let mut totals = vec![count(column(UNIT)).alias(UNITS)];
-    for (index, floor) in release.floors.iter().enumerate() {
+    for (index, floor) in release.floors.iter().enumerate().filter(|(_index, floor)| !floor.is_idle()) {
         let name = present_name(release, index);
         totals.push(match floor.meeting() {
             Some((one, other)) => {
@@ -292,13 +295,16 @@ pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
             count(column(UNIT)).filter(contributes).build().map(|expr| expr.alias(name))
         };
         totals.push(contributing(contributes(count_name(index)), contributors_name(index))?);
-        for (floor, of) in branches(release).zip(&release.floors) {
+        for (floor, of) in branches(release).zip(&release.floors).filter(|(_floor, of)| !of.is_idle()) {
             let of_floor = |floor: usize| contributes(contributors_of_name(index, floor));
             let who = match of.meeting() {
                 Some((one, other)) => of_floor(one).and(of_floor(other)),
                 None => of_floor(floor),
             };
-            totals.push(contributing(who, contributors_of_name(index, floor))?);
+            // Whoever has no part in it any more is among those to whom rows make a difference.
+            let unit = if of.sway().is_some() { either } else { UNIT };
+            let who = count(column(unit)).filter(who).build()?;
+            totals.push(who.alias(contributors_of_name(index, floor)));
         }
         totals.push(sum(column(count_name(index))).alias(count_name(index)));
         match cell.kind {
@@ -329,6 +335,14 @@ pub(crate) fn release_plan(release: &ReleasePoint) -> Result<LogicalPlan> {
 /// Such a hash is the wrapping sum of the rows' secret random numbers: the same rows have the same hash, and other rows the
 /// same one about as often as two random numbers are equal. A row that stands there twice counts twice.
 pub(crate) fn unit_plan(release: &ReleasePoint, shares_for: Shares) -> Result<LogicalPlan> {
+    match Without::of(release, shares_for) {
+        Some(without) => without::marked(release, shares_for, &without),
+        None => shares_plan(release, &release.rows.plan, shares_for),
+    }
+}
+
+/// The same of the rows of a plan, which has the columns of the release point's.
+pub(crate) fn shares_plan(release: &ReleasePoint, of: &LogicalPlan, shares_for: Shares) -> Result<LogicalPlan> {
     const ROW: &str = "__cr_h";
     let as_evidence = shares_for == Shares::Evidence;
     let bounded = shares_for == Shares::Bounded;
@@ -371,7 +385,7 @@ pub(crate) fn unit_plan(release: &ReleasePoint, shares_for: Shares) -> Result<Lo
     if rows.repeated {
         inputs.extend(others.iter().enumerate().map(|(index, id)| Expr::Column((*id).clone()).alias(id_name(index))));
     }
-    let mut plan = LogicalPlanBuilder::from(rows.plan.clone()).project(inputs)?;
+    let mut plan = LogicalPlanBuilder::from(of.clone()).project(inputs)?;
     let mut grouped = false;
     if rows.repeated {
         // Another owner's row has a part in a group once, however many rows of the analyst's own it meets there.

@@ -21,9 +21,10 @@ use roaring::RoaringBitmap;
 
 use crate::check::{CellKind, ReleasePoint};
 use crate::compile::{
-    self, GROUPING_ID, UNIT, contributors_of_name, count_name, floor_name, group_name, others_rows_name, rows_name,
-    sum_name,
+    self, GROUPING_ID, Shares, UNIT, contributors_of_name, count_name, floor_name, group_name, others_rows_name,
+    rows_name, sum_name,
 };
+use crate::without;
 
 /// Bytes that a group is reckoned to take beside its contributions.
 const GROUP_BYTES: usize = 512;
@@ -56,16 +57,20 @@ pub(crate) struct GroupEvidence {
 pub(crate) struct CellEvidence {
     /// The units that contribute.
     pub(crate) contributors: RoaringBitmap,
-    /// One for each of them, by ascending unit.
+    /// One for each of them, by ascending unit; where a guard leaves own rows out, one for each who would be one without others'
+    /// rows, too.
     pub(crate) contributions: Vec<Contribution>,
     /// For each floor that a cell meets by itself (see [`compile::branches`]), the units that contribute rows of its tables.
     pub(crate) branches: Vec<RoaringBitmap>,
+    /// What the analyst's own rows add to it by themselves, and which the contributions are without, where a guard leaves that
+    /// out: values and their sum.
+    pub(crate) known: (i64, i128),
 }
 
 /// One unit's part in one cell.
 pub(crate) struct Contribution {
     pub(crate) unit: u32,
-    /// Rows with a value, at least 1.
+    /// Rows with a value, at least 1; without what the analyst's own rows add, any number.
     pub(crate) count: i64,
     /// Their sum, in ticks of the cell's scale; 0 for a cell that adds nothing up.
     pub(crate) sum: i128,
@@ -169,6 +174,8 @@ struct CellColumns {
     rows: Int64Array,
     others: Int64Array,
     branches: Vec<(usize, Int64Array)>,
+    /// Values and sums of the analyst's own rows by themselves.
+    known: Option<(Int64Array, Option<Decimal128Array>)>,
 }
 
 impl Collector<'_> {
@@ -179,10 +186,10 @@ impl Collector<'_> {
         let release = self.release;
         let keys = self.names.iter().map(|name| column(batch, name).cloned()).collect::<Result<Vec<_>>>()?;
         let keyed = if keys.is_empty() { None } else { Some(self.converter.convert_columns(&keys)?) };
-        let units = units_of(column(batch, UNIT)?)?;
-        let present = compile::present(release)
-            .map(|(floor, _present)| Ok((floor, column(batch, &floor_name(floor))?)))
-            .collect::<Result<Vec<_>>>()?;
+        let either = without::unit_name(release, Shares::Evidence);
+        let (units, here) = (units_of(column(batch, either)?)?, column(batch, UNIT)?);
+        let present =
+            marked(release).map(|floor| Ok((floor, column(batch, &floor_name(floor))?))).collect::<Result<Vec<_>>>()?;
         let cells = (0..release.cells.len()).map(|cell| self.cell_columns(batch, cell)).collect::<Result<Vec<_>>>()?;
         let per_row = (1 + release.floors.len()) * UNIT_BYTES
             + cells
@@ -192,7 +199,9 @@ impl Collector<'_> {
         self.memory.try_grow(per_row * batch.num_rows())?;
         for (row, unit) in units.values().iter().enumerate() {
             let group = self.group(keyed.as_ref().map(|keyed| keyed.row(row).owned()))?;
-            group.units.insert(*unit);
+            if here.is_valid(row) {
+                group.units.insert(*unit);
+            }
             for (floor, marker) in &present {
                 if marker.is_valid(row)
                     && let Some(among) = group.present.get_mut(*floor)
@@ -201,18 +210,6 @@ impl Collector<'_> {
                 }
             }
             for ((evidence, columns), cell) in group.cells.iter_mut().zip(&cells).zip(&release.cells) {
-                let count = number(&columns.counts, row);
-                if count <= 0 {
-                    continue;
-                }
-                let sum = match &columns.sums {
-                    Some(sums) if sums.is_valid(row) => sums.value(row),
-                    Some(_) | None => 0,
-                };
-                let hash = |ids: &Int64Array| if cell.kind == CellKind::Units { 0 } else { number(ids, row) as u64 };
-                let (rows, others) = (hash(&columns.rows), hash(&columns.others));
-                evidence.contributors.insert(*unit);
-                evidence.contributions.push(Contribution { unit: *unit, count, sum, rows, others });
                 for (floor, counts) in &columns.branches {
                     if number(counts, row) > 0
                         && let Some(among) = evidence.branches.get_mut(*floor)
@@ -220,6 +217,27 @@ impl Collector<'_> {
                         among.insert(*unit);
                     }
                 }
+                let (count, sum) = (number(&columns.counts, row), ticks(columns.sums.as_ref(), row));
+                let known = columns.known.as_ref();
+                let known = known.map_or((0, 0), |(counts, sums)| (number(counts, row), ticks(sums.as_ref(), row)));
+                if count <= 0 && known.0 <= 0 {
+                    continue;
+                }
+                if count > 0 {
+                    evidence.contributors.insert(*unit);
+                }
+                // Of a count of units it is all one by how many rows they stand there.
+                let once = |count: i64| if cell.kind == CellKind::Units { count.min(1) } else { count };
+                let (count, known) = match columns.known {
+                    Some(_) => (once(count), (once(known.0), known.1)),
+                    None => (count, known),
+                };
+                evidence.known.0 = evidence.known.0.saturating_add(known.0);
+                evidence.known.1 = evidence.known.1.saturating_add(known.1);
+                let (count, sum) = (count.saturating_sub(known.0), sum.saturating_sub(known.1));
+                let hash = |ids: &Int64Array| if cell.kind == CellKind::Units { 0 } else { number(ids, row) as u64 };
+                let (rows, others) = (hash(&columns.rows), hash(&columns.others));
+                evidence.contributions.push(Contribution { unit: *unit, count, sum, rows, others });
             }
         }
         Ok(())
@@ -227,12 +245,7 @@ impl Collector<'_> {
 
     fn cell_columns(&self, batch: &RecordBatch, index: usize) -> Result<CellColumns> {
         let sums = match self.release.cells.get(index).map(|cell| cell.kind) {
-            Some(CellKind::Sum | CellKind::Average) => Some(
-                column(batch, &sum_name(index))?
-                    .as_primitive_opt::<Decimal128Type>()
-                    .cloned()
-                    .ok_or_else(|| exec_datafusion_err!("a unit's sum is none"))?,
-            ),
+            Some(CellKind::Sum | CellKind::Average) => Some(decimals(batch, &sum_name(index))?),
             Some(CellKind::Rows | CellKind::Units | CellKind::Quantile(_)) | None => None,
         };
         let rows = whole(batch, &rows_name(index))?;
@@ -240,11 +253,19 @@ impl Collector<'_> {
             true => whole(batch, &others_rows_name(index))?,
             false => rows.clone(),
         };
-        let branches = compile::present(self.release)
-            .filter(|(floor, _present)| compile::branches(self.release).contains(floor))
-            .map(|(floor, _present)| Ok((floor, whole(batch, &contributors_of_name(index, floor))?)))
+        let branches = marked(self.release)
+            .filter(|floor| compile::branches(self.release).contains(floor))
+            .map(|floor| Ok((floor, whole(batch, &contributors_of_name(index, floor))?)))
             .collect::<Result<Vec<_>>>()?;
-        Ok(CellColumns { counts: whole(batch, &count_name(index))?, sums, rows, others, branches })
+        let known = match self.release.knows {
+            Some(_) => {
+                let counts = whole(batch, &without::known_count_name(index))?;
+                let sums = sums.as_ref().map(|_sums| decimals(batch, &without::known_sum_name(index))).transpose()?;
+                Some((counts, sums))
+            }
+            None => None,
+        };
+        Ok(CellColumns { counts: whole(batch, &count_name(index))?, sums, rows, others, branches, known })
     }
 
     /// The group of a key; all rows are of one where there is none.
@@ -261,6 +282,7 @@ impl Collector<'_> {
                 contributors: RoaringBitmap::new(),
                 contributions: Vec::new(),
                 branches: std::iter::repeat_with(RoaringBitmap::new).take(branches).collect(),
+                known: (0, 0),
             };
             self.groups.push(GroupEvidence {
                 set: 0,
@@ -322,11 +344,28 @@ fn whole(batch: &RecordBatch, name: &str) -> Result<Int64Array> {
         .ok_or_else(|| exec_datafusion_err!("a count of the evidence is none"))
 }
 
+fn decimals(batch: &RecordBatch, name: &str) -> Result<Decimal128Array> {
+    let sums = column(batch, name)?.as_primitive_opt::<Decimal128Type>().cloned();
+    sums.ok_or_else(|| exec_datafusion_err!("a unit's sum is none"))
+}
+
+/// Floors of which the rows of the evidence say who stands for them.
+fn marked(release: &ReleasePoint) -> impl Iterator<Item = usize> {
+    let swayed =
+        release.floors.iter().enumerate().filter(|(_index, floor)| floor.sway().is_some_and(|sway| sway.wanted));
+    compile::present(release).map(|(floor, _present)| floor).chain(swayed.map(|(index, _floor)| index))
+}
+
 fn units_of(column: &ArrayRef) -> Result<UInt32Array> {
     match column.as_primitive_opt::<UInt32Type>() {
         Some(units) if units.null_count() == 0 => Ok(units.clone()),
         Some(_) | None => Err(exec_datafusion_err!("a unit of the evidence is none")),
     }
+}
+
+/// NULL is 0: nothing was added up.
+fn ticks(sums: Option<&Decimal128Array>, row: usize) -> i128 {
+    sums.filter(|sums| sums.is_valid(row)).map_or(0, |sums| sums.value(row))
 }
 
 /// NULL is 0: no row was counted or added up.

@@ -54,6 +54,7 @@ mod three;
 mod units;
 mod using;
 mod vault;
+mod without;
 
 pub use cells::{CellColumn, json_rows};
 pub use cleanroom_registry::QueryId;

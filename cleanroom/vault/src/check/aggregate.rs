@@ -18,7 +18,7 @@ use super::label::{Instance, Kind, Label, Measure};
 use super::point::{Cell, CellKind, ReleasePoint, Spread};
 use super::quantile;
 use super::rows::Rows;
-use super::{Checker, Reference, Relation, flag, functions, internal, noisy, parts};
+use super::{Checker, Reference, Relation, flag, functions, internal, noisy, parts, sway};
 use crate::refusal::{Code, Refusal, Rule};
 use crate::source::ReleasedScan;
 
@@ -53,7 +53,12 @@ impl Checker<'_> {
             plain => (plain.iter().collect(), None),
         };
         let groups = self.with_scope(aggregate.input.schema(), &rows.labels, |scope| {
-            group_exprs.iter().map(|group| expression::expression(group, scope)).collect::<Result<Vec<_>, _>>()
+            let group = |group: &&Expr| {
+                let (total, mut label) = expression::expression(group, scope)?;
+                label.from.extend(flag::places_of(group, scope));
+                Ok((total, label))
+            };
+            group_exprs.iter().map(group).collect::<Result<Vec<_>, Refusal>>()
         })?;
         match (groups.iter().any(|(_expr, label)| label.is_key()), sets) {
             (true, None) => self.per_unit(aggregate, plan, rows, groups),
@@ -173,7 +178,7 @@ impl Checker<'_> {
                 // One group has no small ones beside it. Under a guard a remainder, made of what comes too near to other
                 // answers, would come too near to them itself.
                 merged &= !groups.is_empty() && guard.is_none() && audience.is_none();
-                let cells = cells
+                let cells: Vec<Cell> = cells
                     .into_iter()
                     .map(|(cell, made)| {
                         let of = |places: &BTreeSet<Instance>| -> Vec<usize> {
@@ -193,9 +198,12 @@ impl Checker<'_> {
                             floor.meeting().is_some_and(read)
                         });
                         let meets = meets.map(|(index, _floor)| index).collect();
-                        Cell { floors: of(&made.places), unmatched, meets, ..cell }
+                        let swayed = self.swayed(&rows, &floors, &made.places)?;
+                        Ok(Cell { floors: of(&made.places), unmatched, meets, swayed, ..cell })
                     })
-                    .collect();
+                    .collect::<Result<_, Refusal>>()?;
+                sway::want(&mut floors, &cells);
+                let knows = if guard.is_some() { self.knows(&rows)? } else { None };
                 self.releases.push(ReleasePoint {
                     checks,
                     domains,
@@ -211,6 +219,7 @@ impl Checker<'_> {
                     merged,
                     round_to,
                     guard,
+                    knows,
                     audience,
                     caps,
                     original: plan.clone(),
@@ -237,6 +246,7 @@ impl Checker<'_> {
             data_type: data_type.clone(),
             floors: Vec::new(),
             meets: Vec::new(),
+            swayed: Vec::new(),
             unmatched: Vec::new(),
             matches: false,
             unit_range: (0.0, 0.0),

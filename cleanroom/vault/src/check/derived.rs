@@ -66,7 +66,8 @@ impl Checker<'_> {
                 {
                     return Err(expression::not_granted(group, scope, Use::Dimension));
                 }
-                let label = Label { told: told(group, scope).in_each_row(), ..label };
+                let from = label.from.union(&flag::places_of(group, scope)).copied().collect();
+                let label = Label { told: told(group, scope).in_each_row(), from, ..label };
                 let (qualifier, field) = names.next().ok_or_else(no_name)?;
                 group_exprs.push(under_name(total, qualifier, field.name()));
                 outputs.push(Expr::Column(Column::new(qualifier.cloned(), field.name())));
@@ -81,7 +82,7 @@ impl Checker<'_> {
                     // What is made of rows that need not match is under their owner's floor, whatever it is called now. A
                     // count that names no column is of all rows there are.
                     let of = flag::places_of(expr, scope);
-                    derived.label.from.extend(if of.is_empty() { rows.places() } else { of });
+                    derived.label.from.extend(if of.is_empty() { rows.numbering() } else { of });
                     Ok(derived)
                 })
                 .collect::<Result<Vec<_>, Refusal>>()

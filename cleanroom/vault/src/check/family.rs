@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use datafusion::logical_expr::Expr;
 
-use super::{Cell, CellKind, ReleasePoint, functions};
+use super::{Cell, CellKind, FloorKind, ReleasePoint, functions};
 use crate::refusal::{Code, Refusal};
 
 /// Most group columns, and most sets of them, of one family: the engine tells sets apart by the bits of a number, which it
@@ -139,7 +139,7 @@ fn resolves(one: &ReleasePoint, of: &ReleasePoint) -> bool {
 
 fn family(releases: &[ReleasePoint], members: &[usize]) -> Option<Family> {
     let first = releases.get(*members.first()?)?;
-    let mut combined = ReleasePoint { groups: Vec::new(), sets: None, cells: Vec::new(), ..first.clone() };
+    let mut combined = ReleasePoint { groups: Vec::new(), sets: None, cells: Vec::new(), knows: None, ..first.clone() };
     let mut sets: Vec<Vec<usize>> = Vec::new();
     let mut position_of = |set: Vec<usize>| {
         sets.iter().position(|known| *known == set).unwrap_or_else(|| {
@@ -150,6 +150,12 @@ fn family(releases: &[ReleasePoint], members: &[usize]) -> Option<Family> {
     let mut found = Vec::with_capacity(members.len());
     for index in members {
         let release = releases.get(*index)?;
+        // What one of them needs is counted for all.
+        for (floor, of_member) in combined.floors.iter_mut().zip(&release.floors) {
+            if let (FloorKind::Swayed(sway), Some(of_member)) = (&mut floor.kind, of_member.sway()) {
+                sway.wanted |= of_member.wanted;
+            }
+        }
         let groups: Vec<usize> = release.groups.iter().map(|group| position(&mut combined.groups, group)).collect();
         let mapped = |set: &[usize]| {
             let mut set: Vec<usize> = set.iter().filter_map(|group| groups.get(*group).copied()).collect();
@@ -209,6 +215,7 @@ impl ReleasePoint {
             row_ids: ids.iter().map(|(name, own)| super::RowId { column: column(name), own: *own }).collect(),
             checks: Vec::new(),
             together: Vec::new(),
+            steering: BTreeSet::new(),
             fanned_out: None,
             per_unit: false,
             multiplying: Vec::new(),
@@ -230,6 +237,7 @@ impl ReleasePoint {
             round_to: Vec::new(),
             checks: Vec::new(),
             guard: None,
+            knows: None,
             audience: None,
             caps: Vec::new(),
             domains: Vec::new(),

@@ -159,7 +159,8 @@ impl Checker<'_> {
             };
             floors.push(Floor { marker: marker.clone(), least, kind, places: slot.places.clone() });
         }
-        floors.extend(self.meetings(rows, &floors, flags, least)?);
+        let (meetings, sways) = (self.meetings(rows, &floors, flags, least)?, self.sways(rows, &floors, flags, least)?);
+        floors.extend(meetings.into_iter().chain(sways));
         let before = floors.len();
         for floor in &mut floors {
             if let FloorKind::Partly { told, .. } = &mut floor.kind {

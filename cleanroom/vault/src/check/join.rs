@@ -59,6 +59,13 @@ impl Checker<'_> {
         let schema = joined_schema(join)?;
         let (on, filter) = self.with_scope(&schema, &both, |scope| key_conditions(join, scope))?;
         let read = self.with_scope(&schema, &both, |scope| Ok(flag::read(filter.as_ref(), scope)))?;
+        let asked = self.with_scope(&schema, &both, |scope| {
+            let keys =
+                |expr: &Expr| matches!(expr, Expr::Column(column) if scope.label(column).is_ok_and(Label::is_key));
+            let values = on.iter().flat_map(|(one, other)| [one, other]).filter(|expr| !keys(expr));
+            Ok(values.chain(&filter).flat_map(|expr| flag::places_of(expr, scope)).collect())
+        })?;
+        let steering: BTreeSet<Instance> = left.open_among(&asked).union(&right.open_among(&asked)).copied().collect();
         self.check_partners(&left, &right)?;
         let join = &Join { null_equality: NullEquality::NullEqualsNothing, ..join.clone() };
 
@@ -82,6 +89,7 @@ impl Checker<'_> {
         }
         .map(|mut rows| {
             rows.together.extend(read);
+            rows.steering.extend(steering);
             Relation::Rows(Rows { audience, ..rows })
         })
     }
@@ -135,6 +143,7 @@ impl Checker<'_> {
             row_ids: [left.row_ids, right.row_ids].concat(),
             checks: [left.checks, right.checks].concat(),
             together: [left.together, right.together].concat(),
+            steering: left.steering.union(&right.steering).copied().collect(),
             fanned_out: left.fanned_out.or(right.fanned_out),
             per_unit: false,
             // Of two sides that need not match, a unit has a row of each where a condition beside the key parts them.
@@ -236,7 +245,8 @@ impl Checker<'_> {
         // Not aware of NULLs: a NOT IN that comes out empty because one NULL is in the list would tell of it.
         let plan = rebuilt(join, left.plan.clone(), right.plan.clone(), on, filter, false)?;
         let together = [left.together.clone(), right.together.clone()].concat();
-        Ok(Rows { plan, slots, checks, together, per_unit: false, repeated, ..kept.clone() })
+        let steering = left.steering.union(&right.steering).copied().collect();
+        Ok(Rows { plan, slots, checks, together, steering, per_unit: false, repeated, ..kept.clone() })
     }
 
     /// The rows of one side whose unit is among the other's, of whose tables some may stand in some of its rows only: joined
@@ -274,6 +284,7 @@ impl Checker<'_> {
             slots: [kept.slots.clone(), units.slots].concat(),
             checks: [kept.checks.clone(), units.checks].concat(),
             together: [kept.together.clone(), units.together].concat(),
+            steering: kept.steering.union(&units.steering).copied().collect(),
             multiplying: kept.multiplying.clone(),
             per_unit: false,
             repeated,
@@ -326,6 +337,7 @@ impl Checker<'_> {
             presence: Presence::Matched(Column::new_unqualified(marker)),
         });
         rows.checks.extend(right.checks);
+        rows.steering.extend(right.steering);
         Ok(Rows { per_unit: false, repeated, split, ..rows })
     }
 

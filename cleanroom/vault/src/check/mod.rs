@@ -27,6 +27,7 @@ mod quantile;
 mod reference;
 mod rows;
 mod size;
+mod sway;
 mod told;
 mod union;
 mod window;
@@ -52,6 +53,7 @@ pub(crate) use per_unit::combined_id;
 pub(crate) use point::{Cell, CellKind, Floor, FloorKind, ReleasePoint, Spread};
 pub(crate) use quantile::Rank;
 pub(crate) use rows::{MatchCheck, Presence, RowId, Rows, Slot};
+pub(crate) use sway::Sway;
 
 use crate::facts::{RoomFacts, TableFacts};
 use crate::ingest::ROW_ID;
@@ -300,6 +302,7 @@ impl Checker<'_> {
             row_ids: vec![RowId { column: Column::new_unqualified(row_id), own: facts.owner() == self.analyst }],
             checks: Vec::new(),
             together: Vec::new(),
+            steering: BTreeSet::new(),
             fanned_out: None,
             per_unit: false,
             // Of another owner's rows nothing that they hold may decide; under noise of nobody's, or how much of it there is
@@ -409,8 +412,13 @@ impl Checker<'_> {
                 let read = self.with_scope(filter.input.schema(), &rows.labels, |scope| {
                     Ok(flag::read(Some(&filter.predicate), scope))
                 })?;
+                let asked = self.with_scope(filter.input.schema(), &rows.labels, |scope| {
+                    Ok(flag::places_of(&filter.predicate, scope))
+                })?;
                 let mut rows = self.matched(rows, &flags)?;
                 rows.together.extend(read);
+                let open = rows.open_among(&asked);
+                rows.steering.extend(open);
                 let audience =
                     rows.audience.as_ref().map(|audience| audience.filter(&predicate)).transpose()?.map(Box::new);
                 let rows = Rows { audience, ..rows };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use arrow::datatypes::DataType;
-use cleanroom_policy::{Dominance, Step, TableName};
+use cleanroom_policy::{Dominance, PartnerName, Step, TableName};
 use datafusion::common::{Column, DFSchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
@@ -12,6 +12,7 @@ use super::difference::GuardRule;
 use super::label::{Instance, Range};
 use super::quantile::Rank;
 use super::rows::{MatchCheck, Rows};
+use super::sway::Sway;
 
 /// An aggregate over protected rows whose result is released.
 #[derive(Clone)]
@@ -40,6 +41,8 @@ pub(crate) struct ReleasePoint {
     pub(crate) checks: Vec<MatchCheck>,
     /// Whose units may not be told apart by what was released before.
     pub(crate) guard: Option<GuardRule>,
+    /// Whose own rows a guard leaves out of what it compares: the analyst's, who knows what they add.
+    pub(crate) knows: Option<PartnerName>,
     /// How many of the analyst's own units have to match, and how many must not.
     pub(crate) audience: Option<AudienceRule>,
     /// Versions of tables of which only so many cells are ever released.
@@ -107,6 +110,8 @@ pub(crate) enum FloorKind {
     /// Of units that stand for the floors at both places, whose owners' rows stand beside each other in the group; or are
     /// read together by some of its cells alone.
     Meeting { one: usize, other: usize, in_rows: bool },
+    /// Of units to which an owner's rows make a difference.
+    Swayed(Sway),
     /// No floor, and met by any group: it holds the units of groups that do not say of themselves that they are unmatched.
     Elsewhere(Box<Expr>),
     /// Where the group is of another branch: the groups tell the branches apart.
@@ -123,15 +128,35 @@ impl Floor {
             | FloorKind::Partly { .. }
             | FloorKind::Branch
             | FloorKind::Tagged
+            | FloorKind::Swayed(_)
             | FloorKind::Elsewhere(_) => None,
         }
     }
 
-    /// Not NULL in rows of those who stand for it; `None` where a unit does so by several rows.
+    /// The units to which an owner's rows make a difference, where those stand for it.
+    pub(crate) fn sway(&self) -> Option<&Sway> {
+        match &self.kind {
+            FloorKind::Swayed(sway) => Some(sway),
+            FloorKind::Matched
+            | FloorKind::Flagged(_)
+            | FloorKind::Partly { .. }
+            | FloorKind::Branch
+            | FloorKind::Tagged
+            | FloorKind::Meeting { .. }
+            | FloorKind::Elsewhere(_) => None,
+        }
+    }
+
+    /// Nobody counts who stands for it.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.sway().is_some_and(|sway| !sway.wanted)
+    }
+
+    /// Not NULL in rows of those who stand for it; `None` where a unit does so by several rows, or otherwise.
     pub(crate) fn present(&self) -> Option<Expr> {
         Some(match &self.kind {
             FloorKind::Elsewhere(units) => units.as_ref().clone(),
-            FloorKind::Meeting { .. } => return None,
+            FloorKind::Meeting { .. } | FloorKind::Swayed(_) => return None,
             FloorKind::Matched
             | FloorKind::Flagged(_)
             | FloorKind::Partly { .. }
@@ -186,6 +211,8 @@ pub(crate) struct Cell {
     pub(crate) floors: Vec<usize>,
     /// Floors of those that meet in it, where they do not in the whole group.
     pub(crate) meets: Vec<usize>,
+    /// Floors of units to whose part in it an owner's rows make a difference.
+    pub(crate) swayed: Vec<usize>,
     /// Those of whose tables its own condition asks for rows without a match.
     pub(crate) unmatched: Vec<usize>,
     /// It is 0 for units without a match, so those are told by it beside a number of all.

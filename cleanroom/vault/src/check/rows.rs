@@ -28,6 +28,8 @@ pub(crate) struct Rows {
     pub(crate) checks: Vec<MatchCheck>,
     /// Places that one condition upon them reads together.
     pub(super) together: Vec<BTreeSet<Instance>>,
+    /// Places that stand in some rows only, by which it is decided which rows there are.
+    pub(super) steering: BTreeSet<Instance>,
     /// A reference table was joined on columns that are not unique in it.
     pub(super) fanned_out: Option<String>,
     /// One row stands for one unit (and further columns), and holds its key.
@@ -147,6 +149,26 @@ impl Rows {
     pub(super) fn always(&self) -> BTreeSet<Instance> {
         let always = self.slots.iter().filter(|slot| matches!(slot.presence, Presence::Always));
         always.flat_map(|slot| slot.places.iter().copied()).collect()
+    }
+
+    /// Places whose rows decide how many rows there are: all but those of a side that need not match and of which each row
+    /// finds one row at most.
+    pub(super) fn numbering(&self) -> BTreeSet<Instance> {
+        let somebody = self.slots.iter().any(|slot| matches!(slot.presence, Presence::Always));
+        let once = |slot: &&Slot| {
+            somebody
+                && matches!(slot.presence, Presence::Matched(_))
+                && !slot.places.iter().any(|place| self.multiplying.contains(place))
+        };
+        let of: BTreeSet<Instance> = self.slots.iter().filter(once).flat_map(|slot| slot.places.clone()).collect();
+        self.places().difference(&of).copied().collect()
+    }
+
+    /// Of some places those that stand in these rows, and not in every one: a condition that reads them says by whether they do
+    /// which rows there are.
+    pub(super) fn open_among(&self, places: &BTreeSet<Instance>) -> BTreeSet<Instance> {
+        let always = self.always();
+        self.places().into_iter().filter(|place| places.contains(place) && !always.contains(place)).collect()
     }
 
     /// What is known in all rows of whether a place matched; `None` where its rows come by a UNION or not at all.

@@ -142,6 +142,7 @@ impl Checker<'_> {
             ],
             checks: branches.iter().flat_map(|branch| branch.checks.clone()).collect(),
             together: branches.iter().flat_map(|branch| branch.together.clone()).collect(),
+            steering: branches.iter().flat_map(|branch| branch.steering.clone()).collect(),
             fanned_out: branches.iter().find_map(|branch| branch.fanned_out.clone()),
             per_unit: branches.iter().all(|branch| branch.per_unit),
             single: false,

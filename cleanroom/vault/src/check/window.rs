@@ -74,6 +74,9 @@ impl Checker<'_> {
                 *union = None;
             }
         }
+        // Which number a row has follows from what other rows its unit has.
+        let open = rows.open_among(&rows.places());
+        rows.steering.extend(open);
         for label in &mut labels {
             label.branch_of = None;
             if rows.split {

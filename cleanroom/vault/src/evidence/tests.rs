@@ -55,6 +55,7 @@ fn release(rows: &[Row], ids: &[(&str, bool)], repeated: bool) -> ReleasePoint {
         filter: None,
         data_type: DataType::Int64,
         meets: Vec::new(),
+        swayed: Vec::new(),
         floors: Vec::new(),
         unmatched: Vec::new(),
         matches: false,

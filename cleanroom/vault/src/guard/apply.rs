@@ -173,23 +173,29 @@ impl Deciding<'_> {
         let floor = release.floor_of(cell);
         let counts = || shares.iter().map(|share| (share.unit, i128::from(share.count)));
         let sums = || shares.iter().map(|share| (share.unit, share.sum));
+        // What the analyst knows that its own rows add is added again.
+        let (known_count, known_sum) = (i128::from(behind.known.0), behind.known.1);
         Ok(match cell.kind {
             CellKind::Units => {
-                let units = shares.iter().map(|share| (share.unit, 1));
-                single(self.number(rule, units, 0, floor)?)
+                // Where own rows are left out, somebody may be one less without being one more.
+                let units = shares.iter().map(|share| {
+                    let share_of_it = if release.knows.is_some() { i128::from(share.count) } else { 1 };
+                    (share.unit, share_of_it)
+                });
+                single(self.number(rule, units, 0, floor)?, known_count)
             }
             // There are none without noise.
             CellKind::Quantile(_) => Shown::Nothing,
-            CellKind::Rows => single(self.number(rule, counts(), 0, floor)?),
-            CellKind::Sum => single(self.number(rule, sums(), compile::scale(cell, release)?, floor)?),
+            CellKind::Rows => single(self.number(rule, counts(), 0, floor)?, known_count),
+            CellKind::Sum => single(self.number(rule, sums(), compile::scale(cell, release)?, floor)?, known_sum),
             CellKind::Average => {
                 let sum = self.number(rule, sums(), compile::scale(cell, release)?, floor)?;
                 let count = self.number(rule, counts(), 0, floor)?;
                 match (sum, count) {
                     (Number::Own(_), Number::Own(_)) => Shown::Own,
                     (Number::Own(sum) | Number::Earlier(sum), Number::Own(count) | Number::Earlier(count)) => {
-                        match i64::try_from(count) {
-                            Ok(count) if count > 0 => Shown::Earlier(sum, count),
+                        match (i64::try_from(count.saturating_add(known_count)), sum.checked_add(known_sum)) {
+                            (Ok(count), Some(sum)) if count > 0 => Shown::Earlier(sum, count),
                             _ => Shown::Nothing,
                         }
                     }
@@ -227,10 +233,10 @@ enum Number {
     Suppressed,
 }
 
-fn single(number: Number) -> Shown {
+fn single(number: Number, known: i128) -> Shown {
     match number {
         Number::Own(_) => Shown::Own,
-        Number::Earlier(ticks) => Shown::Earlier(ticks, 1),
+        Number::Earlier(ticks) => ticks.checked_add(known).map_or(Shown::Nothing, |ticks| Shown::Earlier(ticks, 1)),
         Number::Suppressed => Shown::Nothing,
     }
 }

@@ -148,7 +148,7 @@ pub(super) fn merged(set: usize, groups: &[&GroupEvidence]) -> Result<GroupEvide
                 all.add(one)?;
             }
             let contributors = union(cells.iter().map(|cell| &cell.contributors));
-            Ok(CellEvidence { contributors, contributions: parts.into_values().collect(), branches })
+            Ok(CellEvidence { contributors, contributions: parts.into_values().collect(), branches, known: (0, 0) })
         })
         .collect::<Result<_>>()?;
     Ok(GroupEvidence {

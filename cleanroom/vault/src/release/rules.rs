@@ -3,7 +3,7 @@
 use cleanroom_policy::Dominance;
 use datafusion::common::{Result, exec_datafusion_err};
 
-use crate::check::{self, Cell, CellKind, FloorKind, ReleasePoint};
+use crate::check::{self, Cell, CellKind, FloorKind, ReleasePoint, Sway};
 
 /// How many units stand in some rows, and what they add up to.
 pub(super) struct Totals {
@@ -88,6 +88,7 @@ impl<'r> Rules<'r> {
                 | FloorKind::Branch
                 | FloorKind::Tagged
                 | FloorKind::Meeting { .. }
+                | FloorKind::Swayed(_)
                 | FloorKind::Elsewhere(_) => true,
             });
         }
@@ -102,16 +103,17 @@ impl<'r> Rules<'r> {
         }
         self.release.floors.iter().zip(&totals.present).zip(&self.floors_matched).all(|((floor, present), matched)| {
             *present >= floor.least
-                || match floor.kind {
+                || match &floor.kind {
                     FloorKind::Matched | FloorKind::Branch => false,
                     FloorKind::Flagged(_) => *present == 0 && *matched && totals.units >= floor.least,
                     FloorKind::Partly { check: _, told } => {
-                        totals.says_unmatched(told) && *present == 0 && *matched && totals.units >= floor.least
+                        totals.says_unmatched(*told) && *present == 0 && *matched && totals.units >= floor.least
                     }
                     FloorKind::Tagged => *present == 0,
                     FloorKind::Meeting { one, other, in_rows } => {
-                        !in_rows || [one, other].into_iter().any(|floor| self.says_none(floor, totals))
+                        !in_rows || [one, other].into_iter().any(|floor| self.says_none(*floor, totals))
                     }
+                    FloorKind::Swayed(sway) => !sway.in_groups || is_of_others(sway, totals),
                     FloorKind::Elsewhere(_) => true,
                 }
         })
@@ -122,7 +124,13 @@ impl<'r> Rules<'r> {
         match self.release.floors.get(floor).map(|floor| &floor.kind) {
             Some(FloorKind::Partly { check: _, told }) => totals.says_unmatched(*told),
             Some(FloorKind::Flagged(_) | FloorKind::Tagged) => totals.present.get(floor) == Some(&0),
-            Some(FloorKind::Matched | FloorKind::Branch | FloorKind::Meeting { .. } | FloorKind::Elsewhere(_))
+            Some(
+                FloorKind::Matched
+                | FloorKind::Branch
+                | FloorKind::Meeting { .. }
+                | FloorKind::Swayed(_)
+                | FloorKind::Elsewhere(_),
+            )
             | None => false,
         }
     }
@@ -147,9 +155,9 @@ impl<'r> Rules<'r> {
                 let Some(floor) = release.floors.get(*index) else { return false };
                 let absent = totals.present.get(*index) == Some(&0);
                 *contributors >= floor.least
-                    || match floor.kind {
+                    || match &floor.kind {
                         // The cell itself asks for those without a match; the group says that enough others have one.
-                        FloorKind::Partly { check: _, told } if totals.says_unmatched(told) => {
+                        FloorKind::Partly { check: _, told } if totals.says_unmatched(*told) => {
                             absent && of_cell.contributors >= floor.least
                         }
                         FloorKind::Matched | FloorKind::Partly { .. } => {
@@ -159,8 +167,11 @@ impl<'r> Rules<'r> {
                         FloorKind::Tagged => absent,
                         FloorKind::Meeting { in_rows: false, .. } if !cell.meets.contains(index) => true,
                         FloorKind::Meeting { one, other, in_rows: _ } => [one, other].into_iter().any(|floor| {
-                            self.says_none(floor, totals) || (cell.unmatched.contains(&floor) && *contributors == 0)
+                            self.says_none(*floor, totals) || (cell.unmatched.contains(floor) && *contributors == 0)
                         }),
+                        FloorKind::Swayed(sway) => {
+                            !(sway.in_groups || cell.swayed.contains(index)) || is_of_others(sway, totals)
+                        }
                         FloorKind::Elsewhere(_) => true,
                         FloorKind::Branch => false,
                     }
@@ -186,6 +197,7 @@ impl<'r> Rules<'r> {
             | FloorKind::Branch
             | FloorKind::Tagged
             | FloorKind::Meeting { .. }
+            | FloorKind::Swayed(_)
             | FloorKind::Elsewhere(_) => true,
         }
     }
@@ -199,6 +211,11 @@ impl<'r> Rules<'r> {
                 Quantity::Sum => !of_cell.sum_dominated,
             }
     }
+}
+
+/// Whether a group says of itself that it is of another branch of a UNION than an owner's.
+fn is_of_others(sway: &Sway, totals: &Totals) -> bool {
+    !sway.tagged.is_empty() && sway.tagged.iter().all(|floor| totals.present.get(*floor) == Some(&0))
 }
 
 /// Whether under some rule the largest of `parts`, which are not negative, hold more of their total than its share.

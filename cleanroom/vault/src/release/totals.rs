@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use datafusion::common::{Result, exec_datafusion_err};
 
 use super::rules::{CellTotals, Totals, exceeds};
-use crate::check::{CellKind, ReleasePoint};
+use crate::check::{CellKind, Floor, ReleasePoint};
 use crate::compile::{
     self, UNITS, contributors_name, contributors_of_name, count_name, largest_count_name, largest_name, mass_name,
     present_name, sum_name,
@@ -16,7 +16,7 @@ use crate::compile::{
 pub(super) fn of(release: &ReleasePoint, batch: &RecordBatch) -> Result<Vec<Totals>> {
     let units = whole(batch, UNITS)?;
     let present = (0..release.floors.len())
-        .map(|floor| whole(batch, &present_name(release, floor)))
+        .map(|floor| counted(release, floor, batch, &present_name(release, floor)))
         .collect::<Result<Vec<_>>>()?;
     let cells = (0..release.cells.len()).map(|index| Columns::of(release, batch, index)).collect::<Result<Vec<_>>>()?;
     Ok((0..batch.num_rows())
@@ -52,7 +52,7 @@ impl Columns {
         Ok(Self {
             contributors: whole(batch, &contributors_name(index))?,
             branches: compile::branches(release)
-                .map(|floor| Ok((floor, whole(batch, &contributors_of_name(index, floor))?)))
+                .map(|floor| Ok((floor, counted(release, floor, batch, &contributors_of_name(index, floor))?)))
                 .collect::<Result<_>>()?,
             counts: whole(batch, &count_name(index))?,
             largest_counts: most.filter(|_name| ruled).map(|name| whole(batch, &name)).transpose()?,
@@ -90,6 +90,14 @@ impl Columns {
                 .as_ref()
                 .is_some_and(|(largest, mass)| dominated(decimal_of(largest, row), decimal_of(mass, row))),
         }
+    }
+}
+
+/// How many stand for a floor, in each row; nobody where nobody counts.
+fn counted(release: &ReleasePoint, floor: usize, batch: &RecordBatch, name: &str) -> Result<Int64Array> {
+    match release.floors.get(floor).is_some_and(Floor::is_idle) {
+        true => Ok(Int64Array::new_null(batch.num_rows())),
+        false => whole(batch, name),
     }
 }
 

@@ -54,6 +54,7 @@ pub(in crate::noise) fn release(rows: &[Row], sets: bool, most_rows: u32) -> Rel
         filter: None,
         data_type: DataType::Int64,
         meets: Vec::new(),
+        swayed: Vec::new(),
         floors: Vec::new(),
         unmatched: Vec::new(),
         matches: false,

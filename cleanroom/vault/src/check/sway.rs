@@ -1,0 +1,140 @@
+//! Whom the floor of another owner counts beside rows of the analyst's own.
+//!
+//! Rows of the analyst's own can stand in a group whatever another owner's tables hold: in a UNION beside theirs, where one or
+//! the other is asked for (`segment = 'z' OR EXISTS (...)`), or because they have no match. The analyst knows them. However many
+//! of their units have rows of that owner, the number tells only of those for whom these rows make a difference: one person's
+//! match shows beside any number of people who count anyway. So a unit stands for the owner's floor there where it would add
+//! something else to the group if the owner had nothing of it, which is found by asking the same of empty tables.
+//!
+//! Where a table of the owner's stands in every row, there would be no rows at all, and the floors of those who stand say it.
+
+use std::collections::BTreeSet;
+
+use cleanroom_policy::PartnerName;
+
+use super::Checker;
+use super::flag::Flags;
+use super::label::Instance;
+use super::point::{Cell, Floor, FloorKind};
+use super::rows::{Presence, Rows};
+use crate::refusal::Refusal;
+
+/// Units to which an owner's rows make a difference.
+#[derive(Clone)]
+pub(crate) struct Sway {
+    pub(crate) owner: PartnerName,
+    /// In every group there must be enough of them, and in every cell: the owner's rows say which rows are in it.
+    pub(crate) in_groups: bool,
+    /// They are counted, for the groups' or for some cell's sake.
+    pub(crate) wanted: bool,
+    /// Floors of the owner's, all of its, whose groups are told apart from those of other branches of a UNION: groups of the
+    /// others have nothing to do with the owner.
+    pub(crate) tagged: Vec<usize>,
+}
+
+impl Checker<'_> {
+    /// For each other owner whose tables stand in some of the rows only, beside the analyst's own, a floor of units to which its
+    /// rows make a difference. `floors` are the floors of the rows' slots.
+    pub(super) fn sways(
+        &self,
+        rows: &Rows,
+        floors: &[Floor],
+        flags: &Flags,
+        least: u64,
+    ) -> Result<Vec<Floor>, Refusal> {
+        let mut sways = Vec::new();
+        if !self.holds(rows, true)? {
+            return Ok(sways);
+        }
+        for owner in self.open_owners(rows)? {
+            let places = self.places_of_owner(rows, &owner)?;
+            let of_owner = |slot: &BTreeSet<Instance>| !slot.is_disjoint(&places);
+            let never =
+                rows.slots.iter().any(|slot| matches!(slot.presence, Presence::Never) && of_owner(&slot.places));
+            let in_groups = never || of_owner(&rows.steering) || flags.together.iter().any(of_owner);
+            let its: Vec<usize> = floors
+                .iter()
+                .enumerate()
+                .filter(|(_index, floor)| of_owner(&floor.places))
+                .map(|(index, _)| index)
+                .collect();
+            let tells = |index: &usize| floors.get(*index).is_some_and(|floor| matches!(floor.kind, FloorKind::Tagged));
+            let tagged = if its.iter().all(tells) { its } else { Vec::new() };
+            sways.push(Floor {
+                marker: rows.unit.clone(),
+                least,
+                kind: FloorKind::Swayed(Sway { owner, in_groups, wanted: in_groups, tagged }),
+                places: BTreeSet::new(),
+            });
+        }
+        Ok(sways)
+    }
+
+    /// Other owners without a table in every row.
+    fn open_owners(&self, rows: &Rows) -> Result<BTreeSet<PartnerName>, Refusal> {
+        let (mut owners, mut everywhere) = (BTreeSet::new(), BTreeSet::new());
+        let always = rows.always();
+        for place in rows.places() {
+            let facts = self.facts(place)?;
+            if facts.owner() == self.analyst || facts.unit().is_none() {
+                continue;
+            }
+            if always.contains(&place) {
+                everywhere.insert(facts.owner().clone());
+            }
+            owners.insert(facts.owner().clone());
+        }
+        owners.retain(|owner| !everywhere.contains(owner));
+        Ok(owners)
+    }
+
+    fn places_of_owner(&self, rows: &Rows, owner: &PartnerName) -> Result<BTreeSet<Instance>, Refusal> {
+        let mut places = BTreeSet::new();
+        for place in rows.places() {
+            if self.facts(place)?.owner() == owner {
+                places.insert(place);
+            }
+        }
+        Ok(places)
+    }
+
+    /// Which of the floors a cell has to meet by units to whose part in it an owner's rows make a difference: where it is made
+    /// of that owner's columns; and where rows are united, or any row may be another's that the cell counts.
+    pub(super) fn swayed(
+        &self,
+        rows: &Rows,
+        floors: &[Floor],
+        read: &BTreeSet<Instance>,
+    ) -> Result<Vec<usize>, Refusal> {
+        let branches = rows.slots.iter().any(|slot| matches!(slot.presence, Presence::Branch { .. }));
+        let somebody = rows.slots.iter().any(|slot| matches!(slot.presence, Presence::Always | Presence::Never));
+        let counts_rows = branches || (read.is_empty() && !somebody);
+        let mut swayed = Vec::new();
+        for (index, floor) in floors.iter().enumerate() {
+            if let FloorKind::Swayed(sway) = &floor.kind
+                && (counts_rows || !self.places_of_owner(rows, &sway.owner)?.is_disjoint(read))
+            {
+                swayed.push(index);
+            }
+        }
+        Ok(swayed)
+    }
+
+    /// The analyst, where all rows of others stand in some rows only beside its own: what a guard compares then are numbers
+    /// without what the analyst's own rows add to them, which it knows.
+    pub(super) fn knows(&self, rows: &Rows) -> Result<Option<PartnerName>, Refusal> {
+        let others = self.holds(rows, true)? && self.holds(rows, false)?;
+        let mut always = rows.always().into_iter();
+        let own = always.try_fold(true, |own, place| Ok(own && self.facts(place)?.owner() == self.analyst))?;
+        Ok((others && own).then(|| self.analyst.clone()))
+    }
+}
+
+/// Has floors counted that some cell has to meet.
+pub(super) fn want(floors: &mut [Floor], cells: &[Cell]) {
+    for (index, floor) in floors.iter_mut().enumerate() {
+        if let FloorKind::Swayed(sway) = &mut floor.kind {
+            sway.wanted |= cells.iter().any(|cell| cell.swayed.contains(&index));
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Each unit's share of a group beside what it would be if an owner had no rows: whose share that is another one, the owner's
+//! rows make a difference to. See [`crate::check`] for the floors that count those units.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use cleanroom_policy::PartnerName;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Result, ScalarValue};
+use datafusion::functions_aggregate::expr_fn::max;
+use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, LogicalPlanBuilder, lit, when};
+
+use crate::check::{CellKind, ReleasePoint};
+use crate::compile::{
+    self, Shares, UNIT, column, contributors_of_name, count_name, floor_name, group_columns, shares_plan, sum_name,
+};
+use crate::source::CheckedScan;
+
+/// The unit of a share, be it one that there would be only without an owner's rows. [`UNIT`] is NULL there.
+pub(crate) const EITHER: &str = "__cr_unit_e";
+
+/// Whose rows are left out for a release point: for each floor that has to know, and for its guard.
+pub(crate) struct Without {
+    /// The floors, and owners.
+    floors: Vec<(usize, BTreeSet<PartnerName>)>,
+    /// Everybody but the analyst, where a guard compares what is left of numbers without its own rows.
+    others: Option<BTreeSet<PartnerName>>,
+}
+
+impl Without {
+    /// `None` where nothing has to be known of what there would be.
+    pub(crate) fn of(release: &ReleasePoint, shares_for: Shares) -> Option<Self> {
+        let wanted = |floor: usize| {
+            let sway = release.floors.get(floor)?.sway()?;
+            sway.wanted.then(|| (floor, BTreeSet::from([sway.owner.clone()])))
+        };
+        let floors: Vec<_> = (0..release.floors.len()).filter_map(wanted).collect();
+        let others = release.knows.as_ref().filter(|_analyst| shares_for == Shares::Evidence).map(|analyst| {
+            let mut owners = BTreeSet::new();
+            each_owner(&release.rows.plan, &mut owners);
+            owners.remove(analyst);
+            owners
+        });
+        (!floors.is_empty() || others.is_some()).then_some(Self { floors, others })
+    }
+
+    /// The different sets of owners.
+    fn owners(&self) -> Vec<&BTreeSet<PartnerName>> {
+        let mut all: Vec<&BTreeSet<PartnerName>> = Vec::new();
+        for owners in self.floors.iter().map(|(_floor, owners)| owners).chain(&self.others) {
+            if !all.contains(&owners) {
+                all.push(owners);
+            }
+        }
+        all
+    }
+
+    /// Where among them one is.
+    fn place(&self, owners: &BTreeSet<PartnerName>) -> usize {
+        self.owners().iter().position(|known| *known == owners).unwrap_or_default()
+    }
+}
+
+/// What a unit's share of a cell comes to without everybody's rows but the analyst's.
+pub(crate) fn known_count_name(cell: usize) -> String {
+    format!("__cr_known_n_{cell}")
+}
+/// Its sum.
+pub(crate) fn known_sum_name(cell: usize) -> String {
+    format!("__cr_known_s_{cell}")
+}
+
+fn there_name(place: usize) -> String {
+    format!("__cr_w_{place}")
+}
+fn count_without(place: usize, cell: usize) -> String {
+    format!("__cr_w_{place}_n_{cell}")
+}
+fn sum_without(place: usize, cell: usize) -> String {
+    format!("__cr_w_{place}_s_{cell}")
+}
+
+fn each_owner(plan: &LogicalPlan, owners: &mut BTreeSet<PartnerName>) {
+    if let Some(scan) = CheckedScan::of(plan)
+        && scan.facts.unit().is_some()
+    {
+        owners.insert(scan.facts.owner().clone());
+    }
+    for input in plan.inputs() {
+        each_owner(input, owners);
+    }
+}
+
+/// The plan as it is where some owners' protected tables are empty.
+fn emptied(plan: &LogicalPlan, owners: &BTreeSet<PartnerName>) -> Result<LogicalPlan> {
+    plan.clone()
+        .transform_up_with_subqueries(|node| {
+            let of_them = CheckedScan::of(&node)
+                .is_some_and(|scan| scan.facts.unit().is_some() && owners.contains(scan.facts.owner()));
+            if !of_them {
+                return Ok(Transformed::no(node));
+            }
+            let schema = Arc::clone(node.schema());
+            Ok(Transformed::yes(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema })))
+        })
+        .map(|transformed| transformed.data)
+}
+
+/// Whether a cell adds values up.
+fn adds(release: &ReleasePoint, cell: usize) -> bool {
+    matches!(release.cells.get(cell).map(|cell| cell.kind), Some(CellKind::Sum | CellKind::Average))
+}
+
+/// The shares of a release point, with the units to which owners' rows make a difference marked: for each floor of such units
+/// the unit, and for each cell whether it does there. Groups in which a unit would stand without those rows, and does not, are
+/// among them, with NULL as [`UNIT`].
+pub(crate) fn marked(release: &ReleasePoint, shares_for: Shares, without: &Without) -> Result<LogicalPlan> {
+    let actual = shares_plan(release, &release.rows.plan, shares_for)?;
+    let owners = without.owners();
+    let cells = 0..release.cells.len();
+    let groups: Vec<Expr> = group_columns(release);
+    let kept: Vec<(String, DataType)> = {
+        let is_group = |name: &str| groups.iter().any(|group| group.schema_name().to_string() == name);
+        let fields = actual.schema().fields().iter().filter(|field| !is_group(field.name()));
+        fields.map(|field| (field.name().clone(), field.data_type().clone())).collect()
+    };
+    let sum_type = |cell: usize| kept.iter().find(|(name, _type)| *name == sum_name(cell)).map(|(_, of)| of.clone());
+    // What is told of a share without some owners: that there is one, and of each cell how many values and their sum.
+    let mut told: Vec<(usize, String, Expr, DataType)> = Vec::new();
+    for place in 0..owners.len() {
+        told.push((place, there_name(place), lit(1_i64), DataType::Int64));
+        for cell in cells.clone() {
+            told.push((place, count_without(place, cell), column(count_name(cell)), DataType::Int64));
+            if let Some(data_type) = sum_type(cell) {
+                told.push((place, sum_without(place, cell), column(sum_name(cell)), data_type));
+            }
+        }
+    }
+    let nothing = |data_type: &DataType| {
+        Ok::<_, datafusion::error::DataFusionError>(Expr::Literal(ScalarValue::try_from(data_type)?, None))
+    };
+    let branch = |plan: LogicalPlan, of: Option<usize>| {
+        let mut exprs = groups.clone();
+        exprs.push(column(UNIT).alias(EITHER));
+        for (name, data_type) in &kept {
+            let value = if of.is_none() { column(name) } else { nothing(data_type)? };
+            exprs.push(value.alias(name));
+        }
+        for (place, name, value, data_type) in &told {
+            let value = if of == Some(*place) { value.clone() } else { nothing(data_type)? };
+            exprs.push(value.alias(name));
+        }
+        LogicalPlanBuilder::from(plan).project(exprs)
+    };
+    let mut all = branch(actual, None)?;
+    for (place, owners) in owners.iter().enumerate() {
+        let plan = shares_plan(release, &emptied(&release.rows.plan, owners)?, shares_for)?;
+        all = all.union(branch(plan, Some(place))?.build()?)?;
+    }
+    // Of each branch a unit has one share of a group.
+    let of_each = kept.iter().map(|(name, _type)| name).chain(told.iter().map(|(_, name, ..)| name));
+    let of_each: Vec<Expr> = of_each.map(|name| max(column(name)).alias(name)).collect();
+    let by = groups.iter().cloned().chain([column(EITHER)]).collect::<Vec<_>>();
+    let all = all.aggregate(by, of_each)?;
+
+    let or_zero = |value: Expr, data_type: &DataType| {
+        when(value.clone().is_null(), Expr::Literal(ScalarValue::new_zero(data_type)?, None)).otherwise(value)
+    };
+    let differs = |place: usize, cell: usize| -> Result<Expr> {
+        let whole = |name: String| or_zero(column(name), &DataType::Int64);
+        let (now, then) = (whole(count_name(cell))?, whole(count_without(place, cell))?);
+        Ok(match (release.cells.get(cell).map(|cell| cell.kind), sum_type(cell)) {
+            // One unit counts once, however many rows it has.
+            (Some(CellKind::Units), _) => now.gt(lit(0_i64)).not_eq(then.gt(lit(0_i64))),
+            (_, Some(data_type)) => {
+                let sum = |name: String| or_zero(column(name), &data_type);
+                now.not_eq(then).or(sum(sum_name(cell))?.not_eq(sum(sum_without(place, cell))?))
+            }
+            (_, None) => now.not_eq(then),
+        })
+    };
+    let mut outputs = groups;
+    outputs.push(column(EITHER));
+    outputs.extend(kept.iter().map(|(name, _type)| column(name)));
+    for (floor, owners) in &without.floors {
+        let place = without.place(owners);
+        let mut any = column(UNIT).is_null().not_eq(column(there_name(place)).is_null());
+        for cell in cells.clone() {
+            let differs = differs(place, cell)?;
+            any = any.or(differs.clone());
+            outputs.push(when(differs, lit(1_i64)).otherwise(lit(0_i64))?.alias(contributors_of_name(cell, *floor)));
+        }
+        outputs.push(when(any, column(EITHER)).end()?.alias(floor_name(*floor)));
+    }
+    if let Some(others) = &without.others {
+        let place = without.place(others);
+        for cell in cells {
+            outputs.push(or_zero(column(count_without(place, cell)), &DataType::Int64)?.alias(known_count_name(cell)));
+            if let (true, Some(data_type)) = (adds(release, cell), sum_type(cell)) {
+                outputs.push(or_zero(column(sum_without(place, cell)), &data_type)?.alias(known_sum_name(cell)));
+            }
+        }
+    }
+    all.project(outputs)?.build()
+}
+
+/// Which column the units of a release point's shares are in.
+pub(crate) fn unit_name(release: &ReleasePoint, shares_for: Shares) -> &'static str {
+    if Without::of(release, shares_for).is_some() { EITHER } else { compile::UNIT }
+}
