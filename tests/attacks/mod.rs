@@ -21,6 +21,7 @@ mod q_uploads;
 mod r_resources;
 mod t_templates;
 mod y_absence;
+mod y_padding;
 mod z_laundering;
 
 use crate::support::{Answer, Room, shared};

@@ -25,7 +25,7 @@ partners:
 ";
 
 /// The retailer's floor is 25; the analyst's own is the least there is, so that nothing else hides a leak.
-fn world(alice: bool, release: &str, joins: &str) -> Room {
+pub(super) fn world(alice: bool, release: &str, joins: &str) -> Room {
     let policy = |table: &str, columns: &str, release: &str, joins: &str| {
         format!(
             "apiVersion: cleanroom/v1\nkind: Policy\ntable: {table}\nversion: 1\nunit: {{column: hid, space: household}}\n\
@@ -87,7 +87,8 @@ fn world(alice: bool, release: &str, joins: &str) -> Room {
     room
 }
 
-const ANY_JOIN: &str = "require: none, types: [inner, semi, left, right, full, anti], analyst_tables: distinct";
+pub(super) const ANY_JOIN: &str =
+    "require: none, types: [inner, semi, left, right, full, anti], analyst_tables: distinct";
 
 /// In a UNION the analyst's own rows weigh nobody, however often they are listed.
 #[test]
@@ -151,7 +152,7 @@ fn values_of_own_rows_are_not_counted_for_others() {
 }
 
 /// What anyone sees of an answer, but for its number and time.
-fn seen(room: &Room, sql: &str) -> Value {
+pub(super) fn seen(room: &Room, sql: &str) -> Value {
     let mut answer = room.ask("partner", sql).json;
     if let Some(answer) = answer.as_object_mut() {
         answer.remove("query_id");
@@ -433,7 +434,7 @@ fn a_window_brings_no_match_to_rows_without_one() {
 
 /// One person is a customer, and another with the very same rows is none; or the other way round: every number of the
 /// retailer's tables alone is the same. The analyst's list has the one, known customers, and people who do not exist.
-fn swapped(first: bool, known: usize, release: &str, joins: &str) -> Room {
+pub(super) fn swapped(first: bool, known: usize, release: &str, joins: &str) -> Room {
     let room = world(true, release, joins);
     let there = if first { "1000" } else { "5000" };
     for file in ["sales.csv", "users.csv"] {

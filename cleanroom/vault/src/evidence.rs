@@ -48,6 +48,9 @@ pub(crate) struct GroupEvidence {
     pub(crate) units: RoaringBitmap,
     /// For each floor of the release point, the units with rows of its tables.
     pub(crate) present: Vec<RoaringBitmap>,
+    /// For each floor of units to which an owner's rows make a difference, those that would stand here without them. Where
+    /// there are only such, the group is none.
+    pub(crate) staying: Vec<RoaringBitmap>,
     /// For each cell of the release point.
     pub(crate) cells: Vec<CellEvidence>,
 }
@@ -57,20 +60,22 @@ pub(crate) struct GroupEvidence {
 pub(crate) struct CellEvidence {
     /// The units that contribute.
     pub(crate) contributors: RoaringBitmap,
-    /// One for each of them, by ascending unit; where a guard leaves own rows out, one for each who would be one without others'
-    /// rows, too.
+    /// One for each of them, by ascending unit; where a guard leaves others' rows out, one for each who would be one by those
+    /// alone, too.
     pub(crate) contributions: Vec<Contribution>,
     /// For each floor that a cell meets by itself (see [`compile::branches`]), the units that contribute rows of its tables.
     pub(crate) branches: Vec<RoaringBitmap>,
-    /// What the analyst's own rows add to it by themselves, and which the contributions are without, where a guard leaves that
-    /// out: values and their sum.
+    /// For each floor of units to which an owner's rows make a difference, those that would contribute without them.
+    pub(crate) staying: Vec<RoaringBitmap>,
+    /// What others' rows add to it by themselves, and which the contributions are without, where a guard leaves that out:
+    /// values and their sum.
     pub(crate) known: (i64, i128),
 }
 
 /// One unit's part in one cell.
 pub(crate) struct Contribution {
     pub(crate) unit: u32,
-    /// Rows with a value, at least 1; without what the analyst's own rows add, any number.
+    /// Rows with a value, at least 1; without what others' rows add, any number.
     pub(crate) count: i64,
     /// Their sum, in ticks of the cell's scale; 0 for a cell that adds nothing up.
     pub(crate) sum: i128,
@@ -174,7 +179,8 @@ struct CellColumns {
     rows: Int64Array,
     others: Int64Array,
     branches: Vec<(usize, Int64Array)>,
-    /// Values and sums of the analyst's own rows by themselves.
+    staying: Vec<(usize, Int64Array)>,
+    /// Values and sums of others' rows by themselves.
     known: Option<(Int64Array, Option<Decimal128Array>)>,
 }
 
@@ -190,6 +196,9 @@ impl Collector<'_> {
         let (units, here) = (units_of(column(batch, either)?)?, column(batch, UNIT)?);
         let present =
             marked(release).map(|floor| Ok((floor, column(batch, &floor_name(floor))?))).collect::<Result<Vec<_>>>()?;
+        let staying = swayed(release)
+            .map(|floor| Ok((floor, column(batch, &without::stays_name(floor))?)))
+            .collect::<Result<Vec<_>>>()?;
         let cells = (0..release.cells.len()).map(|cell| self.cell_columns(batch, cell)).collect::<Result<Vec<_>>>()?;
         let per_row = (1 + release.floors.len()) * UNIT_BYTES
             + cells
@@ -209,10 +218,24 @@ impl Collector<'_> {
                     among.insert(*unit);
                 }
             }
+            for (floor, stays) in &staying {
+                if stays.is_valid(row)
+                    && let Some(among) = group.staying.get_mut(*floor)
+                {
+                    among.insert(*unit);
+                }
+            }
             for ((evidence, columns), cell) in group.cells.iter_mut().zip(&cells).zip(&release.cells) {
                 for (floor, counts) in &columns.branches {
                     if number(counts, row) > 0
                         && let Some(among) = evidence.branches.get_mut(*floor)
+                    {
+                        among.insert(*unit);
+                    }
+                }
+                for (floor, counts) in &columns.staying {
+                    if number(counts, row) > 0
+                        && let Some(among) = evidence.staying.get_mut(*floor)
                     {
                         among.insert(*unit);
                     }
@@ -257,7 +280,10 @@ impl Collector<'_> {
             .filter(|floor| compile::branches(self.release).contains(floor))
             .map(|floor| Ok((floor, whole(batch, &contributors_of_name(index, floor))?)))
             .collect::<Result<Vec<_>>>()?;
-        let known = match self.release.knows {
+        let staying = swayed(self.release)
+            .map(|floor| Ok((floor, whole(batch, &without::stays_in_name(index, floor))?)))
+            .collect::<Result<Vec<_>>>()?;
+        let known = match self.release.guarded {
             Some(_) => {
                 let counts = whole(batch, &without::known_count_name(index))?;
                 let sums = sums.as_ref().map(|_sums| decimals(batch, &without::known_sum_name(index))).transpose()?;
@@ -265,7 +291,7 @@ impl Collector<'_> {
             }
             None => None,
         };
-        Ok(CellColumns { counts: whole(batch, &count_name(index))?, sums, rows, others, branches, known })
+        Ok(CellColumns { counts: whole(batch, &count_name(index))?, sums, rows, others, branches, staying, known })
     }
 
     /// The group of a key; all rows are of one where there is none.
@@ -282,12 +308,14 @@ impl Collector<'_> {
                 contributors: RoaringBitmap::new(),
                 contributions: Vec::new(),
                 branches: std::iter::repeat_with(RoaringBitmap::new).take(branches).collect(),
+                staying: std::iter::repeat_with(RoaringBitmap::new).take(branches).collect(),
                 known: (0, 0),
             };
             self.groups.push(GroupEvidence {
                 set: 0,
                 units: RoaringBitmap::new(),
                 present: std::iter::repeat_with(RoaringBitmap::new).take(self.release.floors.len()).collect(),
+                staying: std::iter::repeat_with(RoaringBitmap::new).take(self.release.floors.len()).collect(),
                 cells: std::iter::repeat_with(cell).take(self.release.cells.len()).collect(),
             });
             if let Some(key) = key {
@@ -351,9 +379,13 @@ fn decimals(batch: &RecordBatch, name: &str) -> Result<Decimal128Array> {
 
 /// Floors of which the rows of the evidence say who stands for them.
 fn marked(release: &ReleasePoint) -> impl Iterator<Item = usize> {
-    let swayed =
-        release.floors.iter().enumerate().filter(|(_index, floor)| floor.sway().is_some_and(|sway| sway.wanted));
-    compile::present(release).map(|(floor, _present)| floor).chain(swayed.map(|(index, _floor)| index))
+    compile::present(release).map(|(floor, _present)| floor).chain(swayed(release))
+}
+
+/// Floors of units to which an owner's rows make a difference, where those are counted.
+fn swayed(release: &ReleasePoint) -> impl Iterator<Item = usize> {
+    let floors = release.floors.iter().enumerate();
+    floors.filter(|(_index, floor)| floor.sway().is_some_and(|sway| sway.wanted)).map(|(index, _floor)| index)
 }
 
 fn units_of(column: &ArrayRef) -> Result<UInt32Array> {

@@ -24,8 +24,8 @@ pub(crate) const EITHER: &str = "__cr_unit_e";
 pub(crate) struct Without {
     /// The floors, and owners.
     floors: Vec<(usize, BTreeSet<PartnerName>)>,
-    /// Everybody but the analyst, where a guard compares what is left of numbers without its own rows.
-    others: Option<BTreeSet<PartnerName>>,
+    /// Those with a guard, where it compares what their rows make of a number.
+    guarded: Option<BTreeSet<PartnerName>>,
 }
 
 impl Without {
@@ -36,19 +36,14 @@ impl Without {
             sway.wanted.then(|| (floor, BTreeSet::from([sway.owner.clone()])))
         };
         let floors: Vec<_> = (0..release.floors.len()).filter_map(wanted).collect();
-        let others = release.knows.as_ref().filter(|_analyst| shares_for == Shares::Evidence).map(|analyst| {
-            let mut owners = BTreeSet::new();
-            each_owner(&release.rows.plan, &mut owners);
-            owners.remove(analyst);
-            owners
-        });
-        (!floors.is_empty() || others.is_some()).then_some(Self { floors, others })
+        let guarded = release.guarded.clone().filter(|_owners| shares_for == Shares::Evidence);
+        (!floors.is_empty() || guarded.is_some()).then_some(Self { floors, guarded })
     }
 
     /// The different sets of owners.
     fn owners(&self) -> Vec<&BTreeSet<PartnerName>> {
         let mut all: Vec<&BTreeSet<PartnerName>> = Vec::new();
-        for owners in self.floors.iter().map(|(_floor, owners)| owners).chain(&self.others) {
+        for owners in self.floors.iter().map(|(_floor, owners)| owners).chain(&self.guarded) {
             if !all.contains(&owners) {
                 all.push(owners);
             }
@@ -62,13 +57,22 @@ impl Without {
     }
 }
 
-/// What a unit's share of a cell comes to without everybody's rows but the analyst's.
+/// What a unit's share of a cell comes to without the rows of those who have a guard.
 pub(crate) fn known_count_name(cell: usize) -> String {
     format!("__cr_known_n_{cell}")
 }
 /// Its sum.
 pub(crate) fn known_sum_name(cell: usize) -> String {
     format!("__cr_known_s_{cell}")
+}
+
+/// Not NULL where a unit would stand without the rows of a floor's owner.
+pub(crate) fn stays_name(floor: usize) -> String {
+    format!("__cr_stays_{floor}")
+}
+/// Whether it would have a part in a cell.
+pub(crate) fn stays_in_name(cell: usize, floor: usize) -> String {
+    format!("__cr_stays_{cell}_{floor}")
 }
 
 fn there_name(place: usize) -> String {
@@ -79,17 +83,6 @@ fn count_without(place: usize, cell: usize) -> String {
 }
 fn sum_without(place: usize, cell: usize) -> String {
     format!("__cr_w_{place}_s_{cell}")
-}
-
-fn each_owner(plan: &LogicalPlan, owners: &mut BTreeSet<PartnerName>) {
-    if let Some(scan) = CheckedScan::of(plan)
-        && scan.facts.unit().is_some()
-    {
-        owners.insert(scan.facts.owner().clone());
-    }
-    for input in plan.inputs() {
-        each_owner(input, owners);
-    }
 }
 
 /// The plan as it is where some owners' protected tables are empty.
@@ -190,11 +183,18 @@ pub(crate) fn marked(release: &ReleasePoint, shares_for: Shares, without: &Witho
             let differs = differs(place, cell)?;
             any = any.or(differs.clone());
             outputs.push(when(differs, lit(1_i64)).otherwise(lit(0_i64))?.alias(contributors_of_name(cell, *floor)));
+            if shares_for == Shares::Evidence {
+                let stays = or_zero(column(count_without(place, cell)), &DataType::Int64)?;
+                outputs.push(stays.alias(stays_in_name(cell, *floor)));
+            }
         }
         outputs.push(when(any, column(EITHER)).end()?.alias(floor_name(*floor)));
+        if shares_for == Shares::Evidence {
+            outputs.push(column(there_name(place)).alias(stays_name(*floor)));
+        }
     }
-    if let Some(others) = &without.others {
-        let place = without.place(others);
+    if let Some(guarded) = &without.guarded {
+        let place = without.place(guarded);
         for cell in cells {
             outputs.push(or_zero(column(count_without(place, cell)), &DataType::Int64)?.alias(known_count_name(cell)));
             if let (true, Some(data_type)) = (adds(release, cell), sum_type(cell)) {

@@ -198,12 +198,12 @@ impl Checker<'_> {
                             floor.meeting().is_some_and(read)
                         });
                         let meets = meets.map(|(index, _floor)| index).collect();
-                        let swayed = self.swayed(&rows, &floors, &made.places)?;
+                        let swayed = self.swayed(&rows, &floors, &cell, &made.places)?;
                         Ok(Cell { floors: of(&made.places), unmatched, meets, swayed, ..cell })
                     })
                     .collect::<Result<_, Refusal>>()?;
                 sway::want(&mut floors, &cells);
-                let knows = if guard.is_some() { self.knows(&rows)? } else { None };
+                let guarded = guard.as_ref().map(|guard| self.guarded(&rows, guard)).transpose()?.flatten();
                 self.releases.push(ReleasePoint {
                     checks,
                     domains,
@@ -219,7 +219,7 @@ impl Checker<'_> {
                     merged,
                     round_to,
                     guard,
-                    knows,
+                    guarded,
                     audience,
                     caps,
                     original: plan.clone(),

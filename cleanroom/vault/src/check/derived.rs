@@ -55,6 +55,8 @@ impl Checker<'_> {
         let mut group_exprs = Vec::with_capacity(groups.len() + 1);
         let mut outputs = Vec::new();
         let mut labels = Vec::new();
+        let others = groups.iter().map(|(_total, label)| label).filter(|label| !label.is_key() || label.optional);
+        let numbered_by: BTreeSet<Instance> = others.flat_map(|label| label.from.iter().copied()).collect();
         let derived = self.with_scope(aggregate.input.schema(), &rows.labels, |scope| {
             for (group, (total, label)) in aggregate.group_expr.iter().zip(groups) {
                 if !(label.is_key()
@@ -124,6 +126,7 @@ impl Checker<'_> {
             single: key_only || rows.single,
             split: rows.split && !key_only,
             multiplying: if key_only { Vec::new() } else { rows.multiplying.clone() },
+            numbered_by,
             repeated: rows.repeated && !key_only,
             ..rows
         }))

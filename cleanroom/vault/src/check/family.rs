@@ -139,7 +139,8 @@ fn resolves(one: &ReleasePoint, of: &ReleasePoint) -> bool {
 
 fn family(releases: &[ReleasePoint], members: &[usize]) -> Option<Family> {
     let first = releases.get(*members.first()?)?;
-    let mut combined = ReleasePoint { groups: Vec::new(), sets: None, cells: Vec::new(), knows: None, ..first.clone() };
+    let mut combined =
+        ReleasePoint { groups: Vec::new(), sets: None, cells: Vec::new(), guarded: None, ..first.clone() };
     let mut sets: Vec<Vec<usize>> = Vec::new();
     let mut position_of = |set: Vec<usize>| {
         sets.iter().position(|known| *known == set).unwrap_or_else(|| {
@@ -219,6 +220,7 @@ impl ReleasePoint {
             fanned_out: None,
             per_unit: false,
             multiplying: Vec::new(),
+            numbered_by: BTreeSet::new(),
             single: false,
             split: false,
             repeated,
@@ -237,7 +239,7 @@ impl ReleasePoint {
             round_to: Vec::new(),
             checks: Vec::new(),
             guard: None,
-            knows: None,
+            guarded: None,
             audience: None,
             caps: Vec::new(),
             domains: Vec::new(),

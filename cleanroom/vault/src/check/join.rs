@@ -63,8 +63,26 @@ impl Checker<'_> {
             let keys =
                 |expr: &Expr| matches!(expr, Expr::Column(column) if scope.label(column).is_ok_and(Label::is_key));
             let values = on.iter().flat_map(|(one, other)| [one, other]).filter(|expr| !keys(expr));
-            Ok(values.chain(&filter).flat_map(|expr| flag::places_of(expr, scope)).collect())
+            Ok(values.chain(&filter).flat_map(|expr| flag::places_of(expr, scope)).collect::<BTreeSet<_>>())
         })?;
+        let (left_keys, right_keys) = self.with_scope(&schema, &both, |scope| {
+            let optional = |key: &Expr| match key {
+                Expr::Column(column) => scope.label(column).ok().filter(|label| label.is_key() && label.optional),
+                _ => None,
+            };
+            let places = |key: &Expr| optional(key).map(|label| label.from.clone()).unwrap_or_default();
+            let left: BTreeSet<Instance> = on.iter().flat_map(|(key, _other)| places(key)).collect();
+            Ok((left, on.iter().flat_map(|(_key, other)| places(other)).collect::<BTreeSet<_>>()))
+        })?;
+        let keeps_all = matches!(
+            join.join_type,
+            JoinType::Left | JoinType::Right | JoinType::Full | JoinType::LeftMark | JoinType::RightMark
+        );
+        let asked = match keeps_all {
+            true => asked,
+            // A key that is NULL where nothing matched finds nobody.
+            false => asked.union(&left_keys).chain(&right_keys).copied().collect(),
+        };
         let steering: BTreeSet<Instance> = left.open_among(&asked).union(&right.open_among(&asked)).copied().collect();
         self.check_partners(&left, &right)?;
         let join = &Join { null_equality: NullEquality::NullEqualsNothing, ..join.clone() };
@@ -76,7 +94,7 @@ impl Checker<'_> {
             JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => {
                 let repeated =
                     left.repeated || right.repeated || self.repeats(&left, &right)? || self.repeats(&right, &left)?;
-                self.side_by_side(join, (left, right), (on, filter), repeated)
+                self.side_by_side(join, (left, right), (on, filter), repeated, (&left_keys, &right_keys))
             }
             JoinType::LeftSemi | JoinType::LeftAnti => {
                 self.one_side(join, kind, Side::Left, (left, right), (on, filter))
@@ -84,7 +102,7 @@ impl Checker<'_> {
             JoinType::RightSemi | JoinType::RightAnti => {
                 self.one_side(join, kind, Side::Right, (left, right), (on, filter))
             }
-            JoinType::LeftMark => self.mark(join, left, right, (on, filter)),
+            JoinType::LeftMark => self.mark(join, left, right, (on, filter), &left_keys),
             JoinType::RightMark => Err(not_available(join.join_type)),
         }
         .map(|mut rows| {
@@ -101,6 +119,7 @@ impl Checker<'_> {
         (left, right): (Rows, Rows),
         (on, filter): Conditions,
         repeated: bool,
+        (left_keys, right_keys): (&BTreeSet<Instance>, &BTreeSet<Instance>),
     ) -> Result<Rows, Refusal> {
         let (left_optional, right_optional) = match join.join_type {
             JoinType::Left => (false, true),
@@ -115,8 +134,9 @@ impl Checker<'_> {
             | JoinType::LeftMark
             | JoinType::RightMark => (false, false),
         };
-        let labels = |rows: &Rows, optional: bool| -> Vec<Label> {
-            let places = rows.places();
+        let labels = |rows: &Rows, optional: bool, found_by: &BTreeSet<Instance>| -> Vec<Label> {
+            // What is found by another's key is there where that one is.
+            let places = rows.places().union(found_by).copied().collect();
             let labels = rows.labels.iter().cloned();
             if !optional {
                 return labels.collect();
@@ -136,10 +156,15 @@ impl Checker<'_> {
             || parted(&right, &join.right, left_optional, |(_other, key)| key);
         let joined = Rows {
             plan: rebuilt(join, left.plan.clone(), right.plan.clone(), on, filter, false)?,
-            labels: [labels(&left, left_optional), labels(&right, right_optional)].concat(),
+            labels: [labels(&left, left_optional, right_keys), labels(&right, right_optional, left_keys)].concat(),
             unit: if left_optional && !right_optional { right.unit.clone() } else { left.unit.clone() },
             slots: [slots(&left, left_optional), slots(&right, right_optional)].concat(),
             multiplying: self.multiplied(&left, &right)?,
+            // Of two sides that need not match, a unit has rows by whether it stands in either.
+            numbered_by: match left_optional && right_optional {
+                true => left.places().union(&right.places()).copied().collect(),
+                false => left.numbered_by.union(&right.numbered_by).copied().collect(),
+            },
             row_ids: [left.row_ids, right.row_ids].concat(),
             checks: [left.checks, right.checks].concat(),
             together: [left.together, right.together].concat(),
@@ -286,6 +311,7 @@ impl Checker<'_> {
             together: [kept.together.clone(), units.together].concat(),
             steering: kept.steering.union(&units.steering).copied().collect(),
             multiplying: kept.multiplying.clone(),
+            numbered_by: kept.numbered_by.clone(),
             per_unit: false,
             repeated,
             ..kept
@@ -301,7 +327,14 @@ impl Checker<'_> {
     }
 
     /// The rows of the left side, each with a flag that tells whether it has a match.
-    fn mark(&mut self, join: &Join, left: Rows, right: Rows, (on, filter): Conditions) -> Result<Rows, Refusal> {
+    fn mark(
+        &mut self,
+        join: &Join,
+        left: Rows,
+        right: Rows,
+        (on, filter): Conditions,
+        left_keys: &BTreeSet<Instance>,
+    ) -> Result<Rows, Refusal> {
         let repeated = left.repeated || self.repeats(&left, &right)?;
         let Some(place) = right.places().first().copied() else {
             return Err(Refusal::new(Code::Internal, "rows of no table"));
@@ -325,7 +358,7 @@ impl Checker<'_> {
         let plan =
             LogicalPlanBuilder::from(marked).project(exprs).and_then(LogicalPlanBuilder::build).map_err(internal)?;
         let flag = Label {
-            from: right.places(),
+            from: right.places().union(left_keys).copied().collect(),
             told: Told::flag(place),
             ..Label::value(BTreeSet::from([Use::Dimension, Use::Filter]))
         };

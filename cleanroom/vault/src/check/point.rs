@@ -41,8 +41,8 @@ pub(crate) struct ReleasePoint {
     pub(crate) checks: Vec<MatchCheck>,
     /// Whose units may not be told apart by what was released before.
     pub(crate) guard: Option<GuardRule>,
-    /// Whose own rows a guard leaves out of what it compares: the analyst's, who knows what they add.
-    pub(crate) knows: Option<PartnerName>,
+    /// Beside whose rows there are others that a guard leaves out of what it compares.
+    pub(crate) guarded: Option<BTreeSet<PartnerName>>,
     /// How many of the analyst's own units have to match, and how many must not.
     pub(crate) audience: Option<AudienceRule>,
     /// Versions of tables of which only so many cells are ever released.

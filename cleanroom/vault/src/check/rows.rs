@@ -41,6 +41,8 @@ pub(crate) struct Rows {
     pub(super) split: bool,
     /// Places whose rows multiply with those of whatever is joined.
     pub(super) multiplying: Vec<Instance>,
+    /// Places by whose rows, and not only by whether they match, it is decided how many rows a unit has.
+    pub(super) numbered_by: BTreeSet<Instance>,
     /// The analyst's own rows may repeat another owner's: each of those counts once in a group then, or an analyst who gives
     /// person k some 2^k rows reads everybody's presence out of one sum.
     pub(crate) repeated: bool,
@@ -151,14 +153,12 @@ impl Rows {
         always.flat_map(|slot| slot.places.iter().copied()).collect()
     }
 
-    /// Places whose rows decide how many rows there are: all but those of a side that need not match and of which each row
-    /// finds one row at most.
+    /// Places whose rows decide how many rows there are: all but those of a side that need not match and does not make more
+    /// rows of one.
     pub(super) fn numbering(&self) -> BTreeSet<Instance> {
         let somebody = self.slots.iter().any(|slot| matches!(slot.presence, Presence::Always));
         let once = |slot: &&Slot| {
-            somebody
-                && matches!(slot.presence, Presence::Matched(_))
-                && !slot.places.iter().any(|place| self.multiplying.contains(place))
+            somebody && matches!(slot.presence, Presence::Matched(_)) && slot.places.is_disjoint(&self.numbered_by)
         };
         let of: BTreeSet<Instance> = self.slots.iter().filter(once).flat_map(|slot| slot.places.clone()).collect();
         self.places().difference(&of).copied().collect()

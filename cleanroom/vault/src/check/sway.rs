@@ -13,9 +13,10 @@ use std::collections::BTreeSet;
 use cleanroom_policy::PartnerName;
 
 use super::Checker;
+use super::difference::GuardRule;
 use super::flag::Flags;
 use super::label::Instance;
-use super::point::{Cell, Floor, FloorKind};
+use super::point::{Cell, CellKind, Floor, FloorKind};
 use super::rows::{Presence, Rows};
 use crate::refusal::Refusal;
 
@@ -43,9 +44,6 @@ impl Checker<'_> {
         least: u64,
     ) -> Result<Vec<Floor>, Refusal> {
         let mut sways = Vec::new();
-        if !self.holds(rows, true)? {
-            return Ok(sways);
-        }
         for owner in self.open_owners(rows)? {
             let places = self.places_of_owner(rows, &owner)?;
             let of_owner = |slot: &BTreeSet<Instance>| !slot.is_disjoint(&places);
@@ -70,21 +68,19 @@ impl Checker<'_> {
         Ok(sways)
     }
 
-    /// Other owners without a table in every row.
+    /// Owners without a table in every row, where there can be rows without theirs.
     fn open_owners(&self, rows: &Rows) -> Result<BTreeSet<PartnerName>, Refusal> {
         let (mut owners, mut everywhere) = (BTreeSet::new(), BTreeSet::new());
         let always = rows.always();
         for place in rows.places() {
             let facts = self.facts(place)?;
-            if facts.owner() == self.analyst || facts.unit().is_none() {
-                continue;
-            }
             if always.contains(&place) {
                 everywhere.insert(facts.owner().clone());
             }
             owners.insert(facts.owner().clone());
         }
-        owners.retain(|owner| !everywhere.contains(owner));
+        let several = owners.len() > 1;
+        owners.retain(|owner| several && !everywhere.contains(owner));
         Ok(owners)
     }
 
@@ -99,20 +95,24 @@ impl Checker<'_> {
     }
 
     /// Which of the floors a cell has to meet by units to whose part in it an owner's rows make a difference: where it is made
-    /// of that owner's columns; and where rows are united, or any row may be another's that the cell counts.
+    /// of that owner's columns, or of rows of which there are more where the owner has more; and where rows are united.
     pub(super) fn swayed(
         &self,
         rows: &Rows,
         floors: &[Floor],
+        cell: &Cell,
         read: &BTreeSet<Instance>,
     ) -> Result<Vec<usize>, Refusal> {
-        let branches = rows.slots.iter().any(|slot| matches!(slot.presence, Presence::Branch { .. }));
+        let united = rows.slots.iter().any(|slot| matches!(slot.presence, Presence::Branch { .. }));
         let somebody = rows.slots.iter().any(|slot| matches!(slot.presence, Presence::Always | Presence::Never));
-        let counts_rows = branches || (read.is_empty() && !somebody);
+        let mut read = read.clone();
+        if cell.kind != CellKind::Units || (read.is_empty() && !somebody) {
+            read.extend(rows.numbering());
+        }
         let mut swayed = Vec::new();
         for (index, floor) in floors.iter().enumerate() {
             if let FloorKind::Swayed(sway) = &floor.kind
-                && (counts_rows || !self.places_of_owner(rows, &sway.owner)?.is_disjoint(read))
+                && (united || !self.places_of_owner(rows, &sway.owner)?.is_disjoint(&read))
             {
                 swayed.push(index);
             }
@@ -120,13 +120,21 @@ impl Checker<'_> {
         Ok(swayed)
     }
 
-    /// The analyst, where all rows of others stand in some rows only beside its own: what a guard compares then are numbers
-    /// without what the analyst's own rows add to them, which it knows.
-    pub(super) fn knows(&self, rows: &Rows) -> Result<Option<PartnerName>, Refusal> {
-        let others = self.holds(rows, true)? && self.holds(rows, false)?;
-        let mut always = rows.always().into_iter();
-        let own = always.try_fold(true, |own, place| Ok(own && self.facts(place)?.owner() == self.analyst))?;
-        Ok((others && own).then(|| self.analyst.clone()))
+    /// Owners with a guard, where all of their rows stand in some rows only, beside others'. What their guard compares then are
+    /// numbers without what the others' rows add to them by themselves: the analyst knows its own, and what is told of
+    /// tables without a guard is compared with nothing.
+    pub(super) fn guarded(&self, rows: &Rows, guard: &GuardRule) -> Result<Option<BTreeSet<PartnerName>>, Refusal> {
+        let guarded: BTreeSet<PartnerName> =
+            guard.owners.iter().filter(|owner| *owner != self.analyst).cloned().collect();
+        let (always, mut beside) = (rows.always(), false);
+        for place in rows.places() {
+            let of_guarded = guarded.contains(self.facts(place)?.owner());
+            if of_guarded && always.contains(&place) {
+                return Ok(None);
+            }
+            beside |= !of_guarded;
+        }
+        Ok((beside && !guarded.is_empty()).then_some(guarded))
     }
 }
 

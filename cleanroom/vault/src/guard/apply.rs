@@ -173,13 +173,13 @@ impl Deciding<'_> {
         let floor = release.floor_of(cell);
         let counts = || shares.iter().map(|share| (share.unit, i128::from(share.count)));
         let sums = || shares.iter().map(|share| (share.unit, share.sum));
-        // What the analyst knows that its own rows add is added again.
+        // What others' rows add by themselves is added again.
         let (known_count, known_sum) = (i128::from(behind.known.0), behind.known.1);
         Ok(match cell.kind {
             CellKind::Units => {
-                // Where own rows are left out, somebody may be one less without being one more.
+                // Where others' rows are left out, somebody may be one less without being one more.
                 let units = shares.iter().map(|share| {
-                    let share_of_it = if release.knows.is_some() { i128::from(share.count) } else { 1 };
+                    let share_of_it = if release.guarded.is_some() { i128::from(share.count) } else { 1 };
                     (share.unit, share_of_it)
                 });
                 single(self.number(rule, units, 0, floor)?, known_count)

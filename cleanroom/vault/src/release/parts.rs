@@ -51,13 +51,18 @@ impl Ground for Parts<'_> {
             let who = who.get_or_insert_with(|| {
                 let release = self.rules.release;
                 let of = |floor| union(groups.iter().filter_map(|(group, _factor)| group.present.get(floor)));
+                let of = |floor| match groups.len() {
+                    1 => of(floor),
+                    _ => of(floor) - self.moved(&groups, floor),
+                };
                 Totals {
                     units: union(groups.iter().map(|(group, _factor)| &group.units)).len(),
                     present: (0..release.floors.len()).map(|floor| standing(release, floor, &of)).collect(),
                     cells: Vec::new(),
                 }
             });
-            let of_cell = together(self.rules.release, &cells);
+            let nowhere = self.groups.iter().filter(|group| group.units.is_empty());
+            let of_cell = together(self.rules.release, &cells, nowhere.filter_map(|group| group.cells.get(*index)));
             self.rules.stands(who) && self.rules.tells(*what, cell, who, &of_cell)
         })
     }
@@ -65,6 +70,25 @@ impl Ground for Parts<'_> {
     fn harmless_alone(&self, atom: u32) -> bool {
         self.alone.get(atom as usize) == Some(&true)
     }
+}
+
+impl Parts<'_> {
+    /// Units that stand in one of some groups, and would without an owner's rows in one of them or in a group of nobody: of
+    /// these together the owner's rows make no difference to them.
+    fn moved(&self, groups: &[(&GroupEvidence, i64)], floor: usize) -> RoaringBitmap {
+        let nowhere = self.groups.iter().filter(|group| group.units.is_empty()).copied();
+        let staying = groups.iter().map(|(group, _factor)| *group).chain(nowhere);
+        moved(groups.iter().map(|(group, _factor)| &group.units), staying.filter_map(|group| group.staying.get(floor)))
+    }
+}
+
+/// Units that are among some now and would be among them without an owner's rows.
+fn moved<'b>(
+    now: impl Iterator<Item = &'b RoaringBitmap>,
+    without: impl Iterator<Item = &'b RoaringBitmap>,
+) -> RoaringBitmap {
+    let without = union(without);
+    if without.is_empty() { without } else { union(now) & without }
 }
 
 fn union<'b>(bitmaps: impl Iterator<Item = &'b RoaringBitmap>) -> RoaringBitmap {
@@ -82,9 +106,23 @@ fn standing(release: &ReleasePoint, floor: usize, of: &impl Fn(usize) -> Roaring
     }
 }
 
-/// The totals of one cell over several groups, each with a factor.
-fn together(release: &ReleasePoint, cells: &[(&CellEvidence, i64)]) -> CellTotals {
-    let of = |floor| union(cells.iter().filter_map(|(cell, _factor)| cell.branches.get(floor)));
+/// The totals of one cell over several groups, each with a factor. In groups `nowhere` nobody stands, and somebody would without
+/// some owner's rows.
+fn together<'c>(
+    release: &ReleasePoint,
+    cells: &[(&CellEvidence, i64)],
+    nowhere: impl Iterator<Item = &'c CellEvidence>,
+) -> CellTotals {
+    let nowhere: Vec<&CellEvidence> = nowhere.collect();
+    let of = |floor| {
+        let swayed = union(cells.iter().filter_map(|(cell, _factor)| cell.branches.get(floor)));
+        if cells.len() == 1 {
+            return swayed;
+        }
+        let staying = cells.iter().map(|(cell, _factor)| *cell).chain(nowhere.iter().copied());
+        let staying = staying.filter_map(|cell| cell.staying.get(floor));
+        swayed - moved(cells.iter().map(|(cell, _factor)| &cell.contributors), staying)
+    };
     let branches = compile::branches(release).map(|floor| (floor, standing(release, floor, &of))).collect();
     let contributors = union(cells.iter().map(|(cell, _factor)| &cell.contributors)).len();
     let mut totals = CellTotals { contributors, branches, ..CellTotals::default() };
@@ -125,7 +163,7 @@ pub(super) fn totals(release: &ReleasePoint, group: &GroupEvidence) -> Totals {
                     evidence.contributions.iter().try_fold(0_i128, |sum, one| sum.checked_add(one.sum))
                 }
             },
-            ..together(release, &[(evidence, 1)])
+            ..together(release, &[(evidence, 1)], std::iter::empty())
         })
         .collect();
     let of = |floor| group.present.get(floor).cloned().unwrap_or_default();
@@ -139,8 +177,15 @@ pub(super) fn merged(set: usize, groups: &[&GroupEvidence]) -> Result<GroupEvide
     let cells = (0..count(|group| group.cells.len()))
         .map(|index| {
             let cells: Vec<&CellEvidence> = groups.iter().filter_map(|group| group.cells.get(index)).collect();
+            let staying: Vec<RoaringBitmap> = (0..cells.first().map_or(0, |cell| cell.staying.len()))
+                .map(|place| union(cells.iter().filter_map(|cell| cell.staying.get(place))))
+                .collect();
             let branches = (0..cells.first().map_or(0, |cell| cell.branches.len()))
-                .map(|place| union(cells.iter().filter_map(|cell| cell.branches.get(place))))
+                .map(|place| {
+                    let there = groups.iter().zip(&cells).filter(|(group, _cell)| !group.units.is_empty());
+                    let all = union(there.filter_map(|(_group, cell)| cell.branches.get(place)));
+                    all - moved(cells.iter().map(|cell| &cell.contributors), staying.get(place).into_iter())
+                })
                 .collect();
             let mut parts: BTreeMap<u32, Contribution> = BTreeMap::new();
             for one in cells.iter().flat_map(|cell| &cell.contributions) {
@@ -148,15 +193,24 @@ pub(super) fn merged(set: usize, groups: &[&GroupEvidence]) -> Result<GroupEvide
                 all.add(one)?;
             }
             let contributors = union(cells.iter().map(|cell| &cell.contributors));
-            Ok(CellEvidence { contributors, contributions: parts.into_values().collect(), branches, known: (0, 0) })
+            Ok(CellEvidence {
+                contributors,
+                contributions: parts.into_values().collect(),
+                branches,
+                staying,
+                known: (0, 0),
+            })
         })
         .collect::<Result<_>>()?;
-    Ok(GroupEvidence {
-        set,
-        units: union(groups.iter().map(|group| &group.units)),
-        present: (0..count(|group| group.present.len()))
-            .map(|floor| union(groups.iter().filter_map(|group| group.present.get(floor))))
-            .collect(),
-        cells,
-    })
+    let staying: Vec<RoaringBitmap> = (0..count(|group| group.staying.len()))
+        .map(|floor| union(groups.iter().filter_map(|group| group.staying.get(floor))))
+        .collect();
+    let present = (0..count(|group| group.present.len()))
+        .map(|floor| {
+            let there = groups.iter().filter(|group| !group.units.is_empty());
+            let all = union(there.filter_map(|group| group.present.get(floor)));
+            all - moved(groups.iter().map(|group| &group.units), staying.get(floor).into_iter())
+        })
+        .collect();
+    Ok(GroupEvidence { set, units: union(groups.iter().map(|group| &group.units)), present, staying, cells })
 }
