@@ -100,6 +100,8 @@ fn numbers_that_enough_matches_decide_are_told() {
         ("SELECT COUNT(DISTINCT o.hid) a, COUNT(DISTINCT s.hid) b FROM partner.own o LEFT JOIN retailer.sales s ON s.hid = o.hid".to_owned(), "[[162,61]]"),
         ("SELECT COUNT(DISTINCT hid) FROM (SELECT hid FROM partner.own UNION ALL SELECT hid FROM retailer.sales) u".to_owned(), "[[302]]"),
         ("SELECT t, COUNT(DISTINCT hid) FROM (SELECT hid, 'o' t FROM partner.own UNION ALL SELECT hid, 's' FROM retailer.sales) u GROUP BY t ORDER BY t".to_owned(), r#"[["o",162],["s",201]]"#),
+        // Columns of one name on both sides of a join are two.
+        ("SELECT COUNT(*) FROM partner.own2 p RIGHT JOIN partner.own o ON p.hid = o.hid AND o.seg = 'z' WHERE o.seg = 'z' OR p.seg = 'x'".to_owned(), "[[60]]"),
         ("SELECT COUNT(*) a, COUNT(DISTINCT o.hid) b, COUNT(DISTINCT s.hid) c FROM partner.own o FULL JOIN (SELECT DISTINCT hid FROM retailer.sales) s ON s.hid = o.hid".to_owned(), "[[302,162,201]]"),
         ("SELECT CASE WHEN n > 1 THEN 'often' ELSE 'not' END k, COUNT(*) FROM partner.own o LEFT JOIN (SELECT hid, COUNT(*) n FROM retailer.sales GROUP BY hid) s ON s.hid = o.hid GROUP BY 1 ORDER BY 1".to_owned(), r#"[["often",41]]"#),
     ] {

@@ -24,6 +24,7 @@ use crate::evidence::Evidence;
 use crate::invariants::Invariants;
 use crate::noise::QueryNoise;
 use crate::plan;
+use crate::pushdown;
 use crate::{release, units};
 
 /// Exact counts and sums of groups, large and small. It is consumed by the release and shown to nobody: it cannot be
@@ -80,7 +81,12 @@ pub(crate) fn session(runtime: &Arc<RuntimeEnv>, partitions: Option<usize>) -> S
     if let Some(partitions) = partitions {
         config = config.with_target_partitions(partitions);
     }
-    SessionStateBuilder::new().with_config(config).with_runtime_env(Arc::clone(runtime)).with_default_features().build()
+    SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(Arc::clone(runtime))
+        .with_default_features()
+        .with_physical_optimizer_rules(pushdown::rules())
+        .build()
 }
 
 /// Runs the plan. The reservation is spent by it, whatever becomes of the run.

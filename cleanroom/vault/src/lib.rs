@@ -34,6 +34,7 @@ mod plan;
 #[cfg(test)]
 mod plans;
 mod post;
+mod pushdown;
 mod question;
 mod ranges;
 mod refusal;
