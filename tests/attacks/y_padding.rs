@@ -34,6 +34,9 @@ fn people_who_count_anyway_hide_nobody() {
         // Who would stand in another small group has not come or gone.
         format!("SELECT lab, {BOUGHT} e, COUNT(*) FROM partner.own o WHERE seg = 'z' OR {BOUGHT} GROUP BY 1, 2"),
         format!("SELECT lab, {BOUGHT} e, COUNT(DISTINCT o.hid) FROM partner.own o WHERE seg = 'z' OR {BOUGHT} GROUP BY CUBE(1, 2)"),
+        // Groups between which people who count anyway move: together they tell of the one who comes.
+        "SELECT SUM(c) FROM (SELECT CASE WHEN u.state = 'CA' THEN 'B' ELSE 'rest' END g, COUNT(*) c FROM partner.own o LEFT JOIN retailer.users u ON u.hid = o.hid WHERE seg = 'z' OR u.state IS NOT NULL GROUP BY 1) v".to_owned(),
+        "SELECT SUM(c) FROM (SELECT CASE WHEN u.state = 'CA' THEN 'B' ELSE 'rest' END g, COUNT(DISTINCT o.hid) c FROM partner.own o LEFT JOIN retailer.users u ON u.hid = o.hid WHERE seg = 'z' OR u.state IS NOT NULL GROUP BY 1) v".to_owned(),
         // People who do not exist, and customers elsewhere.
         format!("SELECT CASE WHEN seg = 'z' THEN 'z' ELSE 'o' END g, COUNT(*) FROM partner.own o WHERE NOT {BOUGHT} GROUP BY 1"),
         format!("SELECT CASE WHEN seg = 'z' THEN 'z' ELSE 'o' END g, {BOUGHT} m, COUNT(*) FROM partner.own o GROUP BY 1, 2"),
@@ -99,6 +102,8 @@ fn numbers_that_enough_matches_decide_are_told() {
         (format!("SELECT COUNT(*) a, COUNT(*) FILTER (WHERE seg = 'y' OR {BOUGHT}) b FROM partner.own o"), "[[162,161]]"),
         ("SELECT COUNT(DISTINCT o.hid) a, COUNT(DISTINCT s.hid) b FROM partner.own o LEFT JOIN retailer.sales s ON s.hid = o.hid".to_owned(), "[[162,61]]"),
         ("SELECT COUNT(DISTINCT hid) FROM (SELECT hid FROM partner.own UNION ALL SELECT hid FROM retailer.sales) u".to_owned(), "[[302]]"),
+        ("SELECT COUNT(*) n, COUNT(o.hid) a, COUNT(u.hid) b FROM partner.own o FULL JOIN retailer.users u ON u.hid = o.hid".to_owned(), "[[252,162,151]]"),
+        ("SELECT COUNT(*) n, COUNT(u.hid) b FROM partner.own o LEFT JOIN retailer.users u ON u.hid = o.hid".to_owned(), "[[162,61]]"),
         ("SELECT t, COUNT(DISTINCT hid) FROM (SELECT hid, 'o' t FROM partner.own UNION ALL SELECT hid, 's' FROM retailer.sales) u GROUP BY t ORDER BY t".to_owned(), r#"[["o",162],["s",201]]"#),
         // Columns of one name on both sides of a join are two.
         ("SELECT COUNT(*) FROM partner.own2 p RIGHT JOIN partner.own o ON p.hid = o.hid AND o.seg = 'z' WHERE o.seg = 'z' OR p.seg = 'x'".to_owned(), "[[60]]"),

@@ -9,11 +9,16 @@ use cleanroom_policy::PartnerName;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::functions_aggregate::expr_fn::max;
-use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, LogicalPlanBuilder, lit, when};
+use datafusion::functions_aggregate::sum::sum_udaf;
+use datafusion::logical_expr::expr::WindowFunction;
+use datafusion::logical_expr::{
+    EmptyRelation, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, WindowFunctionDefinition, lit, when,
+};
 
-use crate::check::{CellKind, ReleasePoint};
+use crate::check::{CellKind, Floor, ReleasePoint};
 use crate::compile::{
-    self, Shares, UNIT, column, contributors_of_name, count_name, floor_name, group_columns, shares_plan, sum_name,
+    self, GROUPING_ID, Shares, UNIT, column, contributors_of_name, count_name, floor_name, group_columns, shares_plan,
+    sum_name,
 };
 use crate::source::CheckedScan;
 
@@ -51,6 +56,14 @@ impl Without {
         all
     }
 
+    /// Whether floors ask for units that are in none of the groups with these owners' rows, or without, at some place of them.
+    fn enters(&self, release: &ReleasePoint, place: usize) -> bool {
+        self.floors.iter().any(|(floor, owners)| {
+            let enters = release.floors.get(*floor).and_then(Floor::sway).is_some_and(|sway| sway.enters);
+            enters && self.place(owners) == place
+        })
+    }
+
     /// Where among them one is.
     fn place(&self, owners: &BTreeSet<PartnerName>) -> usize {
         self.owners().iter().position(|known| *known == owners).unwrap_or_default()
@@ -78,6 +91,10 @@ pub(crate) fn stays_in_name(cell: usize, floor: usize) -> String {
 fn there_name(place: usize) -> String {
     format!("__cr_w_{place}")
 }
+/// Of all groups of a unit.
+fn all_name(name: &str) -> String {
+    format!("{name}_all")
+}
 fn count_without(place: usize, cell: usize) -> String {
     format!("__cr_w_{place}_n_{cell}")
 }
@@ -98,6 +115,10 @@ fn emptied(plan: &LogicalPlan, owners: &BTreeSet<PartnerName>) -> Result<Logical
             Ok(Transformed::yes(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema })))
         })
         .map(|transformed| transformed.data)
+}
+
+fn sum_over(value: Expr) -> Expr {
+    Expr::from(WindowFunction::new(WindowFunctionDefinition::AggregateUDF(sum_udaf()), vec![value]))
 }
 
 /// Whether a cell adds values up.
@@ -156,22 +177,71 @@ pub(crate) fn marked(release: &ReleasePoint, shares_for: Shares, without: &Witho
     let of_each: Vec<Expr> = of_each.map(|name| max(column(name)).alias(name)).collect();
     let by = groups.iter().cloned().chain([column(EITHER)]).collect::<Vec<_>>();
     let all = all.aggregate(by, of_each)?;
+    // The same of all groups of a unit together, where somebody has to know: in how many it stands and counts, how many values
+    // they have, and their sum.
+    let together: Vec<usize> = (0..owners.len()).filter(|place| without.enters(release, *place)).collect();
+    let once = |value: Expr| when(value.gt(lit(0_i64)), lit(1_i64)).otherwise(lit(0_i64));
+    let is_units = |cell: usize| matches!(release.cells.get(cell).map(|cell| cell.kind), Some(CellKind::Units));
+    let mut over_all: Vec<(String, Expr)> = Vec::new();
+    for place in &together {
+        over_all.push((there_name(*place), column(there_name(*place))));
+    }
+    if !together.is_empty() {
+        over_all.push((UNIT.to_owned(), when(column(UNIT).is_not_null(), lit(1_i64)).end()?));
+    }
+    for cell in cells.clone() {
+        let counts = together.iter().map(|place| count_without(*place, cell));
+        for name in counts.chain((!together.is_empty()).then(|| count_name(cell))) {
+            let value = if is_units(cell) { once(column(&name))? } else { column(&name) };
+            over_all.push((name, value));
+        }
+        if sum_type(cell).is_some() {
+            let sums = together.iter().map(|place| sum_without(*place, cell));
+            let sums = sums.chain((!together.is_empty()).then(|| sum_name(cell)));
+            over_all.extend(sums.map(|name| (name.clone(), column(name))));
+        }
+    }
+    let partition: Vec<Expr> =
+        [column(EITHER)].into_iter().chain(release.sets.as_ref().map(|_sets| column(GROUPING_ID))).collect();
+    let all = match over_all.is_empty() {
+        true => all,
+        false => {
+            let windows = over_all.iter().map(|(name, value)| {
+                sum_over(value.clone()).partition_by(partition.clone()).build().map(|over| over.alias(all_name(name)))
+            });
+            all.window(windows.collect::<Result<Vec<_>>>()?)?
+        }
+    };
 
     let or_zero = |value: Expr, data_type: &DataType| {
         when(value.clone().is_null(), Expr::Literal(ScalarValue::new_zero(data_type)?, None)).otherwise(value)
     };
-    let differs = |place: usize, cell: usize| -> Result<Expr> {
-        let whole = |name: String| or_zero(column(name), &DataType::Int64);
+    let differs_in = |place: usize, cell: usize, over_all: bool| -> Result<Expr> {
+        let named = |name: String| if over_all { all_name(&name) } else { name };
+        let whole = |name: String| or_zero(column(named(name)), &DataType::Int64);
         let (now, then) = (whole(count_name(cell))?, whole(count_without(place, cell))?);
         Ok(match (release.cells.get(cell).map(|cell| cell.kind), sum_type(cell)) {
-            // One unit counts once, however many rows it has.
-            (Some(CellKind::Units), _) => now.gt(lit(0_i64)).not_eq(then.gt(lit(0_i64))),
-            (_, Some(data_type)) => {
-                let sum = |name: String| or_zero(column(name), &data_type);
+            // One unit counts once in a group, however many rows it has.
+            (Some(CellKind::Units), _) if !over_all => now.gt(lit(0_i64)).not_eq(then.gt(lit(0_i64))),
+            (Some(CellKind::Units), _) => now.not_eq(then),
+            (_, Some(_data_type)) => {
+                // A sum over groups has more digits.
+                let sum = |name: String| {
+                    let name = named(name);
+                    let data_type = all.schema().field_with_unqualified_name(&name)?.data_type().clone();
+                    or_zero(column(name), &data_type)
+                };
                 now.not_eq(then).or(sum(sum_name(cell))?.not_eq(sum(sum_without(place, cell))?))
             }
             (_, None) => now.not_eq(then),
         })
+    };
+    let differs = |place: usize, cell: usize| -> Result<Expr> {
+        let here = differs_in(place, cell, false)?;
+        match together.contains(&place) {
+            true => Ok(here.and(differs_in(place, cell, true)?)),
+            false => Ok(here),
+        }
     };
     let mut outputs = groups;
     outputs.push(column(EITHER));
@@ -179,6 +249,10 @@ pub(crate) fn marked(release: &ReleasePoint, shares_for: Shares, without: &Witho
     for (floor, owners) in &without.floors {
         let place = without.place(owners);
         let mut any = column(UNIT).is_null().not_eq(column(there_name(place)).is_null());
+        if together.contains(&place) {
+            let groups = |name: &str| or_zero(column(all_name(name)), &DataType::Int64);
+            any = any.and(groups(UNIT)?.not_eq(groups(&there_name(place))?));
+        }
         for cell in cells.clone() {
             let differs = differs(place, cell)?;
             any = any.or(differs.clone());

@@ -56,7 +56,14 @@ impl Checker<'_> {
         let mut outputs = Vec::new();
         let mut labels = Vec::new();
         let others = groups.iter().map(|(_total, label)| label).filter(|label| !label.is_key() || label.optional);
-        let numbered_by: BTreeSet<Instance> = others.flat_map(|label| label.from.iter().copied()).collect();
+        let mut parted_by = if key_only { BTreeSet::new() } else { rows.parted_by.clone() };
+        let mut numbered_by = BTreeSet::new();
+        for label in others {
+            numbered_by.extend(&label.from);
+            if self.of_several(&label.from)? {
+                parted_by.extend(&label.from);
+            }
+        }
         let derived = self.with_scope(aggregate.input.schema(), &rows.labels, |scope| {
             for (group, (total, label)) in aggregate.group_expr.iter().zip(groups) {
                 if !(label.is_key()
@@ -127,6 +134,7 @@ impl Checker<'_> {
             split: rows.split && !key_only,
             multiplying: if key_only { Vec::new() } else { rows.multiplying.clone() },
             numbered_by,
+            parted_by,
             repeated: rows.repeated && !key_only,
             ..rows
         }))

@@ -220,6 +220,7 @@ impl ReleasePoint {
             fanned_out: None,
             per_unit: false,
             multiplying: Vec::new(),
+            parted_by: BTreeSet::new(),
             numbered_by: BTreeSet::new(),
             single: false,
             split: false,

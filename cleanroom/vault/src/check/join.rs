@@ -160,6 +160,7 @@ impl Checker<'_> {
             unit: if left_optional && !right_optional { right.unit.clone() } else { left.unit.clone() },
             slots: [slots(&left, left_optional), slots(&right, right_optional)].concat(),
             multiplying: self.multiplied(&left, &right)?,
+            parted_by: left.parted_by.union(&right.parted_by).copied().collect(),
             // Of two sides that need not match, a unit has rows by whether it stands in either.
             numbered_by: match left_optional && right_optional {
                 true => left.places().union(&right.places()).copied().collect(),
@@ -311,6 +312,7 @@ impl Checker<'_> {
             together: [kept.together.clone(), units.together].concat(),
             steering: kept.steering.union(&units.steering).copied().collect(),
             multiplying: kept.multiplying.clone(),
+            parted_by: kept.parted_by.union(&units.parted_by).copied().collect(),
             numbered_by: kept.numbered_by.clone(),
             per_unit: false,
             repeated,

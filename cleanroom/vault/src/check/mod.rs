@@ -310,6 +310,7 @@ impl Checker<'_> {
             single: !self.noisy && facts.owner() == self.analyst && facts.one_row_a_unit(),
             split: false,
             multiplying: vec![instance],
+            parted_by: BTreeSet::new(),
             numbered_by: BTreeSet::from([instance]),
             repeated: false,
             audience: None,

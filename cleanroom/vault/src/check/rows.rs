@@ -41,6 +41,8 @@ pub(crate) struct Rows {
     pub(super) split: bool,
     /// Places whose rows multiply with those of whatever is joined.
     pub(super) multiplying: Vec<Instance>,
+    /// Places of several owners, by what columns of all of which say together it is decided how many rows a unit has.
+    pub(super) parted_by: BTreeSet<Instance>,
     /// Places by whose rows, and not only by whether they match, it is decided how many rows a unit has.
     pub(super) numbered_by: BTreeSet<Instance>,
     /// The analyst's own rows may repeat another owner's: each of those counts once in a group then, or an analyst who gives

@@ -17,7 +17,7 @@ use super::difference::GuardRule;
 use super::flag::Flags;
 use super::label::Instance;
 use super::point::{Cell, CellKind, Floor, FloorKind};
-use super::rows::{Presence, Rows};
+use super::rows::{Presence, Rows, Slot};
 use crate::refusal::Refusal;
 
 /// Units to which an owner's rows make a difference.
@@ -26,6 +26,9 @@ pub(crate) struct Sway {
     pub(crate) owner: PartnerName,
     /// In every group there must be enough of them, and in every cell: the owner's rows say which rows are in it.
     pub(crate) in_groups: bool,
+    /// Not only in which group rows stand, but whether they do is said by the owner's rows. Who moves from one group to another
+    /// is no such unit then: in the sum of both it would make up for others.
+    pub(crate) enters: bool,
     /// They are counted, for the groups' or for some cell's sake.
     pub(crate) wanted: bool,
     /// Floors of the owner's, all of its, whose groups are told apart from those of other branches of a UNION: groups of the
@@ -49,6 +52,8 @@ impl Checker<'_> {
             let of_owner = |slot: &BTreeSet<Instance>| !slot.is_disjoint(&places);
             let never =
                 rows.slots.iter().any(|slot| matches!(slot.presence, Presence::Never) && of_owner(&slot.places));
+            let united = |slot: &Slot| matches!(slot.presence, Presence::Branch { .. }) && of_owner(&slot.places);
+            let enters = never || of_owner(&rows.steering) || rows.slots.iter().any(united);
             let in_groups = never || of_owner(&rows.steering) || flags.together.iter().any(of_owner);
             let its: Vec<usize> = floors
                 .iter()
@@ -61,7 +66,7 @@ impl Checker<'_> {
             sways.push(Floor {
                 marker: rows.unit.clone(),
                 least,
-                kind: FloorKind::Swayed(Sway { owner, in_groups, wanted: in_groups, tagged }),
+                kind: FloorKind::Swayed(Sway { owner, in_groups, enters, wanted: in_groups, tagged }),
                 places: BTreeSet::new(),
             });
         }
@@ -82,6 +87,12 @@ impl Checker<'_> {
         let several = owners.len() > 1;
         owners.retain(|owner| several && !everywhere.contains(owner));
         Ok(owners)
+    }
+
+    /// Whether places are tables of several owners.
+    pub(super) fn of_several(&self, places: &BTreeSet<Instance>) -> Result<bool, Refusal> {
+        let owners = places.iter().map(|place| Ok(self.facts(*place)?.owner()));
+        Ok(owners.collect::<Result<BTreeSet<_>, Refusal>>()?.len() > 1)
     }
 
     fn places_of_owner(&self, rows: &Rows, owner: &PartnerName) -> Result<BTreeSet<Instance>, Refusal> {
@@ -106,8 +117,18 @@ impl Checker<'_> {
         let united = rows.slots.iter().any(|slot| matches!(slot.presence, Presence::Branch { .. }));
         let somebody = rows.slots.iter().any(|slot| matches!(slot.presence, Presence::Always | Presence::Never));
         let mut read = read.clone();
-        if cell.kind != CellKind::Units || (read.is_empty() && !somebody) {
-            read.extend(rows.numbering());
+        if read.is_empty() && !somebody {
+            read = rows.places();
+        }
+        if cell.kind != CellKind::Units {
+            // Rows of which people have several by what the analyst's columns and the owner's say together. That somebody has
+            // several rows in a table is the owner's to know, and of whoever matches: see `docs/trust.md`.
+            read.extend(&rows.parted_by);
+            for together in &rows.together {
+                if self.of_several(together)? {
+                    read.extend(together);
+                }
+            }
         }
         let mut swayed = Vec::new();
         for (index, floor) in floors.iter().enumerate() {

@@ -147,6 +147,7 @@ impl Checker<'_> {
             per_unit: branches.iter().all(|branch| branch.per_unit),
             single: false,
             split: branches.iter().any(|branch| branch.split),
+            parted_by: branches.iter().flat_map(|branch| branch.parted_by.clone()).collect(),
             numbered_by: branches.iter().flat_map(Rows::places).collect(),
             multiplying: branches
                 .iter()
