@@ -263,11 +263,15 @@ fn an_auditor_follows_proves_and_verifies() {
     assert_eq!(rows("outcome=refused"), 1);
     assert_eq!(rows("table=retailer.purchases&type=policy.active"), 2);
     assert!(rows("partner=agency") < all && rows("partner=agency") > 1);
-    assert_eq!((rows("to=2020-01-01T00%3A00"), rows("from=2020-01-01")), (0, all));
+    assert_eq!((rows("until=2020-01-01T00%3A00"), rows("since=2020-01-01")), (0, all));
+    // What belongs to a question belongs to its tables and policies, as on the command line.
+    assert_eq!(rows("policy=retailer.purchases%402&type=query.outcome"), 1);
+    assert_eq!((rows("policy=retailer.purchases%401"), rows("policy=retailer.purchases%407")), (1, 0));
+    assert_eq!(rows("table=retailer.purchases&outcome=released"), 1);
     assert_eq!(rows("before=3"), 3);
     let intent = inspector.page(&room("/log?type=query.intent"));
-    let request = intent.split_once("/log?request=").unwrap().1.split('"').next().unwrap().to_owned();
-    assert_eq!(rows(&format!("request={request}")), 2, "from its asking to its end");
+    let request = intent.split_once("/log?query=").unwrap().1.split('"').next().unwrap().to_owned();
+    assert_eq!(rows(&format!("query={request}")), 2, "from its asking to its end");
 
     let entry = inspector.page(&room("/log/0"));
     for part in ["c2sp.org/tlog-proof@v1", "room.put", "Its leaf in the tree"] {
