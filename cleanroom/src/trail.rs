@@ -366,7 +366,7 @@ mod tests {
         assert_eq!(found(|f| f.since = Some(since("2026-05-04T13:15").unwrap())), NONE);
         assert_eq!(found(|f| f.until = Some(until("2026-05-04T13:14").unwrap())), [0, 1, 2, 3], "all of the minute");
         assert_eq!(found(|f| f.until = Some(until("2026-05-04T13:14:11").unwrap())), [0, 1]);
-        for wrong in ["", "yesterday", "2026-13-01", "2026-05-04T13", "9999-99-99", "04.05.2026", "2026-05-04 13:14"] {
+        for wrong in ["", "yesterday", "2026-13-01", "2026-05-04T13", "9999-99-99", "04.05.2026"] {
             assert!(since(wrong).is_err() && until(wrong).is_err(), "{wrong}");
         }
         for wrong in ["", "shop.sales", "shop.sales@x", "sales@3", "sha256:12"] {

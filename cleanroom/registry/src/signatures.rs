@@ -36,13 +36,7 @@ pub fn membership_statement(
     membership(room, Some(log), partner, since, key)
 }
 
-fn membership(
-    room: &RoomName,
-    log: Option<&Origin>,
-    partner: &Partner,
-    since: EntryTime,
-    key: &VerifierKey,
-) -> String {
+fn membership(room: &RoomName, log: Option<&Origin>, partner: &Partner, since: EntryTime, key: &VerifierKey) -> String {
     let (room, abilities) = (room.as_str(), abilities(partner));
     MembershipStatement { room, log, partner: partner.name.as_str(), abilities: &abilities, since, key }.text()
 }
@@ -91,11 +85,7 @@ pub(crate) struct Joined {
 
 /// Everybody in the room as the log says it, and the memberships that are new. Each partner with a key has signed for what it
 /// may do, in this log.
-pub(crate) async fn members(
-    write: &mut Write<'_>,
-    room: &Room,
-    log: &Origin,
-) -> Result<(Vec<Member>, Vec<Joined>)> {
+pub(crate) async fn members(write: &mut Write<'_>, room: &Room, log: &Origin) -> Result<(Vec<Member>, Vec<Joined>)> {
     let (mut members, mut new) = (Vec::new(), Vec::new());
     for partner in &room.partners {
         let held = held(write, &room.name, &partner.name).await?;

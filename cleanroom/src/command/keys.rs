@@ -153,8 +153,9 @@ fn join(args: &JoinArgs, format: Format) -> Result<Exit> {
     let key = load(&args.key)?;
     let (public, sign) = signer(&key, &name)?;
     let since = EntryTime::now();
-    let log = Origin::for_room(&args.log_host, room.name.as_str())
-        .map_err(|error| Fault::usage(format!("`--log-host`: {error}"), "write the host alone, as in `host.example`"))?;
+    let log = Origin::for_room(&args.log_host, room.name.as_str()).map_err(|error| {
+        Fault::usage(format!("`--log-host`: {error}"), "write the host alone, as in `host.example`")
+    })?;
     let statement = membership_statement(&room.name, &log, partner, since, &public);
     let mut lines = vec![("key", public.to_string()), ("membership", sign(&statement)), ("since", since.to_string())];
     if let Some(previous) = &args.previous {

@@ -125,11 +125,8 @@ impl<'a> Search<'a> {
     /// Looks up the questions that the entries belong to, where they stand elsewhere in the log.
     async fn learn(&mut self, reads: &[Read]) -> Result<(), Problem> {
         let request = |read: &Read| read.entry.request.clone();
-        let here: HashSet<String> = reads
-            .iter()
-            .filter(|read| matches!(read.entry.event, Event::QueryIntent(_)))
-            .filter_map(request)
-            .collect();
+        let here: HashSet<String> =
+            reads.iter().filter(|read| matches!(read.entry.event, Event::QueryIntent(_))).filter_map(request).collect();
         let wanted: HashSet<String> = reads
             .iter()
             .filter(|read| matches!(read.entry.event, Event::QueryOutcome(_) | Event::ResultDelivered(_)))

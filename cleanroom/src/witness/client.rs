@@ -99,9 +99,8 @@ pub(crate) fn ask(
 /// Puts a signature line under a note that the log of `key` signed; `false` where the note has as many as anybody reads. Before
 /// that, those go that nobody looks for: by neither that key nor a witness of the policy.
 pub(crate) fn attach(note: &mut String, line: &str, policy: &WitnessPolicy, key: &Key) -> bool {
-    let is_full = |note: &str| {
-        note.rsplit("\n\n").next().map_or(0, |lines| lines.lines().count()) >= NOTE_SIGNATURE_LIMIT
-    };
+    let is_full =
+        |note: &str| note.rsplit("\n\n").next().map_or(0, |lines| lines.lines().count()) >= NOTE_SIGNATURE_LIMIT;
     if is_full(note)
         && let Some(left) = policy.without_strangers(note, std::slice::from_ref(key))
     {

@@ -133,10 +133,7 @@ const ACTOR: &[Field] = &[
     may("token", Kind::Identifier),
 ];
 const BODIES: &[(&str, &[Field])] = &[
-    (
-        "room.put",
-        &[must("digest", Kind::Digest), may("strict", Kind::Bool), must("members", Kind::Objects(MEMBER))],
-    ),
+    ("room.put", &[must("digest", Kind::Digest), may("strict", Kind::Bool), must("members", Kind::Objects(MEMBER))]),
     (
         "policy.active",
         &[

@@ -60,6 +60,9 @@ macro_rules! codes {
         }
 
         impl Code {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$code,)*];
+
             /// The code as users see it.
             pub const fn as_str(self) -> &'static str {
                 match self {

@@ -132,7 +132,10 @@ async fn what_a_witness_says_against_a_log_counts_whenever_it_says_it() {
         let ended = registry.record(pending, released()).await;
         assert!(matches!(&ended, Err(RegistryError::BehindWitnesses { .. })), "{ended:?}");
         let put = registry.put_room(&changed("two"), &Actor::operator()).await;
-        assert!(matches!(&put, Err(RegistryError::BehindWitnesses { against, .. }) if against == "it saw more"), "{put:?}");
+        assert!(
+            matches!(&put, Err(RegistryError::BehindWitnesses { against, .. }) if against == "it saw more"),
+            "{put:?}"
+        );
         assert_eq!(note(&registry), before);
     }
 }

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::fault::{Fault, Result};
 use crate::output::{Format, Sink, print};
 use crate::target::{Target, TargetArgs, room_path};
-use crate::trail::Read;
+use crate::trail::{Filter, Read};
 
 /// The ending of a proof's file.
 const ENDING: &str = "tlog-proof";
@@ -19,11 +19,15 @@ const ENDING: &str = "tlog-proof";
 #[derive(Debug, Args)]
 pub(in crate::command) struct ShowArgs {
     /// The entry's number in the log, from 0
-    #[arg(value_name = "SEQUENCE", required_unless_present = "FilterArgs", conflicts_with = "FilterArgs")]
+    #[arg(value_name = "SEQUENCE", required_unless_present_any = ["FilterArgs", "query"], conflicts_with_all = ["FilterArgs", "query"])]
     sequence: Option<u64>,
 
     #[command(flatten)]
     filter: FilterArgs,
+
+    /// Only entries of this question
+    #[arg(long, value_name = "ID")]
+    query: Option<String>,
 
     #[command(flatten)]
     target: TargetArgs,
@@ -32,11 +36,15 @@ pub(in crate::command) struct ShowArgs {
 #[derive(Debug, Args)]
 pub(in crate::command) struct ProveArgs {
     /// The entry's number in the log, from 0
-    #[arg(value_name = "SEQUENCE", required_unless_present = "FilterArgs", conflicts_with = "FilterArgs")]
+    #[arg(value_name = "SEQUENCE", required_unless_present_any = ["FilterArgs", "query"], conflicts_with_all = ["FilterArgs", "query"])]
     sequence: Option<u64>,
 
     #[command(flatten)]
     filter: FilterArgs,
+
+    /// Only entries of this question
+    #[arg(long, value_name = "ID")]
+    query: Option<String>,
 
     /// The folder for the proofs, a file `<sequence>.tlog-proof` each [default: the one proof goes to standard output]
     #[arg(long, value_name = "DIR")]
@@ -44,6 +52,10 @@ pub(in crate::command) struct ProveArgs {
 
     #[command(flatten)]
     target: TargetArgs,
+}
+
+fn chosen(filter: &FilterArgs, query: &Option<String>) -> Filter {
+    Filter { query: query.clone(), ..filter.filter() }
 }
 
 pub(super) fn show(args: &ShowArgs, format: Format) -> Result<Exit> {
@@ -57,14 +69,11 @@ pub(super) fn show(args: &ShowArgs, format: Format) -> Result<Exit> {
     match args.sequence {
         Some(sequence) => {
             let read = entries::one(&args.target, sequence)?.ok_or_else(|| {
-                Fault::usage(
-                    format!("the log has no entry {sequence}"),
-                    "see `cleanroom audit log` for the entries",
-                )
+                Fault::usage(format!("the log has no entry {sequence}"), "see `cleanroom audit log` for the entries")
             })?;
             tell(&read)?;
         }
-        None => entries::chosen(&args.target, &args.filter.filter(), |read, _about| tell(&read))?,
+        None => entries::chosen(&args.target, &chosen(&args.filter, &args.query), |read, _about| tell(&read))?,
     }
     Ok(Exit::Done)
 }
@@ -74,7 +83,7 @@ pub(super) fn prove(args: &ProveArgs) -> Result<Exit> {
         Some(sequence) => vec![sequence],
         None => {
             let mut sequences = Vec::new();
-            entries::chosen(&args.target, &args.filter.filter(), |read, _about| {
+            entries::chosen(&args.target, &chosen(&args.filter, &args.query), |read, _about| {
                 sequences.push(read.entry.sequence);
                 Ok(())
             })?;

@@ -217,11 +217,7 @@ fn a_membership_from_before_there_were_times_is_older_than_any() {
     assert_eq!(found(vec![first(), room(&[old(&["contribute", "query"])]).into()]), [unbound(0), unbound(1)]);
     assert_eq!(found(vec![first(), room(&[one.member(None)]).into()]), [unbound(0)]);
     let wrong = (Some(1), Code::Membership);
-    assert_eq!(
-        found(vec![room(&[one.member(None)]).into(), first()]),
-        [unbound(1), wrong],
-        "terms from before"
-    );
+    assert_eq!(found(vec![room(&[one.member(None)]).into(), first()]), [unbound(1), wrong], "terms from before");
     let wrong = [unbound(0), wrong];
     // A time that is taken out or put in is not what was signed.
     let without = Member { since: None, ..one.member(None) };
