@@ -280,6 +280,15 @@ fn an_auditor_follows_proves_and_verifies() {
     let key = fs::read_to_string(data.join("log/spring/log.pub")).unwrap();
     let checkpoint = inspector.page(&room("/log/checkpoint"));
     assert!(checkpoint.contains(key.trim_end()) && checkpoint.contains("cleanroom audit verify"));
+    // Every checkpoint that was signed, with the last entry under it.
+    let history = checkpoint.split_once("Earlier checkpoints").unwrap().1;
+    let rest = server.call("GET", "/v1/rooms/spring/log/checkpoints", &scene.inspector, &[], b"").json();
+    let signed = rest["checkpoints"].as_array().unwrap();
+    assert!(signed.len() > 5, "{rest}");
+    for one in signed {
+        let (size, root) = (one["size"].as_u64().unwrap(), one["root"].as_str().unwrap());
+        assert!(history.contains(root) && history.contains(&format!("/log/{}\"", size - 1)), "{size}");
+    }
     let verify = || {
         let reply = inspector.post(&room("/log/verify"), &[]);
         assert_eq!(reply.status, 200);
@@ -287,6 +296,7 @@ fn an_auditor_follows_proves_and_verifies() {
     };
     let verified = verify();
     assert!(verified.contains("Verified by the server") && verified.contains("proves little"), "{verified}");
+    assert!(verified.contains("The room is not strict"), "{verified}");
 
     // One bit on the disk is found.
     let bundle = fs::read_dir(data.join("log/spring/tile/entries/000.p")).unwrap().last().unwrap().unwrap().path();

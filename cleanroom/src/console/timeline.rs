@@ -165,7 +165,7 @@ fn form(room: &Room, filter: &Chosen, policies: &[String]) -> Markup {
             (choice("outcome", "Outcome", &OUTCOMES, &filter.outcome))
             div.field {
                 label for="policy" { "Policy" }
-                input #policy name="policy" list="policies" placeholder="owner.table@version" value=(filter.policy);
+                input #policy name="policy" list="policies" placeholder="owner.table@3" value=(filter.policy);
                 datalist #policies { @for policy in policies { option value=(policy) {} } }
             }
             div.field { label for="since" { "From (UTC)" } input #since type="datetime-local" name="since" value=(minute(&filter.since)); }
