@@ -10,7 +10,7 @@
 //! hashed, written out and signed by the registry as always. Verification is that of `cleanroom audit verify`, in a process of its
 //! own whose memory is counted. Compare figures of one machine and one run only.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark stops where something is wrong")]
+#![expect(clippy::unwrap_used, reason = "a benchmark stops where something is wrong")]
 
 #[expect(dead_code, reason = "tests use more of it")]
 #[path = "../tests/registry/house.rs"]

@@ -220,11 +220,12 @@ impl Registry {
             let (registry, room, runtime) = (Weak::clone(&registry), doubted.clone(), runtime.clone());
             Box::new(move || ask_all_again(&registry, &room, &runtime))
         };
-        let against = blocking(move || {
+        let (inner, room) = (Arc::downgrade(&self.inner), room.clone());
+        blocking(move || {
             // Given back when the asking ends, whether or not anybody still waits for it.
             let _turn = turn;
             let log = LogDirectory::open(&directory).map_err(log_error)?;
-            let Some(mut note) = log.checkpoint().map_err(log_error)? else { return Ok(Vec::new()) };
+            let Some(mut note) = log.checkpoint().map_err(log_error)? else { return Ok(()) };
             let mut asked = witnesses.ask(&directory, &note, &key, all, doubt());
             for _ in 0..AGAIN {
                 let newest = log.checkpoint().map_err(log_error)?.filter(|newest| *newest != note);
@@ -233,10 +234,15 @@ impl Registry {
                 note = newest;
                 asked = witnesses.ask(&directory, &note, &key, all, doubt());
             }
-            if !asked.against.is_empty() && log.checkpoint().map_err(log_error)?.is_none_or(|newest| newest != note) {
-                // What was said is about an older one; whoever has published a newer one asks about that.
-                tracing::warn!(log = %key.origin(), "the log grows faster than its witnesses can be asked about it");
-                asked.against.clear();
+            if !asked.against.is_empty() {
+                let newest = log.checkpoint().map_err(log_error)?;
+                if newest.is_some_and(|newest| text(&newest) == text(&note)) {
+                    // Here, since whoever waits for the asking may be gone by now.
+                    refuse(&inner, &room, &asked.against.join("; "));
+                } else {
+                    // What was said is about an older one; whoever has published a newer one asks about that.
+                    tracing::warn!(%room, "the log grows faster than its witnesses can be asked about it");
+                }
             }
             let size = Checkpoint::open(&note, &key).map_err(log_error)?.size;
             if asked.note != note {
@@ -246,22 +252,28 @@ impl Registry {
             if asked.enough && covered.as_ref().is_none_or(|(known, _)| *known <= size) {
                 *covered = Some((size, asked.note));
             }
-            Ok(asked.against)
+            Ok(())
         })
-        .await?
-        .join("; ");
-        if !against.is_empty() {
-            tracing::error!(%room, against, "the room is not served: its witnesses know another log than this one");
-            let mut refused = self.refused().0.lock().unwrap_or_else(PoisonError::into_inner);
-            refused.entry(room.clone()).or_insert(against);
-        }
-        Ok(())
+        .await
     }
 
     fn cosigning(&self, room: &RoomName) -> Arc<Cosigning> {
         let mut rooms = self.inner.witnessing.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(rooms.entry(room.clone()).or_default())
     }
+}
+
+/// From here on the room is not served.
+fn refuse(registry: &Weak<Inner>, room: &RoomName, against: &str) {
+    tracing::error!(%room, against, "the room is not served: its witnesses know another log than this one");
+    let Some(inner) = registry.upgrade() else { return };
+    let mut refused = inner.witnessing.refused.0.lock().unwrap_or_else(PoisonError::into_inner);
+    refused.entry(room.clone()).or_insert_with(|| against.to_owned());
+}
+
+/// What a note says, without its signatures.
+fn text(note: &str) -> Option<&str> {
+    note.split_once("\n\n").map(|(text, _)| text)
 }
 
 /// A witness spoke up that was not waited for: all are asked, and waited for.

@@ -67,8 +67,6 @@ async fn shown(app: &App, visitor: &Visitor, room: &Room, report: Option<&Report
         }
         p.help { "A signed note (C2SP tlog-checkpoint). Keep a copy: a later log that is not grown from this one contradicts it." }
         (as_text(&note))
-        h2 { "Earlier checkpoints" }
-        (history(room, &earlier))
         h2 { "Public key" }
         p.help { "Compare it with the one that you were given by another way. A key that only this server shows proves nothing about this server." }
         (as_text(&key))
@@ -85,6 +83,8 @@ async fn shown(app: &App, visitor: &Visitor, room: &Room, report: Option<&Report
             (form_token(visitor))
             button type="submit" { "Verify now, on the server" }
         }
+        h2 { "Earlier checkpoints" }
+        (history(room, &earlier))
     };
     Ok(Page::new("Checkpoint and verification", visitor).of(room, Tab::Log).show(&content))
 }
