@@ -7,7 +7,8 @@
 //!
 //! Prints a Markdown table. Single questions are recorded through the registry, one after the other, each of its entries durable
 //! before the next call. To make the log long, copies of such questions are put into the database in batches, and each batch is
-//! hashed, written out and signed by the registry as always. Verification is that of `cleanroom audit verify`, in a process of its
+//! hashed, written out and signed by the registry as always. A server signs a checkpoint for each outcome and delivery, so the
+//! log is verified a second time with a history of all of these. Verification is that of `cleanroom audit verify`, in a process of its
 //! own whose memory is counted. Compare figures of one machine and one run only.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark stops where something is wrong")]
@@ -21,7 +22,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-use cleanroom_log::{Entry, EntryTime, Event};
+use cleanroom_log::{Checkpoint, Entry, EntryHash, EntryTime, Event, LogKey, Tree, VerifierKey};
 use cleanroom_registry::{QueryId, Registry};
 use cleanroom_verify::{published_key, verify_directory};
 use sqlx::SqlitePool;
@@ -76,6 +77,7 @@ async fn measure(entries: u64, asked: u64, batch: u64) {
     let registry = open(directory.path()).await.unwrap();
     let opened = begun.elapsed();
     let size = size(&registry).await;
+    let history = history(&registry, &directory.path().join("log.key")).await;
     registry.close().await;
     let megabytes = |path: &Path| bytes(path) as f64 / 1e6;
     println!("\n| of {size} entries | |\n|---|---:|");
@@ -84,9 +86,40 @@ async fn measure(entries: u64, asked: u64, batch: u64) {
     println!("| database | {:.0} MB |", megabytes(&directory.path().join("registry.sqlite")));
     println!("| log, all files | {:.0} MB |", megabytes(&log));
     println!("| of that, the history of checkpoints | {:.1} MB |", megabytes(&log.join("checkpoints")));
-    let child = Command::new(env::current_exe().unwrap()).arg(VERIFY).arg(&log).output().unwrap();
+    verify_apart(&log);
+    println!("\n| the same, with a checkpoint for each outcome and delivery | |\n|---|---:|");
+    fs::write(log.join("checkpoints"), &history).unwrap();
+    println!("| history of checkpoints | {:.0} MB |", history.len() as f64 / 1e6);
+    verify_apart(&log);
+}
+
+fn verify_apart(log: &Path) {
+    let child = Command::new(env::current_exe().unwrap()).arg(VERIFY).arg(log).output().unwrap();
     assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
     print!("{}", String::from_utf8_lossy(&child.stdout));
+}
+
+/// The history that the log would have, had it been signed for each outcome and delivery by itself.
+async fn history(registry: &Registry, key: &Path) -> String {
+    const PAGE: u64 = 10_000;
+    let key = LogKey::load(key).unwrap();
+    let origin = registry.log_vkey(&room_name()).await.unwrap().parse::<VerifierKey>().unwrap().origin().clone();
+    let (mut tree, mut notes) = (Tree::new(), String::new());
+    loop {
+        let page = registry.log_entries(&room_name(), tree.size(), PAGE).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        for entry in page {
+            tree.append(EntryHash::of_entry(entry.json.as_bytes()));
+            if !entry.json.contains("\"type\":\"query.intent\"") {
+                let checkpoint = Checkpoint { origin: origin.clone(), size: tree.size(), root: tree.root() };
+                notes.push_str(&checkpoint.sign(&key));
+                notes.push('\n');
+            }
+        }
+    }
+    notes
 }
 
 /// Asks questions one after the other, as a server records them.
