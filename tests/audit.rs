@@ -446,6 +446,7 @@ fn entries_are_found_exported_and_added_up() {
     let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
     let column = |name: &str| rows[0].iter().position(|column| *column == name).unwrap();
     assert_eq!(rows.len(), all.len() + 1);
+    assert_eq!((rows[1][column("type")], rows[1][column("strict")]), ("room.put", "false"));
     let intent =
         rows.iter().find(|row| row[column("query")] == noisy && row[column("type")] == "query.intent").unwrap();
     assert_eq!(
@@ -483,6 +484,97 @@ fn entries_are_found_exported_and_added_up() {
     let visits = &summary["analysts"][0]["tables"][1];
     assert_eq!((&visits["asked"], &visits["repeated"], &visits["epsilon"]), (&json!(2), &json!(1), &json!("1")));
     assert_eq!(scene.audit(&["summary", "--owner", "nobody"]).status.code(), Some(2));
+}
+
+/// Whoever chooses entries by command, over REST or in the console gets the same ones.
+#[test]
+fn every_door_chooses_alike() {
+    let scene = Scene::set();
+    let noisy = scene.ask();
+    let digest = scene.found(&["--type", "policy.active", "--table", "retailer.visits"])[0]["body"]["digest"].clone();
+    let get = |path: &str, token: &str| scene.server.call("GET", path, token, &[], b"");
+    let rest = |filter: &str| {
+        let (mut entries, mut from) = (Vec::new(), 0);
+        // As a client does that was told to go on.
+        loop {
+            let page = get(&format!("/v1/rooms/spring/log/entries?limit=2&from={from}&{filter}"), &scene.inspector);
+            assert_eq!(page.status, 200, "{filter}: {}", page.json());
+            let page = page.json();
+            entries.extend(page["entries"].as_array().unwrap().iter().cloned());
+            match page["next"].as_u64() {
+                Some(next) => from = next,
+                None => return entries,
+            }
+        }
+    };
+    let all = rest("");
+    let refused = all.iter().find(|entry| entry["type"] == "query.refused").unwrap();
+    let time = refused["time"].as_str().unwrap();
+    let choices: [&[(&str, &str)]; 13] = [
+        &[("partner", "agency")],
+        &[("partner", "nobody")],
+        &[("table", "retailer.visits")],
+        &[("policy", "retailer.visits@7")],
+        &[("policy", digest.as_str().unwrap())],
+        &[("policy", "retailer.visits@6")],
+        &[("outcome", "refused")],
+        &[("outcome", "exhausted")],
+        &[("since", time), ("until", time)],
+        &[("since", &time[..16]), ("type", "query.intent")],
+        &[("until", "2001-01-01")],
+        &[("query", &noisy)],
+        &[("outcome", "released"), ("table", "retailer.visits"), ("partner", "agency"), ("until", &time[..10])],
+    ];
+    let sequence = |entry: &Value| entry["seq"].as_u64().unwrap();
+    for choice in choices {
+        let flags: Vec<String> =
+            choice.iter().flat_map(|(name, value)| [format!("--{name}"), (*value).to_owned()]).collect();
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let query =
+            choice.iter().fold(url::form_urlencoded::Serializer::new(String::new()), |mut query, (name, value)| {
+                query.append_pair(name, value);
+                query
+            });
+        let expected: Vec<u64> = match flags.as_slice() {
+            // Of one question, `log` tells the story.
+            ["--query", _] => all.iter().filter(|entry| entry["request"] == json!(noisy)).map(sequence).collect(),
+            flags => scene.found(flags).iter().map(sequence).collect(),
+        };
+        let mut query = query;
+        let by_rest: Vec<u64> = rest(&query.finish()).iter().map(sequence).collect();
+        assert_eq!(by_rest, expected, "{choice:?}");
+        for command in ["show", "export"] {
+            let to: &[&str] = if command == "export" { &["--to", "-"] } else { &[] };
+            let output = scene.audit(&[&[command, "--format", "json"], to, &flags].concat());
+            assert!(output.status.success(), "{choice:?}: {}", String::from_utf8_lossy(&output.stderr));
+            let lines = String::from_utf8(output.stdout).unwrap();
+            let shown: Vec<u64> = lines.lines().map(|line| sequence(&serde_json::from_str(line).unwrap())).collect();
+            assert_eq!(shown, expected, "{command} {choice:?}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let output = scene.audit(&[&["prove", "--to", folder.path().to_str().unwrap()], flags.as_slice()].concat());
+        assert!(output.status.success(), "{choice:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), expected.len(), "{choice:?}");
+        for number in &expected {
+            let proof = fs::read_to_string(folder.path().join(format!("{number}.tlog-proof"))).unwrap();
+            assert!(proof.contains(&format!("\nindex {number}\n")), "{proof}");
+        }
+    }
+    // One proof is told, of several none without a place for them.
+    let one = scene.audit(&["prove", "--outcome", "refused"]);
+    assert!(String::from_utf8(one.stdout).unwrap().starts_with("c2sp.org/tlog-proof@v1\n"));
+    for wrong in [&["prove", "--partner", "agency"][..], &["prove"], &["show"], &["show", "3", "--outcome", "refused"]]
+    {
+        assert_eq!(scene.audit(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+    for wrong in
+        ["outcome=won", "policy=visits", "since=noon", "until=2026-13-01", "before=3", "outcome=refused&outcome=failed"]
+    {
+        let told = get(&format!("/v1/rooms/spring/log/entries?{wrong}"), &scene.inspector);
+        assert_eq!(told.status, 400, "{wrong}: {}", told.json());
+    }
+    // A choice opens no room.
+    assert_eq!(get("/v1/rooms/spring/log/entries?outcome=refused", &scene.stranger).status, 404);
 }
 
 /// The same from a room's own files, without a server.

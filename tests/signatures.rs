@@ -92,6 +92,12 @@ fn a_partner_with_a_key_signs_its_policies_and_its_membership() {
     let membership = signed.lines().find(|line| line.trim_start().starts_with("membership:")).unwrap();
     let since = signed.lines().find(|line| line.trim_start().starts_with("since:")).unwrap();
     refused(&format!("{key}\n{membership}\n{since}\n"), "");
+    // A membership of a room of this name elsewhere is none of this one.
+    join(&room, &["--key", "one.key", "--log-host", "elsewhere.example"]);
+    let told = apply(2);
+    assert!(told.contains("or not for the log `localhost/room/adversarial`"), "{told}");
+    fs::write(room.path().join("room.yaml"), &signed).unwrap();
+    run(&room, 2, &["keys", "join", "room.yaml", "--as", "retailer", "--key", "one.key", "--log-host", "a b"]);
     // Terms that were given up do not come back.
     let (fewer, more) = ("[contribute, query, receive]", "[contribute, query, receive, audit]");
     let [more, fewer] = [(fewer, more), (more, fewer)].map(|(from, to)| {

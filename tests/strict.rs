@@ -130,7 +130,7 @@ fn a_strict_room_withholds_its_answers_until_the_quorum_signed() {
     let (mut one, mut two) = (scene.watcher("one.example"), scene.watcher("two.example"));
     scene.policy(&[&one, &two]);
     let server = scene.start();
-    let (_retailer, agency) = server.room_of(&strict());
+    let (retailer, agency) = server.room_of(&strict());
     let data = scene.data();
     let shown = server.call("GET", "/v1/rooms/spring", &agency, &[], b"").json();
     assert_eq!(shown["strict"], json!(true), "{shown}");
@@ -154,6 +154,12 @@ fn a_strict_room_withholds_its_answers_until_the_quorum_signed() {
     one.begin(&data);
     assert_eq!(withheld(&asking("first")), id);
     let path = format!("/v1/rooms/spring/queries/{id}");
+    // It has ended, whether or not it can be told yet: there is nothing to cancel, nor anybody to be waited for.
+    let cancel = server.call("DELETE", &path, &agency, &[], b"");
+    assert_eq!(cancel.status, 409, "{}", cancel.json());
+    let nobodys = format!("/v1/rooms/spring/queries/{}", "0".repeat(32));
+    assert_eq!(server.call("DELETE", &nobodys, &agency, &[], b"").status, 404);
+    assert_eq!(server.call("DELETE", &path, &retailer, &[], b"").status, 404);
     thread::scope(|scope| {
         for part in ["", "/result", "/receipt"] {
             let path = format!("{path}{part}");
@@ -270,6 +276,50 @@ fn a_room_whose_witness_saw_more_is_not_served() {
     witness.kill();
     let server = scene.start();
     assert_eq!(server.call("GET", "/v1/rooms/spring", &agency, &[], b"").status, 200);
+}
+
+#[test]
+fn two_servers_that_tell_two_histories_are_found_out_while_they_run() {
+    let scene = Scene::new();
+    let mut witness = scene.watcher("w.example");
+    scene.policy(&[&witness]);
+    let data = scene.data();
+    let mut server = scene.start();
+    let (_retailer, agency) = server.room();
+    witness.begin(&data);
+    server.kill();
+    // The operator runs the same room twice: one history for some, another one for others.
+    let copied = scene.path("copied");
+    copy(&data, &copied);
+    let policy = scene.path("policy");
+    let second = Server::start_with(&copied, &["--witness-policy", policy.to_str().unwrap()]);
+    let first = scene.start();
+    assert_eq!(second.ask(&agency, OVERLAP).status, 200);
+    let end = Instant::now() + Duration::from_secs(20);
+    let newest = || fs::read_to_string(copied.join("log/spring/checkpoint")).unwrap();
+    while !witness.key.has_cosigned(&newest()) {
+        assert!(Instant::now() < end, "nobody cosigned: {}", newest());
+        thread::sleep(Duration::from_millis(50));
+    }
+    let seen = Checkpoint::claimed(&newest()).unwrap().size;
+    // The first one's next checkpoint is not grown from what the witness saw, who says so.
+    let _ = first.ask(&agency, OVERLAP);
+    let told = loop {
+        let reply = first.call("GET", "/v1/rooms/spring", &agency, &[], b"");
+        if reply.status == 503 {
+            break reply.json();
+        }
+        assert!(Instant::now() < end, "the room is served: {}", reply.json());
+        thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(told["error"]["code"], "CR4205", "{told}");
+    let detail = told["detail"].as_str().unwrap();
+    assert!(detail.contains("it saw other entries") || detail.contains(&format!("it saw {seen} entries")), "{told}");
+    let before = scene.note();
+    assert_eq!(first.ask(&agency, OVERLAP).status, 503);
+    assert_eq!(scene.note(), before, "nothing is added to it");
+    // To the other one nobody objects.
+    assert_eq!(second.call("GET", "/v1/rooms/spring", &agency, &[], b"").status, 200);
 }
 
 #[test]

@@ -165,8 +165,9 @@ fn a_witness_cosigns_what_continues_what_it_saw_and_remembers_it_when_killed() {
         (submission(&room, size, &newest).replacen('\n', "\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", 1), 422),
         ("garbage".to_owned(), 400),
         (String::new(), 400),
-        // One byte too many. Of more, the rest would not be read, and a client that still sends may see no answer.
+        // One byte too many; and so many that the answer must not come before all of it is sent.
         ("x".repeat(SUBMISSION_LIMIT + 1), 413),
+        ("x".repeat(256 * SUBMISSION_LIMIT), 413),
     ] {
         let (status, _, said) = witness.post(&body);
         assert_eq!(status, expected, "{said}");

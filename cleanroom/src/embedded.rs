@@ -23,7 +23,7 @@ use crate::template_file::{self, TemplateFile};
 const DOCUMENT_BYTES: u64 = 1 << 20;
 
 /// The host of the log's origin where there is no server.
-const LOG_HOST: &str = "localhost";
+pub(crate) const LOG_HOST: &str = "localhost";
 
 /// A room and everything it names, read and checked; nothing is changed yet.
 #[derive(Debug)]

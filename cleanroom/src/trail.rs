@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 /// The refusal that answers call `exhausted`.
-const EXHAUSTED: &str = "CR3001";
+pub(crate) const EXHAUSTED: &str = "CR3001";
 
 /// The words for how a question ended.
 pub(crate) const OUTCOMES: [&str; 6] = ["released", "refused", "exhausted", "failed", "cancelled", "priced"];
@@ -92,6 +92,16 @@ impl Trail {
         }
     }
 
+    /// Whether the intent of this question has been seen.
+    pub(crate) fn knows(&self, request: &str) -> bool {
+        self.questions.contains_key(request)
+    }
+
+    /// Learns of a policy that was put in force, by an entry that is not gone through.
+    pub(crate) fn in_force(&mut self, table: &str, version: u64, digest: &str) {
+        self.policies.insert((table.to_owned(), version), digest.to_owned());
+    }
+
     /// Whether a policy in force was of this version.
     fn is_version(&self, table: &str, version: u64, digest: &str) -> bool {
         self.policies.get(&(table.to_owned(), version)).is_some_and(|held| held == digest)
@@ -162,29 +172,76 @@ impl std::str::FromStr for PolicyChoice {
     }
 }
 
-/// The first moment that a text names: a day in UTC, or a moment of RFC 3339.
+/// The first moment that a text names: of a day, minute or second in UTC, or a moment of RFC 3339.
 pub(crate) fn since(text: &str) -> Result<OffsetDateTime, String> {
-    day(text).or_else(|| OffsetDateTime::parse(text, &Rfc3339).ok()).ok_or_else(moment_help)
+    span(text).map(|(first, _)| first).ok_or_else(moment_help)
 }
 
-/// The last moment that a text names: the end of the day where it is one.
+/// The last moment that a text names: the end of the day, minute or second where it is one.
 pub(crate) fn until(text: &str) -> Result<OffsetDateTime, String> {
-    match day(text) {
-        Some(day) => day.checked_add(Duration::days(1) - Duration::MILLISECOND).ok_or_else(moment_help),
-        None => OffsetDateTime::parse(text, &Rfc3339).map_err(|_| moment_help()),
-    }
+    let last = |(first, length): (OffsetDateTime, Duration)| first.checked_add(length);
+    span(text).and_then(last).ok_or_else(moment_help)
 }
 
-fn day(text: &str) -> Option<OffsetDateTime> {
-    if text.len() == "2026-05-04".len() {
-        OffsetDateTime::parse(&format!("{text}T00:00:00Z"), &Rfc3339).ok()
-    } else {
-        None
-    }
+/// The first moment, and how long it is from there to the last.
+fn span(text: &str) -> Option<(OffsetDateTime, Duration)> {
+    let (rest, length) = match text.len() {
+        10 => ("T00:00:00Z", Duration::days(1)),
+        16 => (":00Z", Duration::MINUTE),
+        19 => ("Z", Duration::SECOND),
+        _ => ("", Duration::MILLISECOND),
+    };
+    let first = OffsetDateTime::parse(&format!("{text}{rest}"), &Rfc3339).ok()?;
+    Some((first, length - Duration::MILLISECOND))
 }
 
 fn moment_help() -> String {
-    "a moment is written `2026-05-04` (UTC) or as RFC 3339, `2026-05-04T13:14:15Z`".to_owned()
+    "a moment is written `2026-05-04` or `2026-05-04T13:14` (UTC), or as RFC 3339, `2026-05-04T13:14:15Z`".to_owned()
+}
+
+/// A choice of entries as it comes in an address; what is empty does not count.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Choice<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) partner: &'a str,
+    pub(crate) table: &'a str,
+    pub(crate) policy: &'a str,
+    pub(crate) outcome: &'a str,
+    pub(crate) query: &'a str,
+    pub(crate) since: &'a str,
+    pub(crate) until: &'a str,
+}
+
+impl Choice<'_> {
+    /// Whether everything is chosen.
+    pub(crate) fn is_all(&self) -> bool {
+        let Self { kind, partner, table, policy, outcome, query, since, until } = self;
+        [kind, partner, table, policy, outcome, query, since, until].iter().all(|text| text.is_empty())
+    }
+
+    /// The filter that it names.
+    ///
+    /// # Errors
+    /// What cannot be read, in a sentence.
+    pub(crate) fn filter(&self) -> Result<Filter, String> {
+        fn some(text: &str) -> Option<&str> {
+            Some(text).filter(|text| !text.is_empty())
+        }
+        let owned = |text: &str| some(text).map(str::to_owned);
+        if let Some(outcome) = some(self.outcome).filter(|outcome| !OUTCOMES.contains(outcome)) {
+            return Err(format!("`{}` is none of {}", outcome.escape_default(), OUTCOMES.join(", ")));
+        }
+        Ok(Filter {
+            kind: owned(self.kind),
+            partner: owned(self.partner),
+            table: owned(self.table),
+            policy: some(self.policy).map(str::parse).transpose()?,
+            outcome: owned(self.outcome),
+            since: some(self.since).map(since).transpose()?,
+            until: some(self.until).map(until).transpose()?,
+            query: owned(self.query),
+        })
+    }
 }
 
 /// Which entries. What is left out does not count.
@@ -305,11 +362,36 @@ mod tests {
         assert_eq!(found(|f| f.until = Some(until("2026-05-03").unwrap())), NONE);
         assert_eq!(found(|f| f.since = Some(since("2026-05-04T15:14:12+02:00").unwrap())), [2, 3]);
         assert_eq!(found(|f| f.until = Some(until("2026-05-04T13:14:11Z").unwrap())), [0, 1]);
-        for wrong in ["", "yesterday", "2026-13-01", "2026-05-04T13:14", "9999-99-99", "04.05.2026"] {
+        assert_eq!(found(|f| f.since = Some(since("2026-05-04T13:14").unwrap())), [0, 1, 2, 3]);
+        assert_eq!(found(|f| f.since = Some(since("2026-05-04T13:15").unwrap())), NONE);
+        assert_eq!(found(|f| f.until = Some(until("2026-05-04T13:14").unwrap())), [0, 1, 2, 3], "all of the minute");
+        assert_eq!(found(|f| f.until = Some(until("2026-05-04T13:14:11").unwrap())), [0, 1]);
+        for wrong in ["", "yesterday", "2026-13-01", "2026-05-04T13", "9999-99-99", "04.05.2026"] {
             assert!(since(wrong).is_err() && until(wrong).is_err(), "{wrong}");
         }
         for wrong in ["", "shop.sales", "shop.sales@x", "sales@3", "sha256:12"] {
             assert!(wrong.parse::<PolicyChoice>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_address_chooses_as_a_command_does() {
+        assert!(Choice::default().is_all() && !Choice { query: "q", ..Choice::default() }.is_all());
+        let chosen = |choice: Choice<'_>| {
+            let filter = choice.filter().unwrap();
+            found(|empty| *empty = filter)
+        };
+        assert_eq!(chosen(Choice::default()), [0, 1, 2, 3]);
+        assert_eq!(chosen(Choice { policy: "shop.sales@3", outcome: "failed", ..Choice::default() }), [2]);
+        assert_eq!(chosen(Choice { partner: "agency", until: "2026-05-04T13:14:12", ..Choice::default() }), [1, 2]);
+        assert_eq!(chosen(Choice { kind: "query.intent", table: "shop.sales", query: "q", ..Choice::default() }), [1]);
+        for wrong in [
+            Choice { outcome: "lost", ..Choice::default() },
+            Choice { policy: "shop.sales", ..Choice::default() },
+            Choice { since: "noon", ..Choice::default() },
+            Choice { until: "noon", ..Choice::default() },
+        ] {
+            assert!(wrong.filter().is_err(), "{wrong:?}");
         }
     }
 }

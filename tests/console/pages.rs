@@ -263,11 +263,15 @@ fn an_auditor_follows_proves_and_verifies() {
     assert_eq!(rows("outcome=refused"), 1);
     assert_eq!(rows("table=retailer.purchases&type=policy.active"), 2);
     assert!(rows("partner=agency") < all && rows("partner=agency") > 1);
-    assert_eq!((rows("to=2020-01-01T00%3A00"), rows("from=2020-01-01")), (0, all));
+    assert_eq!((rows("until=2020-01-01T00%3A00"), rows("since=2020-01-01")), (0, all));
+    // What belongs to a question belongs to its tables and policies, as on the command line.
+    assert_eq!(rows("policy=retailer.purchases%402&type=query.outcome"), 1);
+    assert_eq!((rows("policy=retailer.purchases%401"), rows("policy=retailer.purchases%407")), (1, 0));
+    assert_eq!(rows("table=retailer.purchases&outcome=released"), 1);
     assert_eq!(rows("before=3"), 3);
     let intent = inspector.page(&room("/log?type=query.intent"));
-    let request = intent.split_once("/log?request=").unwrap().1.split('"').next().unwrap().to_owned();
-    assert_eq!(rows(&format!("request={request}")), 2, "from its asking to its end");
+    let request = intent.split_once("/log?query=").unwrap().1.split('"').next().unwrap().to_owned();
+    assert_eq!(rows(&format!("query={request}")), 2, "from its asking to its end");
 
     let entry = inspector.page(&room("/log/0"));
     for part in ["c2sp.org/tlog-proof@v1", "room.put", "Its leaf in the tree"] {
@@ -276,6 +280,15 @@ fn an_auditor_follows_proves_and_verifies() {
     let key = fs::read_to_string(data.join("log/spring/log.pub")).unwrap();
     let checkpoint = inspector.page(&room("/log/checkpoint"));
     assert!(checkpoint.contains(key.trim_end()) && checkpoint.contains("cleanroom audit verify"));
+    // Every checkpoint that was signed, with the last entry under it.
+    let history = checkpoint.split_once("Earlier checkpoints").unwrap().1;
+    let rest = server.call("GET", "/v1/rooms/spring/log/checkpoints", &scene.inspector, &[], b"").json();
+    let signed = rest["checkpoints"].as_array().unwrap();
+    assert!(signed.len() > 5, "{rest}");
+    for one in signed {
+        let (size, root) = (one["size"].as_u64().unwrap(), one["root"].as_str().unwrap());
+        assert!(history.contains(root) && history.contains(&format!("/log/{}\"", size - 1)), "{size}");
+    }
     let verify = || {
         let reply = inspector.post(&room("/log/verify"), &[]);
         assert_eq!(reply.status, 200);
@@ -283,6 +296,7 @@ fn an_auditor_follows_proves_and_verifies() {
     };
     let verified = verify();
     assert!(verified.contains("Verified by the server") && verified.contains("proves little"), "{verified}");
+    assert!(verified.contains("The room is not strict"), "{verified}");
 
     // One bit on the disk is found.
     let bundle = fs::read_dir(data.join("log/spring/tile/entries/000.p")).unwrap().last().unwrap().unwrap().path();

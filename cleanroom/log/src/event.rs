@@ -43,6 +43,10 @@ pub enum Event {
 pub struct RoomPut {
     /// Digest of the room's canonical document.
     pub digest: Digest,
+    /// Whether answers are withheld until enough witnesses have cosigned the log over them; absent of the oldest entries, which do
+    /// not tell.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub strict: Option<bool>,
     /// Everybody in it from here on.
     pub members: Vec<Member>,
 }

@@ -10,7 +10,7 @@ use crate::entry::EntryTime;
 use crate::event::TemplateReference;
 use crate::format::{MEMBERSHIP_STATEMENT, POLICY_STATEMENT};
 use crate::hash::Digest;
-use crate::note::{VerifierKey, split};
+use crate::note::{Origin, VerifierKey, split};
 
 /// "This policy decides over my table from here on."
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +47,8 @@ impl PolicyStatement<'_> {
 pub struct MembershipStatement<'a> {
     /// The room.
     pub room: &'a str,
+    /// The room's log: a room of the same name on another server is another one. The oldest memberships name none.
+    pub log: Option<&'a Origin>,
     /// The partner.
     pub partner: &'a str,
     /// What it may do there.
@@ -60,11 +62,12 @@ pub struct MembershipStatement<'a> {
 impl MembershipStatement<'_> {
     /// The text that is signed; it ends in a newline.
     pub fn text(&self) -> String {
-        let Self { room, partner, abilities, since, key } = self;
+        let Self { room, log, partner, abilities, since, key } = self;
         let mut abilities: Vec<&str> = abilities.iter().map(String::as_str).collect();
         abilities.sort_unstable();
         let abilities = abilities.join(" ");
-        let head = format!("{MEMBERSHIP_STATEMENT}\nroom {room}\npartner {partner}\n");
+        let log = log.map(|log| format!("log {log}\n")).unwrap_or_default();
+        let head = format!("{MEMBERSHIP_STATEMENT}\nroom {room}\n{log}partner {partner}\n");
         format!("{head}abilities {abilities}\nsince {since}\nkey {key}\n")
     }
 }
@@ -133,7 +136,6 @@ mod tests {
     use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
     use super::*;
-    use crate::note::Origin;
 
     fn key() -> (Ed25519KeyPair, VerifierKey) {
         let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
@@ -187,10 +189,23 @@ mod tests {
         let (pair, key) = key();
         let abilities = ["query".to_owned(), "contribute".to_owned()];
         let since = EntryTime::parse("2026-05-04T13:14:15.123Z").unwrap();
-        let membership =
-            MembershipStatement { room: "spring", partner: "retailer", abilities: &abilities, since, key: &key }.text();
-        let middle = "abilities contribute query\nsince 2026-05-04T13:14:15.123Z\n";
-        assert!(membership.contains(middle), "{membership}");
+        let log = Origin::for_room("logs.example", "spring").unwrap();
+        let statement = MembershipStatement {
+            room: "spring",
+            log: Some(&log),
+            partner: "retailer",
+            abilities: &abilities,
+            since,
+            key: &key,
+        };
+        let membership = statement.text();
+        let expected = format!(
+            "cleanroom/v1 membership\nroom spring\nlog logs.example/room/spring\npartner retailer\n\
+             abilities contribute query\nsince 2026-05-04T13:14:15.123Z\nkey {key}\n"
+        );
+        assert_eq!(membership, expected);
+        let nowhere = MembershipStatement { log: None, ..statement }.text();
+        assert_eq!(nowhere, expected.replace("log logs.example/room/spring\n", ""));
         let signature = signature_text(&key, pair.sign(membership.as_bytes()).as_ref().try_into().unwrap());
         let note = signed_note(&membership, &key, &signature);
         assert_eq!(unverified_note(&note, "retailer"), Ok((membership.as_str(), signature.as_str())));

@@ -353,7 +353,7 @@ impl RegistryError {
             E::PolicyOutdated { .. } => "give the policy a version above the active one",
             E::PolicyVersionReused { .. } => "raise the policy's `version`",
             E::Membership { .. } => {
-                "let the partner sign: `cleanroom keys join ROOM.yaml --as PARTNER --key FILE` prints what belongs into the room document"
+                "let the partner sign: `cleanroom keys join ROOM.yaml --as PARTNER --key FILE` prints what belongs into the room document; for a server's room, with `--log-host HOST`, the first part of its log's name"
             }
             E::PolicySignature { .. } => {
                 "let the owner sign this very version: `cleanroom policy sign POLICY --room ROOM --key FILE`"

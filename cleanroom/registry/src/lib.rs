@@ -52,4 +52,4 @@ pub use signatures::{membership_statement, policy_statement};
 pub use tables::{NewTableVersion, TableVersion};
 pub use templates::{Replace, TemplateRecord, TemplateUse};
 pub use tokens::{Identity, IssuedToken};
-pub use witnesses::{Asked, Witnesses};
+pub use witnesses::{Asked, Doubt, Witnesses};

@@ -6,7 +6,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use crate::error::{RegistryError, Result};
-use crate::numbers::stored;
+use crate::numbers::{stored, unsigned};
 use crate::outcome::ReceiptRef;
 use crate::publish::log_error;
 use crate::registry::{Registry, blocking};
@@ -72,6 +72,26 @@ impl Registry {
         let to = size.min(from.saturating_add(limit));
         let entries = self.entries(room, from.min(to), to).await?;
         Ok(entries.into_iter().zip(from..).map(|(json, sequence)| LogEntry { sequence, json }).collect())
+    }
+
+    /// The intents of questions, in no order; none of those that have none.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn intents(&self, room: &RoomName, queries: &[String]) -> Result<Vec<LogEntry>> {
+        if queries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<(i64, String)> = sqlx::query_as(
+            "SELECT e.sequence, e.entry FROM queries q \
+             JOIN log_entries e ON e.room = q.room AND e.sequence = q.intent_sequence \
+             WHERE q.room = $1 AND q.query_id IN (SELECT value FROM json_each($2))",
+        )
+        .bind(room.as_str())
+        .bind(serde_json::json!(queries).to_string())
+        .fetch_all(&self.inner.pool)
+        .await?;
+        rows.into_iter().map(|(sequence, json)| Ok(LogEntry { sequence: unsigned(sequence)?, json })).collect()
     }
 
     /// The newest checkpoint of the room's log: a signed note over all of its entries.
@@ -147,6 +167,14 @@ impl Registry {
         let extra = ReceiptExtra::new(entry.clone(), nonce);
         let proof = self.proof_with(&of.room, of.sequence, &extra).await?;
         Ok(Receipt { entry, proof })
+    }
+
+    /// How many entries the room's log has; all of them are under the checkpoint that can be read after this.
+    ///
+    /// # Errors
+    /// As [`Registry::log_entries`].
+    pub async fn log_size(&self, room: &RoomName) -> Result<u64> {
+        self.publish_all(room).await
     }
 
     async fn entry_at(&self, room: &RoomName, sequence: u64) -> Result<String> {

@@ -69,8 +69,9 @@ impl Registry {
                 .execute(write.connection())
                 .await?;
         }
-        let (members, keys) = signatures::members(&mut write, room).await?;
-        let event = RoomPut { digest: sha256_digest(&digest)?, members };
+        let origin = signatures::origin(&mut write, &room.name).await?;
+        let (members, keys) = signatures::members(&mut write, room, &origin).await?;
+        let event = RoomPut { digest: sha256_digest(&digest)?, strict: Some(room.strict), members };
         let sequence = write.append(&room.name, actor, None, event.into(), &[]).await?;
         signatures::keep(&mut write, &room.name, &keys, sequence).await?;
         write.commit().await?;

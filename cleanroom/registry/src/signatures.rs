@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use cleanroom_log::{
-    EntryTime, Member, MembershipStatement, PolicyStatement, TemplateReference, VerifierKey, check_signature,
+    EntryTime, Member, MembershipStatement, Origin, PolicyStatement, TemplateReference, VerifierKey, check_signature,
 };
 use cleanroom_policy::{Partner, PartnerName, Policy, Room, RoomName};
 
@@ -25,10 +25,29 @@ pub fn policy_statement(room: &RoomName, policy: &Policy, templates: &[TemplateR
     Ok(PolicyStatement { room: room.as_str(), table: &table, version: policy.version, digest, templates }.text())
 }
 
-/// The text that a partner signs to be in `room` under `key`, from `since` on.
-pub fn membership_statement(room: &RoomName, partner: &Partner, since: EntryTime, key: &VerifierKey) -> String {
+/// The text that a partner signs to be in `room`, whose log is `log`, under `key` from `since` on.
+pub fn membership_statement(
+    room: &RoomName,
+    log: &Origin,
+    partner: &Partner,
+    since: EntryTime,
+    key: &VerifierKey,
+) -> String {
+    membership(room, Some(log), partner, since, key)
+}
+
+fn membership(room: &RoomName, log: Option<&Origin>, partner: &Partner, since: EntryTime, key: &VerifierKey) -> String {
     let (room, abilities) = (room.as_str(), abilities(partner));
-    MembershipStatement { room, partner: partner.name.as_str(), abilities: &abilities, since, key }.text()
+    MembershipStatement { room, log, partner: partner.name.as_str(), abilities: &abilities, since, key }.text()
+}
+
+/// The name of the room's log.
+pub(crate) async fn origin(write: &mut Write<'_>, room: &RoomName) -> Result<Origin> {
+    let origin: String = sqlx::query_scalar("SELECT origin FROM rooms WHERE room = $1")
+        .bind(room.as_str())
+        .fetch_one(write.connection())
+        .await?;
+    Origin::new(&origin).map_err(|error| RegistryError::damaged("a log's origin", error))
 }
 
 /// How far a partner's clock may be ahead of this one.
@@ -65,8 +84,8 @@ pub(crate) struct Joined {
 }
 
 /// Everybody in the room as the log says it, and the memberships that are new. Each partner with a key has signed for what it
-/// may do.
-pub(crate) async fn members(write: &mut Write<'_>, room: &Room) -> Result<(Vec<Member>, Vec<Joined>)> {
+/// may do, in this log.
+pub(crate) async fn members(write: &mut Write<'_>, room: &Room, log: &Origin) -> Result<(Vec<Member>, Vec<Joined>)> {
     let (mut members, mut new) = (Vec::new(), Vec::new());
     for partner in &room.partners {
         let held = held(write, &room.name, &partner.name).await?;
@@ -96,9 +115,15 @@ pub(crate) async fn members(write: &mut Write<'_>, room: &Room) -> Result<(Vec<M
         let since = partner.since.as_deref().and_then(EntryTime::parse).ok_or_else(|| {
             refuse("its `since` is no time in RFC 3339 in UTC with milliseconds, as in `2026-05-04T13:14:15.123Z`")
         })?;
-        let statement = membership_statement(&room.name, partner, since, &key);
         let signature = partner.membership.as_deref().ok_or_else(|| refuse("it has a `key` and no `membership`"))?;
-        check_signature(&statement, signature, &key).map_err(|error| refuse(&format!("its `membership`: {error}")))?;
+        // One that was signed before memberships named the log stays, and none comes new.
+        let unbound = membership(&room.name, None, partner, since, &key);
+        let statement = match held.as_ref().is_some_and(|held| held.statement == unbound) {
+            true => unbound,
+            false => membership_statement(&room.name, log, partner, since, &key),
+        };
+        check_signature(&statement, signature, &key)
+            .map_err(|error| refuse(&format!("its `membership`: {error}, or not for the log `{log}`")))?;
         let rotated = held.as_ref().is_some_and(|held| held.key != key);
         if let Some(held) = held.as_ref().filter(|_| rotated) {
             let rotation = partner

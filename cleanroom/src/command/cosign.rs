@@ -66,7 +66,7 @@ pub(super) fn run(args: &CosignArgs, format: Format) -> Result<Exit> {
     let mut problems = Vec::new();
     for (witness, answer) in asked.iter().zip(answers) {
         match answer {
-            Ok(line) if attach(&mut cosigned, &line) => {}
+            Ok(line) if attach(&mut cosigned, &line, &policy, &key) => {}
             Ok(_) => problems.push(format!(
                 "witness `{}`: it cosigned, and the checkpoint has {NOTE_SIGNATURE_LIMIT} signatures, more than which nobody reads",
                 witness.name
@@ -98,7 +98,7 @@ fn ask_all(directory: &Path, note: &str, witnesses: &[&Witness]) -> Vec<Result<S
             .map(|witness| {
                 scope.spawn(move || match &witness.url {
                     None => Err("the policy gives no address for it".to_owned()),
-                    Some(url) => ask(directory, note, url.trim_end_matches('/'), &witness.key)
+                    Some(url) => ask(directory, note, url.trim_end_matches('/'), &witness.key, &mut 0)
                         .map_err(|problem| problem.to_string()),
                 })
             })

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::sealed;
 use super::witness::cosigner;
-use crate::embedded::RoomFiles;
+use crate::embedded::{LOG_HOST, RoomFiles};
 use crate::exit::Exit;
 use crate::fault::{Fault, Result};
 use crate::output::{Format, list, print};
@@ -77,6 +77,10 @@ pub(super) struct JoinArgs {
     /// The signing key that it had in the room until now, to replace it
     #[arg(long, value_name = "FILE")]
     previous: Option<PathBuf>,
+
+    /// The host in the name of the room's log, which is `HOST/room/NAME`: of a server its `log_host`, as its operator says
+    #[arg(long, value_name = "HOST", default_value = LOG_HOST)]
+    log_host: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -149,7 +153,10 @@ fn join(args: &JoinArgs, format: Format) -> Result<Exit> {
     let key = load(&args.key)?;
     let (public, sign) = signer(&key, &name)?;
     let since = EntryTime::now();
-    let statement = membership_statement(&room.name, partner, since, &public);
+    let log = Origin::for_room(&args.log_host, room.name.as_str()).map_err(|error| {
+        Fault::usage(format!("`--log-host`: {error}"), "write the host alone, as in `host.example`")
+    })?;
+    let statement = membership_statement(&room.name, &log, partner, since, &public);
     let mut lines = vec![("key", public.to_string()), ("membership", sign(&statement)), ("since", since.to_string())];
     if let Some(previous) = &args.previous {
         let previous = load(previous)?;

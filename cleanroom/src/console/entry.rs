@@ -38,7 +38,7 @@ pub(super) async fn page(
             code { (text(field(&entry, "type"))) } " by " (text(timeline::by_words(&entry))) " at " (moment(field(&entry, "time"))) " UTC"
         }
         @if !request.is_empty() {
-            p { a href=(room_path(&room, &format!("/log?request={request}"))) { "All entries of this question" } }
+            p { a href=(room_path(&room, &format!("/log?query={request}"))) { "All entries of this question" } }
         }
         (wide("Fields of the entry", &html! {
             table {

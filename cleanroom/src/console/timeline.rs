@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use cleanroom_log::Checkpoint;
+use cleanroom_log::{Checkpoint, Event};
 use cleanroom_policy::{Room, TableName};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -15,14 +15,12 @@ use url::form_urlencoded::Serializer;
 use super::page::{Failed, Page, Tab, moment, room_path, text, wide};
 use super::rooms::field;
 use super::session::Visitor;
+use crate::http::search::Search;
 use crate::http::{App, Problem};
+use crate::trail::{self, About, Choice, EXHAUSTED, Filter, OUTCOMES, Read, Trail};
 
 /// Entries on a page.
 const PAGE: usize = 50;
-/// Entries read at once.
-const CHUNK: u64 = 1000;
-/// Entries that one page looks at, whether they fit or not: a rare one may be some pages away, and no page reads a whole log.
-const LOOKED_AT: u64 = 20_000;
 
 /// Types of entries, as the log names them.
 const TYPES: [&str; 11] = [
@@ -38,39 +36,40 @@ const TYPES: [&str; 11] = [
     "query.outcome",
     "result.delivered",
 ];
-const OUTCOMES: [&str; 5] = ["released", "refused", "failed", "cancelled", "priced"];
 
 /// Which entries to show. What is empty does not count.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct Filter {
+pub(super) struct Chosen {
     #[serde(rename = "type")]
     kind: String,
     partner: String,
     table: String,
+    /// `owner.table@version`, or a digest.
+    policy: String,
     outcome: String,
     /// The id of a question.
-    request: String,
-    /// A day, or a minute, in UTC; itself included.
-    from: String,
+    query: String,
+    /// A day or minute in UTC; itself included.
+    since: String,
     /// The same.
-    to: String,
+    until: String,
     /// Only entries before this one.
     before: String,
 }
 
-impl Filter {
-    fn fits(&self, entry: &Value) -> bool {
-        let time = field(entry, "time");
-        let is = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
-        is(&self.kind, field(entry, "type"))
-            && is(&self.partner, by(entry))
-            && (self.table.is_empty() || names_table(entry, &self.table))
-            && is(&self.outcome, &outcome(entry))
-            && is(&self.request, field(entry, "request"))
-            && (self.from.is_empty() || time >= self.from.as_str())
-            // A day includes all of its minutes: compared is as much as was given.
-            && (self.to.is_empty() || time.get(..self.to.len()).unwrap_or(time) <= self.to.as_str())
+impl Chosen {
+    fn choice(&self) -> Choice<'_> {
+        Choice {
+            kind: &self.kind,
+            partner: &self.partner,
+            table: &self.table,
+            policy: &self.policy,
+            outcome: &self.outcome,
+            query: &self.query,
+            since: &self.since,
+            until: &self.until,
+        }
     }
 
     /// The address of the same list before an entry.
@@ -80,10 +79,11 @@ impl Filter {
             ("type", &self.kind),
             ("partner", &self.partner),
             ("table", &self.table),
+            ("policy", &self.policy),
             ("outcome", &self.outcome),
-            ("request", &self.request),
-            ("from", &self.from),
-            ("to", &self.to),
+            ("query", &self.query),
+            ("since", &self.since),
+            ("until", &self.until),
         ] {
             if !value.is_empty() {
                 query.append_pair(name, value);
@@ -94,52 +94,11 @@ impl Filter {
     }
 }
 
-/// Entries that were found.
-struct Found {
-    entries: Vec<Value>,
-    /// Where to go on; `None` at the beginning of the log.
-    rest: Option<u64>,
-}
-
 /// How many entries a room's log has, and its newest checkpoint.
 pub(super) async fn checkpoint(app: &App, room: &Room) -> Result<(Checkpoint, String), Failed> {
     let note = app.registry().checkpoint(&room.name).await?;
     let checkpoint = Checkpoint::unverified(&note).map_err(|error| Problem::internal(&error.to_string()))?;
     Ok((checkpoint, note))
-}
-
-/// Reads backwards from an entry. The caller has been let into the room.
-async fn find(
-    app: &App,
-    room: &Room,
-    before: u64,
-    most: usize,
-    mut fits: impl FnMut(&Value) -> bool,
-) -> Result<Found, Failed> {
-    let mut found = Found { entries: Vec::new(), rest: None };
-    let (mut next, mut looked) = (before, 0);
-    while next > 0 {
-        if looked >= LOOKED_AT {
-            found.rest = Some(next);
-            break;
-        }
-        let from = next.saturating_sub(CHUNK);
-        let chunk = app.registry().log_entries(&room.name, from, next - from).await?;
-        for entry in chunk.iter().rev() {
-            let sequence = entry.sequence;
-            let entry = read(&entry.json)?;
-            if fits(&entry) {
-                found.entries.push(entry);
-                if found.entries.len() == most {
-                    found.rest = (sequence > 0).then_some(sequence);
-                    return Ok(found);
-                }
-            }
-        }
-        looked += next - from;
-        next = from;
-    }
-    Ok(found)
 }
 
 /// An entry as JSON.
@@ -152,24 +111,29 @@ pub(super) async fn page(
     State(app): State<App>,
     visitor: Visitor,
     Path(name): Path<String>,
-    filter: Result<Query<Filter>, QueryRejection>,
+    chosen: Result<Query<Chosen>, QueryRejection>,
 ) -> Result<Response, Failed> {
     let room = app.room(&visitor.caller, &name).await?;
-    let Query(filter) = filter.map_err(|_| {
+    let Query(chosen) = chosen.map_err(|_| {
         Problem::bad_request("the filter is not readable", "use the fields of the page, each at most once")
     })?;
+    let filter = chosen.choice().filter().map_err(|error| Problem::bad_request(error, "correct the filter"))?;
     let size = checkpoint(&app, &room).await?.0.size;
-    let before = filter.before.parse().unwrap_or(size).min(size);
-    let found = find(&app, &room, before, PAGE, |entry| filter.fits(entry)).await?;
+    let before = chosen.before.parse().unwrap_or(size).min(size);
+    let mut search = Search::new(&app, &room, &filter).await?;
+    let fits = |read: &Read, about: &About, trail: &Trail| filter.fits(&read.entry, about, trail);
+    let found = search.backwards(before, PAGE, fits).await?;
+    let entries = found.entries.iter().map(|held| read(&held.line)).collect::<Result<Vec<_>, _>>()?;
+    let policies = policies(&app, &room).await?;
     let content = html! {
         p.lead { "Everything that was decided in this room: " (size) " entries, signed." }
         p { a.button href=(room_path(&room, "/log/checkpoint")) { "Checkpoint, key and verification" } }
-        (form(&room, &filter))
-        (list(&room, &found.entries))
+        (form(&room, &chosen, &policies))
+        (list(&room, &entries))
         nav.pages aria-label="Pages of the log" {
             @if before < size { a href=(room_path(&room, "/log")) { "Newest" } }
             @if let Some(rest) = found.rest {
-                a rel="next" href=(filter.before(&room, rest)) {
+                a rel="next" href=(chosen.before(&room, rest)) {
                     @if found.entries.len() < PAGE { "Look further back" } @else { "Older" }
                 }
             } @else { span { "The log begins here." } }
@@ -178,7 +142,18 @@ pub(super) async fn page(
     Ok(Page::new("Log", &visitor).of(&room, Tab::Log).show(&content))
 }
 
-fn form(room: &Room, filter: &Filter) -> Markup {
+/// The policies that were in force, newest first; of each table no more than anybody looks for in a list.
+async fn policies(app: &App, room: &Room) -> Result<Vec<String>, Problem> {
+    const OF_A_TABLE: u32 = 20;
+    let mut named = Vec::new();
+    for table in room.partners.iter().flat_map(|partner| &partner.tables) {
+        let versions = app.registry().policy_versions(&room.name, &table.name, OF_A_TABLE).await?;
+        named.extend(versions.iter().map(|one| format!("{}@{}", table.name, one.version)));
+    }
+    Ok(named)
+}
+
+fn form(room: &Room, filter: &Chosen, policies: &[String]) -> Markup {
     let tables: Vec<String> =
         room.partners.iter().flat_map(|partner| &partner.tables).map(|table| table.name.to_string()).collect();
     let partners: Vec<String> = room.partners.iter().map(|partner| partner.name.to_string()).collect();
@@ -188,17 +163,30 @@ fn form(room: &Room, filter: &Filter) -> Markup {
             (choice("partner", "Partner", &partners, &filter.partner))
             (choice("table", "Table", &tables, &filter.table))
             (choice("outcome", "Outcome", &OUTCOMES, &filter.outcome))
-            div.field { label for="from" { "From (UTC)" } input #from type="datetime-local" name="from" value=(filter.from); }
-            div.field { label for="to" { "To (UTC)" } input #to type="datetime-local" name="to" value=(filter.to); }
-            @if !filter.request.is_empty() { input type="hidden" name="request" value=(filter.request); }
+            div.field {
+                label for="policy" { "Policy" }
+                input #policy name="policy" list="policies" placeholder="owner.table@3" value=(filter.policy);
+                datalist #policies { @for policy in policies { option value=(policy) {} } }
+            }
+            div.field { label for="since" { "From (UTC)" } input #since type="datetime-local" name="since" value=(minute(&filter.since)); }
+            div.field { label for="until" { "To (UTC)" } input #until type="datetime-local" name="until" value=(minute(&filter.until)); }
+            @if !filter.query.is_empty() { input type="hidden" name="query" value=(filter.query); }
             div.buttons {
                 button type="submit" { "Filter" }
                 a href=(room_path(room, "/log")) { "Clear" }
             }
         }
-        @if !filter.request.is_empty() {
-            p { "Only entries of question " code.hash { (text(&filter.request)) } "." }
+        @if !filter.query.is_empty() {
+            p { "Only entries of question " code.hash { (text(&filter.query)) } "." }
         }
+    }
+}
+
+/// A moment as the browser's field has it: a day becomes its first minute, and of finer ones the minute stays.
+fn minute(text: &str) -> String {
+    match text.len() {
+        10 => format!("{text}T00:00"),
+        _ => text.get(..16).unwrap_or(text).to_owned(),
     }
 }
 
@@ -263,6 +251,9 @@ pub(super) fn by_words(entry: &Value) -> &str {
 /// How a question ended that an entry tells the end of; empty for all others.
 fn outcome(entry: &Value) -> String {
     match field(entry, "type") {
+        "query.refused" if entry.get("body").is_some_and(|body| field(body, "code") == EXHAUSTED) => {
+            "exhausted".to_owned()
+        }
         "query.refused" => "refused".to_owned(),
         "query.priced" => "priced".to_owned(),
         "query.outcome" => entry.get("body").map(|body| field(body, "status")).unwrap_or_default().to_owned(),
@@ -287,10 +278,6 @@ fn tables_of(entry: &Value) -> Vec<&str> {
     one.into_iter().chain(read.filter_map(|read| read.get("table").and_then(Value::as_str))).collect()
 }
 
-fn names_table(entry: &Value, table: &str) -> bool {
-    tables_of(entry).contains(&table)
-}
-
 fn about(room: &Room, entry: &Value) -> Markup {
     let empty = Value::Null;
     let body = entry.get("body").unwrap_or(&empty);
@@ -310,12 +297,17 @@ fn about(room: &Room, entry: &Value) -> Markup {
     for key in ["name", "code", "to", "format", "role"] {
         parts.extend(word(key));
     }
+    match body.get("strict").and_then(Value::as_bool) {
+        Some(true) => parts.push("strict: answers wait for witnesses".to_owned()),
+        Some(false) => parts.push("not strict".to_owned()),
+        None => {}
+    }
     let request = field(entry, "request");
     html! {
         (text(&parts.join(", ")))
         @if !request.is_empty() {
             @if !parts.is_empty() { "; " }
-            a href=(room_path(room, &format!("/log?request={request}"))) { "question " (request.get(..8).unwrap_or(request)) }
+            a href=(room_path(room, &format!("/log?query={request}"))) { "question " (request.get(..8).unwrap_or(request)) }
         }
     }
 }
@@ -353,16 +345,19 @@ pub(super) async fn asked_of(app: &App, room: &Room, table: &TableName) -> Resul
     let size = checkpoint(app, room).await?.0.size;
     // Of a question the end stands after its intent: read backwards, it comes first.
     let mut ends = HashMap::new();
-    let found = find(app, room, size, NEWEST, |entry| {
-        if field(entry, "type") == "query.outcome" {
-            ends.insert(field(entry, "request").to_owned(), outcome(entry));
+    let fits = |read: &Read, about: &About, _: &Trail| {
+        if let (Event::QueryOutcome(_), Some(request), Some((word, _))) =
+            (&read.entry.event, &read.entry.request, trail::outcome(&read.entry.event))
+        {
+            ends.insert(request.clone(), word);
         }
-        field(entry, "type") == "query.intent" && names_table(entry, &table)
-    })
-    .await?;
+        matches!(read.entry.event, Event::QueryIntent(_)) && about.tables.contains(&table)
+    };
+    let found = Search::new(app, room, &Filter::default()).await?.backwards(size, NEWEST, fits).await?;
     let mut asked = Asked { table, questions: Vec::new(), analysts: BTreeMap::new(), more: found.rest.is_some() };
-    for entry in &found.entries {
-        let outcome = ends.get(field(entry, "request")).map_or("running", |end: &String| end.as_str());
+    for held in &found.entries {
+        let entry = &read(&held.line)?;
+        let outcome = ends.get(field(entry, "request")).copied().unwrap_or("running");
         let counts = asked.analysts.entry(by(entry).to_owned()).or_default();
         counts.questions += 1;
         counts.answered += u64::from(outcome == "released");
@@ -383,28 +378,18 @@ mod tests {
 
     use super::*;
 
-    fn filter(change: impl FnOnce(&mut Filter)) -> Filter {
-        let mut filter = Filter::default();
-        change(&mut filter);
-        filter
+    #[test]
+    fn the_end_of_a_question_has_a_word() {
+        let refused = |code: &str| outcome(&json!({ "type": "query.refused", "body": { "code": code } }));
+        assert_eq!([refused("CR2104"), refused(EXHAUSTED)], ["refused", "exhausted"]);
+        assert_eq!(outcome(&json!({ "type": "query.outcome", "body": { "status": "failed" } })), "failed");
+        assert_eq!(outcome(&json!({ "type": "query.intent", "body": {} })), "");
     }
 
     #[test]
-    fn entries_are_chosen_by_all_that_is_asked() {
-        let intent = json!({ "seq": 7, "type": "query.intent", "time": "2026-05-04T13:14:15.123Z", "request": "q",
-            "actor": { "partner": "agency", "door": "rest" }, "body": { "tables": [{ "table": "shop.sales", "version": 1 }] } });
-        let end = json!({ "seq": 8, "type": "query.outcome", "time": "2026-05-04T13:14:16.000Z", "request": "q",
-            "actor": { "door": "operator" }, "body": { "status": "released" } });
-        let fits = |filter: &Filter| (filter.fits(&intent), filter.fits(&end));
-        assert_eq!(fits(&Filter::default()), (true, true));
-        assert_eq!(fits(&filter(|f| f.kind = "query.intent".to_owned())), (true, false));
-        assert_eq!(fits(&filter(|f| f.partner = "agency".to_owned())), (true, false));
-        assert_eq!(fits(&filter(|f| f.table = "shop.sales".to_owned())), (true, false));
-        assert_eq!(fits(&filter(|f| f.outcome = "released".to_owned())), (false, true));
-        assert_eq!(fits(&filter(|f| f.request = "r".to_owned())), (false, false));
-        assert_eq!(fits(&filter(|f| f.from = "2026-05-04T13:15".to_owned())), (false, false));
-        assert_eq!(fits(&filter(|f| f.to = "2026-05-04T13:14".to_owned())), (true, true), "the minute itself is in it");
-        assert_eq!(fits(&filter(|f| f.to = "2026-05-04".to_owned())), (true, true), "the day itself is in it");
-        assert_eq!(fits(&filter(|f| f.to = "2026-05-03".to_owned())), (false, false));
+    fn a_moment_is_shown_as_the_field_has_it() {
+        assert_eq!(minute("2026-05-04"), "2026-05-04T00:00");
+        assert_eq!(minute("2026-05-04T13:14:15Z"), "2026-05-04T13:14");
+        assert_eq!(minute(""), "");
     }
 }

@@ -5,14 +5,18 @@ use axum::response::Response;
 use cleanroom_policy::Room;
 use cleanroom_verify::{Key, Report, verify_directory};
 use maud::{Markup, html};
+use serde_json::Value;
 
 use super::entry::as_text;
 use super::form::Sent;
-use super::page::{Failed, Page, Tab, form_token, room_path, sentence, wide};
+use super::page::{Failed, Page, Tab, form_token, room_path, sentence, text, wide};
 use super::session::Visitor;
 use super::timeline;
 use crate::http::{App, Problem};
+use crate::listing;
 
+/// Checkpoints of the history that are shown.
+const CHECKPOINTS: usize = 50;
 /// Findings that are shown; a broken log can have very many.
 const FINDINGS: usize = 200;
 
@@ -52,6 +56,7 @@ pub(super) async fn now(State(app): State<App>, Path(name): Path<String>, sent: 
 async fn shown(app: &App, visitor: &Visitor, room: &Room, report: Option<&Report>) -> Result<Response, Failed> {
     let (checkpoint, note) = timeline::checkpoint(app, room).await?;
     let key = app.registry().log_vkey(&room.name).await?;
+    let earlier = app.registry().checkpoints(&room.name, CHECKPOINTS).await?;
     let content = html! {
         @if let Some(report) = report { (findings(room, report)) }
         h2 { "Checkpoint" }
@@ -78,8 +83,36 @@ async fn shown(app: &App, visitor: &Visitor, room: &Room, report: Option<&Report
             (form_token(visitor))
             button type="submit" { "Verify now, on the server" }
         }
+        h2 { "Earlier checkpoints" }
+        (history(room, &earlier))
     };
     Ok(Page::new("Checkpoint and verification", visitor).of(room, Tab::Log).show(&content))
+}
+
+/// What was signed, newest first, by whom as the notes say it.
+fn history(room: &Room, notes: &[String]) -> Markup {
+    let word = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    html! {
+        (wide("Checkpoints that were signed", &html! {
+            table {
+                caption { span { "Signed checkpoints, the newest first" @if notes.len() == CHECKPOINTS { ": the last " (CHECKPOINTS) } } }
+                thead { tr { th scope="col" { "Entries" } th scope="col" { "Last entry" } th scope="col" { "Root" } th scope="col" { "Signed by" } } }
+                tbody {
+                    @for signed in notes.iter().map(|note| listing::checkpoint(note)) {
+                        @let size = signed.get("size").and_then(Value::as_u64).unwrap_or_default();
+                        @let names = signed.get("signed_by").and_then(Value::as_array).into_iter().flatten();
+                        tr {
+                            th scope="row" { (size) }
+                            td { @if let Some(last) = size.checked_sub(1) { a href=(room_path(room, &format!("/log/{last}"))) { (last) } } }
+                            td { code.hash { (text(&word(&signed, "root"))) } }
+                            td { (text(&names.filter_map(Value::as_str).collect::<Vec<_>>().join(", "))) }
+                        }
+                    }
+                }
+            }
+        }))
+        p.help { "The notes themselves, with every signature: " code { "cleanroom audit checkpoints --format json" } "." }
+    }
 }
 
 fn findings(room: &Room, report: &Report) -> Markup {
@@ -91,6 +124,11 @@ fn findings(room: &Room, report: &Report) -> Markup {
                 @if passed { "All " (report.size) " entries are as they were signed, and tell a story that can be true." }
                 @else { "The log on the server's disk is not as it should be." }
                 " Root " code.hash { (report.root.to_base64()) }
+            }
+            @match report.strict {
+                Some(true) => { p { "By its last entry about that, the room is strict: its answers wait for witnesses." } },
+                Some(false) => { p { "The room is not strict: its answers wait for no witness." } },
+                None => {},
             }
             @if !report.findings.is_empty() {
                 (wide("Findings", &html! {

@@ -15,20 +15,54 @@ use super::app::App;
 use super::auth::Caller;
 use super::media;
 use super::problem::Problem;
+use super::search::Search;
 use crate::listing;
+use crate::trail::Choice;
 
 const PAGE: u64 = 100;
 const LARGEST_PAGE: u64 = 1000;
 
-/// Which entries.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
+/// Which entries. What is left out or empty does not count.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Range {
-    /// The first entry, from 0.
-    #[serde(default)]
+    /// The first entry that is looked at, from 0.
     from: u64,
     /// At most so many; 100 where it is left out, and never more than 1000.
     limit: Option<u64>,
+    /// Only entries of this type, such as `query.refused`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// Only entries of this partner's doing, and of the questions that it asked.
+    partner: String,
+    /// Only entries about this table, and of questions that read it, as `owner.table`. Of refused ones the log names no tables.
+    table: String,
+    /// Only entries about this policy, and of questions that it decided: `owner.table@version`, or a digest.
+    policy: String,
+    /// Only entries that tell this end of a question: `released`, `refused`, `exhausted`, `failed`, `cancelled` or `priced`.
+    outcome: String,
+    /// Only entries of this question.
+    query: String,
+    /// Not before this moment: a day or minute in UTC (`2026-05-04`, `2026-05-04T13:14`), or RFC 3339.
+    since: String,
+    /// Not after this moment, or this day or minute.
+    until: String,
+}
+
+impl Range {
+    fn choice(&self) -> Choice<'_> {
+        Choice {
+            kind: &self.kind,
+            partner: &self.partner,
+            table: &self.table,
+            policy: &self.policy,
+            outcome: &self.outcome,
+            query: &self.query,
+            since: &self.since,
+            until: &self.until,
+        }
+    }
 }
 
 /// The newest checkpoint (C2SP tlog-checkpoint): a signed note over all entries. Where the server asks witnesses, their cosignatures
@@ -100,9 +134,11 @@ pub(super) async fn tile(
     }
 }
 
-/// Entries, oldest first.
+/// Entries, oldest first; those that are chosen. A choice looks at some thousand entries at once and may find none among them:
+/// `next` is where to go on, and is null at the end of the log.
 #[utoipa::path(get, path = "/v1/rooms/{room}/log/entries", tag = "log", params(("room" = String, Path, description = "name of the room"), Range),
-    responses((status = 200, description = "`entries`", body = Value)))]
+    responses((status = 200, description = "`entries`, and `next`, the entry to go on `from`", body = Value),
+        (status = 400, description = "a choice that cannot be read")))]
 pub(super) async fn entries(
     State(app): State<App>,
     caller: Caller,
@@ -113,13 +149,27 @@ pub(super) async fn entries(
     let Query(range) =
         range.map_err(|_| Problem::bad_request("the range of entries is not readable", "write `?from=0&limit=100`"))?;
     let limit = range.limit.unwrap_or(PAGE).min(LARGEST_PAGE);
-    let entries = app.registry().log_entries(&room.name, range.from, limit).await?;
-    let entries = entries
+    let choice = range.choice();
+    let (lines, next) = if choice.is_all() {
+        let entries = app.registry().log_entries(&room.name, range.from, limit).await?;
+        let next = entries.last().map(|last| last.sequence.saturating_add(1));
+        (entries.into_iter().map(|entry| entry.json).collect::<Vec<_>>(), next)
+    } else {
+        let wrong = |error: String| Problem::bad_request(error, "see `/docs` for the ways to choose entries");
+        let filter = choice.filter().map_err(wrong)?;
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let found = Search::new(&app, &room, &filter).await?.forwards(range.from, most, &filter).await?;
+        (found.entries.into_iter().map(|read| read.line).collect(), found.rest)
+    };
+    // Whoever goes on from behind the last entry finds nothing.
+    let size = app.registry().log_size(&room.name).await?;
+    let next = next.filter(|next| *next < size);
+    let entries = lines
         .iter()
-        .map(|entry| serde_json::from_str(&entry.json))
+        .map(|line| serde_json::from_str(line))
         .collect::<Result<Vec<Value>, _>>()
         .map_err(|error| Problem::internal(&error.to_string()))?;
-    Ok(Json(json!({ "entries": entries })))
+    Ok(Json(json!({ "entries": entries, "next": next })))
 }
 
 /// The proof that an entry is in the log (C2SP tlog-proof).

@@ -20,6 +20,7 @@ pub(crate) mod queries;
 mod query_body;
 pub(crate) mod rooms;
 mod running;
+pub(crate) mod search;
 pub(crate) mod tables;
 pub(crate) mod templates;
 mod tokens;

@@ -239,7 +239,9 @@ pub(crate) async fn cancel(
         app.running().cancel(&id);
         return Ok(at_work(&room.name, &id));
     }
-    stored(&app, &room.name, &partner, &id).await?.ok_or_else(Problem::not_found)?;
+    // Of its answer nothing is told, so that none has to be there yet, nor witnesses asked about it.
+    let record = app.registry().query(&room.name, &id).await?.filter(|record| record.analyst == partner);
+    record.ok_or_else(Problem::not_found)?;
     Err(Problem::conflict("the query has ended, or another server is at work on it", "read it for its outcome"))
 }
 

@@ -59,6 +59,11 @@ impl Entry {
         self.value(path)?.as_u64()
     }
 
+    /// The truth value at a path of names.
+    pub(super) fn truth(&self, path: &[&str]) -> Option<bool> {
+        self.value(path)?.as_bool()
+    }
+
     /// The list at a path of names; empty where there is none.
     pub(super) fn list(&self, path: &[&str]) -> &[Value] {
         self.value(path).and_then(Value::as_array).map_or(&[], Vec::as_slice)
@@ -73,6 +78,7 @@ impl Entry {
 enum Kind {
     Version,
     Integer,
+    Bool,
     Name,
     Table,
     Identifier,
@@ -127,7 +133,7 @@ const ACTOR: &[Field] = &[
     may("token", Kind::Identifier),
 ];
 const BODIES: &[(&str, &[Field])] = &[
-    ("room.put", &[must("digest", Kind::Digest), must("members", Kind::Objects(MEMBER))]),
+    ("room.put", &[must("digest", Kind::Digest), may("strict", Kind::Bool), must("members", Kind::Objects(MEMBER))]),
     (
         "policy.active",
         &[
@@ -233,6 +239,7 @@ fn fits(value: &Value, kind: &Kind, blobs: &mut Vec<String>) -> bool {
         Kind::Body => true,
         Kind::Version => value.as_u64() == Some(ENTRY_VERSION),
         Kind::Integer => value.as_u64().is_some_and(|value| value <= INTEGER_LIMIT),
+        Kind::Bool => value.is_boolean(),
         Kind::Name => text.is_some_and(is_name),
         Kind::Table => text.and_then(|text| text.split_once('.')).is_some_and(|(a, b)| is_name(a) && is_name(b)),
         Kind::Identifier => {

@@ -11,6 +11,8 @@ pub struct Report {
     pub size: u64,
     /// The root that the checkpoint signs.
     pub root: Hash,
+    /// Whether the room is strict by the last entry that tells: its answers wait for witnesses. `None` where none tells.
+    pub strict: Option<bool>,
     /// Everything that is not as it should be, and notices.
     pub findings: Vec<Finding>,
 }
@@ -58,6 +60,9 @@ macro_rules! codes {
         }
 
         impl Code {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$code,)*];
+
             /// The code as users see it.
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -122,6 +127,14 @@ codes! {
     PolicyNotActive => "policy-not-active", true;
     /// A partner is in the room under a key or on terms that it has not signed.
     Membership => "membership", true;
+    /// A partner's signature names no log: it would hold in another one, of a room of the same name.
+    UnboundMembership => "unbound-membership", false;
+    /// Answers wait for witnesses from here on.
+    Strict => "strict", false;
+    /// Answers wait for witnesses no longer.
+    NotStrict => "not-strict", false;
+    /// A room's entry leaves out whether it is strict, after earlier ones that tell.
+    StrictLeftOut => "strict-left-out", true;
     /// A policy is not signed by its owner.
     PolicySignature => "policy-signature", true;
     /// A policy whose owner has no key in the room.

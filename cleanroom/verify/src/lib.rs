@@ -116,7 +116,7 @@ fn verify_one(directory: &Path, whose: Whose, keys: &[Key], against: &Against<'_
     // Beside a running server, what is read later can only be newer: the history first, then what it must not be ahead of.
     let history = History::read(directory)?;
     let Some((checkpoint, note)) = signed_checkpoint(directory, keys, &mut findings)? else {
-        return Ok(Report { size: 0, root: merkle::nothing(), findings: findings.into_vec() });
+        return Ok(Report { size: 0, root: merkle::nothing(), strict: None, findings: findings.into_vec() });
     };
     let history = history.whole(&note, &mut findings);
     let kept: Vec<&Kept> = against.kept.iter().filter(|kept| kept.origin() == checkpoint.origin).collect();
@@ -124,13 +124,14 @@ fn verify_one(directory: &Path, whose: Whose, keys: &[Key], against: &Against<'_
     history.want(&mut marks);
     kept.iter().for_each(|kept| kept.want(&mut marks));
     let withheld = if whose == Whose::Copy { withheld(directory)? } else { HashSet::new() };
-    let mut replay = Replay::new(directory, checkpoint.room(), Signers::knowing(against.members)).withholding(withheld);
+    let signers = Signers::knowing(against.members, &checkpoint.origin);
+    let mut replay = Replay::new(directory, checkpoint.room(), signers).withholding(withheld);
     let root = Stored::new(directory, checkpoint.size).check(&mut replay, &mut marks, &mut findings)?;
     // Without every entry there is no root to compare, and the missing ones are findings already.
     if root.is_some_and(|root| root != checkpoint.root) {
         findings.add(None, Code::RootMismatch, "the entries have another root than the checkpoint signs");
     }
-    replay.finish(&mut findings);
+    let strict = replay.finish(&mut findings);
     history.check(keys, checkpoint.size, &marks, &mut findings);
     kept.iter().for_each(|kept| kept.check(keys, checkpoint.size, &marks, &mut findings));
     let policies: Vec<_> = against.witnesses.iter().filter(|policy| policy.is_about(&checkpoint.origin)).collect();
@@ -146,7 +147,7 @@ fn verify_one(directory: &Path, whose: Whose, keys: &[Key], against: &Against<'_
         );
     }
     history.check_witnesses((&checkpoint, &note), keys, (&kept, &policies), &mut findings);
-    Ok(Report { size: checkpoint.size, root: checkpoint.root, findings: findings.into_vec() })
+    Ok(Report { size: checkpoint.size, root: checkpoint.root, strict, findings: findings.into_vec() })
 }
 
 /// Verifies the log in `directory`, or every log in it where it is a data directory. A log that none of `keys` names is
@@ -232,6 +233,11 @@ impl RoomReport {
                 room.report.size,
                 room.report.root.to_base64()
             ));
+            match room.report.strict {
+                Some(true) => out.push_str("  the room is strict: its answers wait for witnesses\n"),
+                Some(false) => out.push_str("  the room is not strict: its answers wait for no witness\n"),
+                None => {}
+            }
             for finding in &room.report.findings {
                 out.push_str(&format!("  {finding}\n"));
             }
@@ -291,7 +297,7 @@ fn verify_on_trust(directory: &Path, whose: Whose, against: &Against<'_>) -> Res
     let nothing = |code, message: &str| {
         let mut findings = Findings::default();
         findings.add(None, code, message);
-        Report { size: 0, root: merkle::nothing(), findings: findings.into_vec() }
+        Report { size: 0, root: merkle::nothing(), strict: None, findings: findings.into_vec() }
     };
     if read(&directory.join(CHECKPOINT_FILE))?.is_none() && stored::is_first_write(directory)? {
         return Ok(nothing(Code::NotStarted, "nothing has been signed in this log yet"));

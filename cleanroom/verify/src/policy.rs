@@ -101,6 +101,21 @@ impl WitnessPolicy {
         Ok(Cosigned { quorum: self.is_met(&times), times, unknown })
     }
 
+    /// The note without the signatures that are by neither one of `logs` nor a witness of the policy: those of witnesses that it
+    /// named once. `None` where it is not a signed note.
+    pub fn without_strangers(&self, note: &str, logs: &[Key]) -> Option<String> {
+        let read = Note::read(note).ok()?;
+        let mut left = format!("{}\n", read.text);
+        for (name, signature) in &read.signatures {
+            let known = logs.iter().any(|key| key.is_named_by(name, signature))
+                || self.witnesses.iter().any(|witness| witness.key.is_named_by(name, signature));
+            if known {
+                left.push_str(&format!("\u{2014} {name} {signature}\n"));
+            }
+        }
+        Some(left)
+    }
+
     /// As [`WitnessPolicy::cosigned`], of one checkpoint with the signatures that `notes` carry together.
     pub(crate) fn cosigned_together(&self, notes: &[&str], logs: &[Key]) -> Result<Cosigned, NoteError> {
         let mut together = Cosigned { times: vec![None; self.witnesses.len()], quorum: false, unknown: 0 };

@@ -24,6 +24,8 @@ pub(super) struct Replay<'d> {
     gap: bool,
     time: Option<OffsetDateTime>,
     members: HashMap<String, Vec<String>>,
+    // Whether answers wait for witnesses, as far as entries tell.
+    strict: Option<bool>,
     policies: HashMap<String, (u64, String)>,
     // The digest of each template in force.
     templates: HashMap<String, String>,
@@ -54,6 +56,7 @@ impl<'d> Replay<'d> {
             gap: false,
             time: None,
             members: HashMap::new(),
+            strict: None,
             policies: HashMap::new(),
             templates: HashMap::new(),
             approved: HashMap::new(),
@@ -76,6 +79,7 @@ impl<'d> Replay<'d> {
     /// Says that entries are missing here.
     pub(super) fn gap(&mut self) {
         self.gap = true;
+        self.strict = None;
     }
 
     pub(super) fn entry(&mut self, index: u64, bytes: &[u8], findings: &mut Findings) -> Result<(), VerifyError> {
@@ -104,7 +108,8 @@ impl<'d> Replay<'d> {
         Ok(())
     }
 
-    pub(super) fn finish(self, findings: &mut Findings) {
+    /// Tells whether the room is strict, where the log does.
+    pub(super) fn finish(self, findings: &mut Findings) -> Option<bool> {
         if self.unseen > 0 {
             let message =
                 format!("{} schemas of tables were not shown, and not compared with their digests", self.unseen);
@@ -123,6 +128,7 @@ impl<'d> Replay<'d> {
                 findings.add(Some(index), Code::Unfinished, "the question has no outcome yet");
             }
         }
+        self.strict
     }
 
     fn check_blobs(&mut self, index: u64, entry: &Entry, findings: &mut Findings) -> Result<(), VerifyError> {
@@ -148,6 +154,7 @@ impl<'d> Replay<'d> {
             "room.put" => {
                 let members = entry.list(&["body", "members"]).iter();
                 self.members = members.map(|member| (text(member, "partner"), names(member, "abilities"))).collect();
+                self.strictness(entry, wrong);
                 self.signers.room(entry, wrong);
             }
             "policy.active" => self.policy(entry, wrong)?,
@@ -160,6 +167,20 @@ impl<'d> Replay<'d> {
             _ => {}
         }
         Ok(())
+    }
+
+    fn strictness(&mut self, entry: &Entry, wrong: &mut impl FnMut(Code, &str)) {
+        let told = entry.truth(&["body", "strict"]);
+        match (self.strict, told) {
+            // The oldest entries do not tell; once one does, leaving it out would hide that answers wait no longer.
+            (Some(_), None) => {
+                wrong(Code::StrictLeftOut, "it leaves out whether the room is strict, which earlier entries tell");
+            }
+            (Some(true), Some(false)) => wrong(Code::NotStrict, "from here on answers wait for witnesses no longer"),
+            (Some(false), Some(true)) => wrong(Code::Strict, "from here on answers wait for witnesses"),
+            (None, _) | (Some(true), Some(true)) | (Some(false), Some(false)) => {}
+        }
+        self.strict = told.or(self.strict);
     }
 
     fn policy(&mut self, entry: &Entry, wrong: &mut impl FnMut(Code, &str)) -> Result<(), VerifyError> {

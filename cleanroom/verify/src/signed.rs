@@ -11,8 +11,9 @@ use crate::note::Key;
 use cleanroom_format::{MEMBERSHIP_STATEMENT, POLICY_STATEMENT};
 
 /// The keys of partners, as the log tells them; a partner that once had one is never without.
-#[derive(Default)]
 pub(super) struct Signers {
+    // The name of the log.
+    log: String,
     held: HashMap<String, Held>,
     // What whoever verifies knows from elsewhere.
     known: Vec<Key>,
@@ -30,8 +31,14 @@ struct Held {
 }
 
 impl Signers {
-    pub(super) fn knowing(known: &[Key]) -> Self {
-        Self { known: known.to_vec(), ..Self::default() }
+    pub(super) fn knowing(known: &[Key], log: &str) -> Self {
+        Self {
+            log: log.to_owned(),
+            held: HashMap::new(),
+            known: known.to_vec(),
+            unsigned: HashSet::new(),
+            signed: HashSet::new(),
+        }
     }
 
     /// The members of a `room.put`.
@@ -58,11 +65,24 @@ impl Signers {
             let since = text(member, "since");
             // The oldest memberships are without a time: older than any.
             let line = if since.is_empty() { String::new() } else { format!("since {since}\n") };
-            let statement = format!(
-                "{MEMBERSHIP_STATEMENT}\nroom {room}\npartner {partner}\nabilities {}\n{line}key {written}\n",
-                abilities.join(" ")
-            );
-            if !key.signed(&statement, &text(member, "signature")) {
+            let abilities = abilities.join(" ");
+            let stated = |log: &str| {
+                format!(
+                    "{MEMBERSHIP_STATEMENT}\nroom {room}\n{log}partner {partner}\nabilities {abilities}\n{line}key {written}\n"
+                )
+            };
+            let signature = text(member, "signature");
+            let (bound, unbound) = (stated(&format!("log {}\n", self.log)), stated(""));
+            // Older memberships name no log.
+            let is_unbound = !key.signed(&bound, &signature) && key.signed(&unbound, &signature);
+            let statement = if is_unbound { unbound } else { bound };
+            if is_unbound && held.is_none_or(|held| held.statement != statement) {
+                let message = format!(
+                    "the membership of `{partner}` names no log, so that it would hold in another one, too; let it sign again"
+                );
+                wrong(Code::UnboundMembership, &message);
+            }
+            if !is_unbound && !key.signed(&statement, &signature) {
                 wrong(Code::Membership, "a partner is in the room on terms that it has not signed");
             }
             if held.is_some_and(|held| held.key != key && !held.key.signed(&statement, &text(member, "rotation"))) {

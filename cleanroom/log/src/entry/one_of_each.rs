@@ -14,7 +14,7 @@ fn one_of_each() -> Vec<Event> {
         rotation: None,
     };
     vec![
-        RoomPut { digest, members: vec![member] }.into(),
+        RoomPut { digest, strict: Some(true), members: vec![member] }.into(),
         PolicyActive {
             table: table.clone(),
             version: 3,

@@ -104,7 +104,7 @@ fn what_could_not_be_read_is_not_written() {
         since: None,
         rotation: None,
     };
-    let crowd = RoomPut { digest: Digest::sha256_of(b""), members: vec![member; 1000] };
+    let crowd = RoomPut { digest: Digest::sha256_of(b""), strict: None, members: vec![member; 1000] };
     assert_eq!(refused(entry(crowd)), EntryError::TooLong);
 }
 

@@ -14,7 +14,7 @@ use crate::trail::{About, Read, outcome};
 /// Lists are separated by blanks, and those of charges stand in the same order. `analyst`, `tables` and `policies` of an
 /// outcome or delivery are those of its question's intent. Amounts are decimal numbers without unit: `rho` of zero-concentrated
 /// privacy, `epsilon` where the noise has a pure bound (`none` where not).
-pub(super) const TEXTS: [&str; 27] = [
+pub(super) const TEXTS: [&str; 28] = [
     "type",
     "room",
     "actor",
@@ -39,6 +39,7 @@ pub(super) const TEXTS: [&str; 27] = [
     "name",
     "version",
     "digest",
+    "strict",
     "sql",
     "params",
     "plan",
@@ -88,7 +89,10 @@ impl Row {
 
     fn event(&mut self, event: &Event) {
         match event {
-            Event::RoomPut(room) => self.digest("digest", &room.digest),
+            Event::RoomPut(room) => {
+                self.digest("digest", &room.digest);
+                self.may("strict", room.strict.map(|strict| if strict { "true" } else { "false" }));
+            }
             Event::PolicyActive(policy) => {
                 self.set("version", &policy.version.to_string());
                 self.digest("digest", &policy.digest);

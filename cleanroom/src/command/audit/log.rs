@@ -78,6 +78,11 @@ pub(in crate::command) fn summary(entry: &Value) -> String {
                 body.get(*key).map(|value| value.as_str().map_or_else(|| format!("{key} {value}"), str::to_owned))
             })
             .collect();
+    match body.get("strict").and_then(Value::as_bool) {
+        Some(true) => words.push("strict: answers wait for witnesses".to_owned()),
+        Some(false) => words.push("not strict".to_owned()),
+        None => {}
+    }
     let name = |template: &Value| template.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     if let Some(template) = body.get("template") {
         words.push(format!("through {}", name(template)));

@@ -1,5 +1,6 @@
 //! `cleanroom audit`
 
+mod chosen;
 mod columns;
 mod entries;
 mod export;
@@ -14,12 +15,11 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use cleanroom_verify::Key;
 
-use super::{block_on, checkpoints, cosign, witness};
+use super::{checkpoints, cosign, witness};
 use crate::embedded::read_document;
 use crate::exit::Exit;
 use crate::fault::{Fault, Result};
-use crate::output::{Format, print};
-use crate::target::{Target, TargetArgs, room_path};
+use crate::output::Format;
 use crate::trail::{Filter, OUTCOMES, PolicyChoice, since, until};
 
 pub(super) use log::{actor, summary, text};
@@ -28,10 +28,10 @@ pub(super) use log::{actor, summary, text};
 pub(super) enum AuditCommand {
     /// Lists entries of the log, or follows one question through it
     Log(log::LogArgs),
-    /// Shows one entry
-    Show(EntryArgs),
-    /// Proves that an entry is in the log: prints a tlog-proof
-    Prove(EntryArgs),
+    /// Shows one entry, or those that are chosen
+    Show(chosen::ShowArgs),
+    /// Proves that an entry is in the log, or that each of those that are chosen is: prints or writes tlog-proofs
+    Prove(chosen::ProveArgs),
     /// Writes entries into a file of JSON lines, CSV or Parquet
     Export(export::ExportArgs),
     /// Adds up what analysts asked of one owner's tables, were answered and spent
@@ -47,16 +47,6 @@ pub(super) enum AuditCommand {
     Cosign(cosign::CosignArgs),
     /// Runs a witness: remembers how far logs have come, and cosigns what continues them
     Witness(witness::WitnessArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct EntryArgs {
-    /// The entry's number in the log, from 0
-    #[arg(value_name = "SEQUENCE")]
-    sequence: u64,
-
-    #[command(flatten)]
-    target: TargetArgs,
 }
 
 /// Which entries.
@@ -109,8 +99,8 @@ impl FilterArgs {
 pub(super) fn run(command: AuditCommand, format: Format) -> Result<Exit> {
     match command {
         AuditCommand::Log(args) => log::run(&args, format),
-        AuditCommand::Show(args) => show(&args, format),
-        AuditCommand::Prove(args) => prove(&args),
+        AuditCommand::Show(args) => chosen::show(&args, format),
+        AuditCommand::Prove(args) => chosen::prove(&args),
         AuditCommand::Export(args) => export::run(&args, format),
         AuditCommand::Summary(args) => totals::run(&args, format),
         AuditCommand::Verify(args) => verify::run(&args, format),
@@ -119,38 +109,6 @@ pub(super) fn run(command: AuditCommand, format: Format) -> Result<Exit> {
         AuditCommand::Cosign(args) => cosign::run(&args, format),
         AuditCommand::Witness(args) => witness::run(&args, format),
     }
-}
-
-fn show(args: &EntryArgs, format: Format) -> Result<Exit> {
-    let Some(read) = entries::one(&args.target, args.sequence)? else {
-        return Err(Fault::usage(
-            format!("the log has no entry {}", args.sequence),
-            "see `cleanroom audit log` for the entries",
-        ));
-    };
-    if format == Format::Json {
-        print(&read.line)?;
-    } else {
-        let value = entries::value(&read)?;
-        print(&serde_json::to_string_pretty(&value).unwrap_or(read.line))?;
-    }
-    Ok(Exit::Done)
-}
-
-fn prove(args: &EntryArgs) -> Result<Exit> {
-    let proof = match args.target.resolve()? {
-        Target::Files(files, _) => block_on(async {
-            let registry = files.records().await?;
-            Ok(registry.proof(&files.room().name, args.sequence).await?)
-        })?,
-        Target::Server(client, room) => {
-            let path = format!("{}/log/proof/{}", room_path(&client, room.as_deref())?, args.sequence);
-            let body = client.fetch(&path, "text/plain")?.body;
-            String::from_utf8(body).map_err(|_| Fault::failure("the server sent a proof that is not text", ""))?
-        }
-    };
-    print(&proof)?;
-    Ok(Exit::Done)
 }
 
 /// A key as text, or the file that holds it.

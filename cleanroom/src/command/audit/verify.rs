@@ -193,6 +193,7 @@ fn report_json(room: &RoomReport) -> Value {
         "size": room.report.size,
         "root": room.report.root.to_base64(),
         "key_on_trust": room.key_on_trust,
+        "strict": room.report.strict,
         "findings": findings,
     })
 }

@@ -145,7 +145,7 @@ fn data_that_is_read_was_registered_and_its_version_rises() {
 #[test]
 fn only_a_member_that_may_ask_has_asked() {
     let mut story = Story::begun();
-    story.tell(None, RoomPut { digest: digest("room"), members: vec![] });
+    story.tell(None, RoomPut { digest: digest("room"), strict: None, members: vec![] });
     let asked = story.tell(Some("q1"), intent("policy 1", 1));
     story.tell(Some("q1"), failed());
     assert_eq!(story.told(), [(Some(asked), Code::NotAMember)]);
@@ -182,4 +182,42 @@ fn a_log_that_is_wrong_throughout_is_reported_in_little_memory() {
     let report = story.verify();
     assert_eq!(report.findings.len(), 1001);
     assert_eq!(report.findings[1000].code, Code::More);
+}
+
+#[test]
+fn whether_answers_wait_for_witnesses_is_told() {
+    let told = |strict: &[Option<bool>]| {
+        let mut story = Story::new();
+        for strict in strict {
+            story.tell(None, RoomPut { digest: digest("room"), strict: *strict, members: vec![] });
+        }
+        let found = story.told();
+        (story.verify().strict, found)
+    };
+    assert_eq!(told(&[None, None]), (None, vec![]), "the oldest entries do not tell");
+    assert_eq!(told(&[None, Some(true), Some(true)]), (Some(true), vec![]));
+    assert_eq!(told(&[Some(false)]), (Some(false), vec![]));
+    assert_eq!(told(&[Some(true), Some(false)]), (Some(false), vec![(Some(1), Code::NotStrict)]));
+    assert_eq!(told(&[Some(false), Some(true)]), (Some(true), vec![(Some(1), Code::Strict)]));
+    assert_eq!(told(&[Some(true), None]), (Some(true), vec![(Some(1), Code::StrictLeftOut)]), "an older form again");
+    assert!(!Code::NotStrict.is_failure() && Code::StrictLeftOut.is_failure());
+    let mut story = Story::new();
+    story.tell(None, RoomPut { digest: digest("room"), strict: Some(true), members: vec![] });
+    let line = String::from_utf8(story.lines.pop().unwrap()).unwrap();
+    for wrong in ["\"true\"", "1", "null"] {
+        let line = line.replace("\"strict\":true", &format!("\"strict\":{wrong}"));
+        assert!(crate::entry::Entry::read(line.as_bytes()).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn every_code_is_explained() {
+    let page = include_str!("../../../../docs/log.md");
+    let rows: Vec<&str> = page.lines().skip_while(|line| *line != "| code | |").skip(2).collect();
+    for code in Code::ALL {
+        let row = rows.iter().find(|line| line.starts_with(&format!("| `{code}` |")));
+        let is_notice = row.map(|row| row.contains("(a notice)"));
+        assert_eq!(is_notice, Some(!code.is_failure()), "`{code}` in docs/log.md");
+    }
+    assert_eq!(rows.len(), Code::ALL.len(), "docs/log.md explains a code that there is not");
 }

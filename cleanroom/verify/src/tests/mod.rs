@@ -53,7 +53,7 @@ impl Story {
             since: None,
             rotation: None,
         }];
-        story.tell(None, RoomPut { digest: digest("room"), members });
+        story.tell(None, RoomPut { digest: digest("room"), strict: None, members });
         story.tell(None, policy(1, "policy 1", None));
         story.tell(
             None,
@@ -206,7 +206,7 @@ fn with_noise() -> Story {
         since: None,
         rotation: None,
     });
-    story.tell(None, RoomPut { digest: digest("room"), members: members.to_vec() });
+    story.tell(None, RoomPut { digest: digest("room"), strict: None, members: members.to_vec() });
     story.tell(None, PolicyActive { digest: Digest::sha256_of(NOISY), ..policy(2, "policy 1", Some("policy 1")) });
     story
 }

@@ -29,10 +29,16 @@ impl Signer {
     }
 
     fn member_since(&self, since: &str, abilities: &[&str], before: Option<&Signer>) -> Member {
+        self.member_in(Some("logs.example/room/retail"), since, abilities, before)
+    }
+
+    fn member_in(&self, log: Option<&str>, since: &str, abilities: &[&str], before: Option<&Signer>) -> Member {
         let abilities: Vec<String> = abilities.iter().map(|&ability| ability.to_owned()).collect();
         let (room, partner) = ("retail", "retailer");
         let at = EntryTime::parse(since).unwrap();
-        let text = MembershipStatement { room, partner, abilities: &abilities, since: at, key: &self.key }.text();
+        let log = log.map(|log| Origin::new(log).unwrap());
+        let log = log.as_ref();
+        let text = MembershipStatement { room, log, partner, abilities: &abilities, since: at, key: &self.key }.text();
         Member {
             since: Some(since.to_owned()),
             partner: "retailer".to_owned(),
@@ -51,7 +57,7 @@ impl Signer {
 }
 
 fn room(members: &[Member]) -> RoomPut {
-    RoomPut { digest: digest("room"), members: members.to_vec() }
+    RoomPut { digest: digest("room"), strict: None, members: members.to_vec() }
 }
 
 fn found(entries: Vec<Event>) -> Vec<(Option<u64>, Code)> {
@@ -100,6 +106,22 @@ fn a_key_is_replaced_by_itself_alone() {
     // Left out of the room and let in again, the partner is who it was.
     assert_eq!(found(vec![first.clone().into(), room(&[]).into(), room(&[one.member(None)]).into()]), []);
     assert_eq!(found(vec![first.into(), room(&[]).into(), room(&[unsigned]).into()]), [(Some(2), Code::Membership)]);
+}
+
+#[test]
+fn a_membership_is_of_one_log() {
+    let one = Signer::new("retailer");
+    let member = |log: Option<&str>, since: &str| room(&[one.member_in(log, since, &["contribute"], None)]).into();
+    let (first, later) = ("2026-05-04T00:00:00.000Z", "2026-05-05T00:00:00.000Z");
+    let here = Some("logs.example/room/retail");
+    assert_eq!(found(vec![member(here, first)]), []);
+    for elsewhere in ["logs.example/room/other", "evil.example/room/retail"] {
+        assert_eq!(found(vec![member(Some(elsewhere), first)]), [(Some(0), Code::Membership)], "{elsewhere}");
+    }
+    // The oldest name none: they hold, and it is said, once.
+    let unbound = [(Some(0), Code::UnboundMembership)];
+    assert_eq!(found(vec![member(None, first), member(None, first), member(here, later)]), unbound);
+    assert_eq!(found(vec![member(None, later), member(here, first)])[1..], [(Some(1), Code::Membership)]);
 }
 
 #[test]
@@ -189,11 +211,14 @@ fn a_membership_from_before_there_were_times_is_older_than_any() {
         Member { since: None, abilities, signature: Some(one.sign(&text)), ..one.member(None) }
     };
     let first = || Event::from(room(&[old(&["contribute"])]));
-    assert_eq!(found(vec![first(), one.policy(1, "policy 1", None).into()]), []);
-    assert_eq!(found(vec![first(), room(&[old(&["contribute", "query"])]).into()]), []);
-    assert_eq!(found(vec![first(), room(&[one.member(None)]).into()]), []);
-    let wrong = [(Some(1), Code::Membership)];
-    assert_eq!(found(vec![room(&[one.member(None)]).into(), first()]), wrong, "terms from before");
+    // They name no log either, which is said of each.
+    let unbound = |index| (Some(index), Code::UnboundMembership);
+    assert_eq!(found(vec![first(), one.policy(1, "policy 1", None).into()]), [unbound(0)]);
+    assert_eq!(found(vec![first(), room(&[old(&["contribute", "query"])]).into()]), [unbound(0), unbound(1)]);
+    assert_eq!(found(vec![first(), room(&[one.member(None)]).into()]), [unbound(0)]);
+    let wrong = (Some(1), Code::Membership);
+    assert_eq!(found(vec![room(&[one.member(None)]).into(), first()]), [unbound(1), wrong], "terms from before");
+    let wrong = [unbound(0), wrong];
     // A time that is taken out or put in is not what was signed.
     let without = Member { since: None, ..one.member(None) };
     assert_eq!(found(vec![first(), room(&[without]).into()]), wrong);
