@@ -6,16 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cleanroom_policy::PartnerName;
-use datafusion::common::Column;
+use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Expr, when};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, when};
 
 use super::expression::Scope;
 use super::label::Instance;
 use super::point::{Floor, FloorKind};
 use super::rows::{MatchCheck, Presence, Rows};
 use super::told::{Settled, Told, told, told_apart, told_unmatched};
-use super::{Checker, filtered, internal};
+use super::{Checker, filtered, functions, internal};
 use crate::refusal::Refusal;
 
 /// Stands under an answer whose groups do not tell matched rows from others.
@@ -100,6 +100,23 @@ pub(super) fn places_of(expr: &Expr, scope: &Scope<'_>) -> BTreeSet<Instance> {
 pub(super) fn read(condition: Option<&Expr>, scope: &Scope<'_>) -> Vec<BTreeSet<Instance>> {
     let parts = condition.map(split_conjunction).unwrap_or_default();
     parts.into_iter().map(|part| places_of(part, scope)).filter(|places| places.len() > 1).collect()
+}
+
+/// Whether a condition asks for the first of each unit's rows.
+pub(super) fn is_first(condition: &Expr, scope: &Scope<'_>) -> bool {
+    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else { return false };
+    let numbers = |expr: &Expr| match expr {
+        Expr::Column(column) => scope.label(column).is_ok_and(|label| label.numbers),
+        Expr::Cast(cast) => {
+            matches!(cast.expr.as_ref(), Expr::Column(column) if scope.label(column).is_ok_and(|label| label.numbers))
+        }
+        _ => false,
+    };
+    let one = |expr: &Expr| {
+        functions::constant(expr)
+            .is_some_and(|value| ScalarValue::new_one(&value.data_type()).is_ok_and(|one| one == value))
+    };
+    (numbers(left) && one(right)) || (one(left) && numbers(right))
 }
 
 /// What every row that meets a condition has: the place, and whether it matched.

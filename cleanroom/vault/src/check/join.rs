@@ -154,13 +154,21 @@ impl Checker<'_> {
         let splits = more_than_key(&on, filter.as_ref())
             || parted(&left, &join.left, right_optional, |(key, _other)| key)
             || parted(&right, &join.right, left_optional, |(_other, key)| key);
+        let mut parted_by: BTreeSet<Instance> = left.parted_by.union(&right.parted_by).copied().collect();
+        for (found, keys) in [(&right, left_keys), (&left, right_keys)] {
+            // As many rows as one owner has of those whom another's key finds.
+            let both: BTreeSet<Instance> = found.places().union(keys).copied().collect();
+            if !keys.is_empty() && self.of_several(&both)? {
+                parted_by.extend(both);
+            }
+        }
         let joined = Rows {
             plan: rebuilt(join, left.plan.clone(), right.plan.clone(), on, filter, false)?,
             labels: [labels(&left, left_optional, right_keys), labels(&right, right_optional, left_keys)].concat(),
             unit: if left_optional && !right_optional { right.unit.clone() } else { left.unit.clone() },
             slots: [slots(&left, left_optional), slots(&right, right_optional)].concat(),
             multiplying: self.multiplied(&left, &right)?,
-            parted_by: left.parted_by.union(&right.parted_by).copied().collect(),
+            parted_by,
             // Of two sides that need not match, a unit has rows by whether it stands in either.
             numbered_by: match left_optional && right_optional {
                 true => left.places().union(&right.places()).copied().collect(),

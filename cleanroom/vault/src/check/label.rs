@@ -24,6 +24,8 @@ pub(crate) struct Label {
     pub(crate) from: BTreeSet<Instance>,
     /// What it can be, by which places' rows matched.
     pub(crate) told: Told,
+    /// It numbers the rows of each unit, so that one of them is the first.
+    pub(crate) numbers: bool,
     /// No value of it stands twice in a list of constants.
     pub(crate) distinct: bool,
     /// The UNION whose branches it tells apart: each branch has a literal of its own there.
@@ -89,6 +91,7 @@ impl Label {
             optional: false,
             from: BTreeSet::new(),
             told: Told::any(),
+            numbers: false,
             distinct: false,
             branch_of: None,
         }
@@ -114,7 +117,7 @@ impl Label {
             kind @ (Kind::Key(_) | Kind::Value) => kind,
         };
         let from = self.from.union(places).copied().collect();
-        Self { kind, optional: true, from, told: Told::any(), branch_of: None, ..self }
+        Self { kind, optional: true, from, told: Told::any(), numbers: false, branch_of: None, ..self }
     }
 
     /// The label of something computed from all of `parts`.

@@ -39,6 +39,7 @@ use cleanroom_policy::{AnalystTables, Bounds, PartnerName, Policy, Use};
 use cleanroom_registry::TemplateUse;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, ScalarValue};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{
     Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan, Values,
 };
@@ -290,6 +291,9 @@ impl Checker<'_> {
         exprs.push(Expr::Column(Column::new(Some(table_name.clone()), unit)).alias(&hidden));
         exprs.push(Expr::Column(Column::new(Some(table_name.clone()), ROW_ID)).alias(&row_id));
         let plan = scan.project(exprs).and_then(LogicalPlanBuilder::build).map_err(internal)?;
+        // Of another owner's rows nothing that they hold may decide; under noise of nobody's, or how much of it there is would
+        // tell whether a unit has two rows.
+        let single = !self.noisy && facts.owner() == self.analyst && facts.one_row_a_unit();
         Ok(Relation::Rows(Rows {
             plan,
             labels,
@@ -305,13 +309,11 @@ impl Checker<'_> {
             steering: BTreeSet::new(),
             fanned_out: None,
             per_unit: false,
-            // Of another owner's rows nothing that they hold may decide; under noise of nobody's, or how much of it there is
-            // would tell whether a unit has two rows.
-            single: !self.noisy && facts.owner() == self.analyst && facts.one_row_a_unit(),
+            single,
             split: false,
             multiplying: vec![instance],
             parted_by: BTreeSet::new(),
-            numbered_by: BTreeSet::from([instance]),
+            numbered_by: if single { BTreeSet::new() } else { BTreeSet::from([instance]) },
             repeated: false,
             audience: None,
         }))
@@ -411,11 +413,13 @@ impl Checker<'_> {
                 let flags = self.with_scope(filter.input.schema(), &rows.labels, |scope| {
                     Ok(flag::conditions(&filter.predicate, scope))
                 })?;
-                let read = self.with_scope(filter.input.schema(), &rows.labels, |scope| {
-                    Ok(flag::read(Some(&filter.predicate), scope))
-                })?;
-                let asked = self.with_scope(filter.input.schema(), &rows.labels, |scope| {
-                    Ok(flag::places_of(&filter.predicate, scope))
+                let (read, asked) = self.with_scope(filter.input.schema(), &rows.labels, |scope| {
+                    // Every unit has a first row, whatever its rows are.
+                    let parts =
+                        split_conjunction(&filter.predicate).into_iter().filter(|part| !flag::is_first(part, scope));
+                    let rest = conjunction(parts.cloned());
+                    let asked = rest.as_ref().map(|rest| flag::places_of(rest, scope)).unwrap_or_default();
+                    Ok((flag::read(rest.as_ref(), scope), asked))
                 })?;
                 let mut rows = self.matched(rows, &flags)?;
                 rows.together.extend(read);

@@ -73,7 +73,7 @@ impl Checker<'_> {
         Ok(sways)
     }
 
-    /// Owners without a table in every row, where there can be rows without theirs.
+    /// Other owners without a table in every row, where there can be rows without theirs.
     fn open_owners(&self, rows: &Rows) -> Result<BTreeSet<PartnerName>, Refusal> {
         let (mut owners, mut everywhere) = (BTreeSet::new(), BTreeSet::new());
         let always = rows.always();
@@ -85,7 +85,8 @@ impl Checker<'_> {
             owners.insert(facts.owner().clone());
         }
         let several = owners.len() > 1;
-        owners.retain(|owner| several && !everywhere.contains(owner));
+        // What the analyst's own rows make of a number is not theirs to keep from it.
+        owners.retain(|owner| several && owner != self.analyst && !everywhere.contains(owner));
         Ok(owners)
     }
 

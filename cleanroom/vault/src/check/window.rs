@@ -34,6 +34,11 @@ impl Checker<'_> {
         }
         self.no_audience(&rows, "a window over what your own table was joined with")?;
         let inputs = window.input.schema().fields().len();
+        let open = rows.open_among(&rows.places());
+        // Where the rows that are there anyway are one a unit, a unit has a first row that holds the same of them, whatever
+        // matches.
+        let always = rows.always();
+        let one_first = !always.is_empty() && rows.numbered_by.is_disjoint(&always);
         let calls = self.with_scope(window.input.schema(), &rows.labels, |scope| {
             window
                 .window_expr
@@ -41,6 +46,9 @@ impl Checker<'_> {
                 .map(|expr| {
                     let mut call = self.window_call(expr, scope, &rows)?;
                     call.label.from.extend(flag::places_of(expr, scope));
+                    // What a window makes of a row follows from what other rows its unit has.
+                    call.label.from.extend(&open);
+                    call.label.numbers &= one_first;
                     Ok(call)
                 })
                 .collect::<Result<Vec<_>, Refusal>>()
@@ -74,9 +82,6 @@ impl Checker<'_> {
                 *union = None;
             }
         }
-        // Which number a row has follows from what other rows its unit has.
-        let open = rows.open_among(&rows.places());
-        rows.steering.extend(open);
         for label in &mut labels {
             label.branch_of = None;
             if rows.split {
@@ -97,11 +102,12 @@ impl Checker<'_> {
             return Err(refused(&name, "takes neither DISTINCT nor FILTER"));
         }
         let mut partition = Vec::with_capacity(params.partition_by.len());
-        let mut by_unit = false;
+        let (mut by_unit, mut key_only) = (false, true);
         for expr in &params.partition_by {
             let (total, label) = expression::expression(expr, scope)?;
             // The key of an optional side is NULL for many units at once.
             by_unit |= label.is_key() && !label.optional;
+            key_only &= label.is_key() && !label.optional;
             if !label.is_key()
                 && label.kind != Kind::Constant
                 && !label.allows(Use::Dimension)
@@ -162,7 +168,8 @@ impl Checker<'_> {
         total.params.order_by = order;
         total.params.window_frame = frame;
         total.params.null_treatment = params.null_treatment;
-        Ok(Call { total: Expr::from(total), label })
+        let numbers = name == "row_number" && key_only;
+        Ok(Call { total: Expr::from(total), label: Label { numbers, ..label } })
     }
 
     /// What the result may be used for: what its order, its partition and its argument may all be used for.
