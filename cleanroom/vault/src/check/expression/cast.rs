@@ -50,7 +50,8 @@ pub(super) fn try_cast(inner: &Expr, to: &DataType, scope: &Scope<'_>) -> Result
         _ => false,
     };
     let measure = label.measure.clone().filter(|_measure| widens);
-    let label = Label { measure, ..Label::computed([&label]) };
+    let numbers = label.numbers && *to == DataType::Int64;
+    let label = Label { measure, numbers, ..Label::computed([&label]) };
     let cast = Expr::TryCast(TryCast::new(Box::new(total), to.clone()));
     Ok((if time(to) && text(&from) { in_years(cast, to) } else { cast }, label))
 }
