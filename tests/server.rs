@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
@@ -46,16 +45,30 @@ impl Server {
 
     /// With further arguments.
     pub(crate) fn start_with(data: &Path, more: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let log = data.with_extension("log");
+        let before = fs::metadata(&log).map_or(0, |log| log.len() as usize);
         let process = cleanroom()
-            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir", data.to_str().unwrap()])
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()])
             .args(more)
             .stdout(Stdio::null())
-            .stderr(fs::File::options().append(true).create(true).open(data.with_extension("log")).unwrap())
+            .stderr(fs::File::options().append(true).create(true).open(&log).unwrap())
             .spawn()
             .unwrap();
-        let server = Self { process, address: format!("http://127.0.0.1:{port}"), data: data.to_owned() };
+        let mut server = Self { process, address: String::new(), data: data.to_owned() };
         let end = Instant::now() + Duration::from_secs(30);
+        // The port that it got, which nobody else can have meanwhile.
+        server.address = loop {
+            let said = fs::read(&log).unwrap();
+            let said = String::from_utf8_lossy(said.get(before..).unwrap_or_default()).into_owned();
+            let line = said.lines().find(|line| line.contains("listening") && line.contains("127.0.0.1:"));
+            if let Some(line) = line {
+                let port = line.split("127.0.0.1:").nth(1).unwrap();
+                let port: String = port.chars().take_while(char::is_ascii_digit).collect();
+                break format!("http://127.0.0.1:{port}");
+            }
+            assert!(Instant::now() < end, "the server does not listen: {said}");
+            thread::sleep(Duration::from_millis(20));
+        };
         while server.try_call("GET", "/readyz", "", &[], b"").is_none_or(|reply| reply.status != 200) {
             assert!(Instant::now() < end, "the server does not get ready");
             thread::sleep(Duration::from_millis(20));

@@ -1,7 +1,7 @@
-//! Whom the floor of another owner counts beside rows of the analyst's own.
+//! Whom the floor of an owner counts beside rows of others.
 //!
-//! Rows of the analyst's own can stand in a group whatever another owner's tables hold: in a UNION beside theirs, where one or
-//! the other is asked for (`segment = 'z' OR EXISTS (...)`), or because they have no match. The analyst knows them. However many
+//! Rows of the analyst's own, or of somebody's whose list it knows, can stand in a group whatever an owner's tables hold: in a UNION beside theirs, where one or
+//! the other is asked for (`segment = 'z' OR EXISTS (...)`), or because they have no match. However many
 //! of their units have rows of that owner, the number tells only of those for whom these rows make a difference: one person's
 //! match shows beside any number of people who count anyway. So a unit stands for the owner's floor there where it would add
 //! something else to the group if the owner had nothing of it, which is found by asking the same of empty tables.
@@ -37,8 +37,8 @@ pub(crate) struct Sway {
 }
 
 impl Checker<'_> {
-    /// For each other owner whose tables stand in some of the rows only, beside the analyst's own, a floor of units to which its
-    /// rows make a difference. `floors` are the floors of the rows' slots.
+    /// For each other owner whose tables stand in some of the rows only, beside others', a floor of units to which its rows
+    /// make a difference. `floors` are the floors of the rows' slots.
     pub(super) fn sways(
         &self,
         rows: &Rows,
