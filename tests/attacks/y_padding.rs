@@ -5,6 +5,8 @@ use super::y_absence::{ANY_JOIN, seen, swapped, world};
 use crate::support::Room;
 
 const BOUGHT: &str = "EXISTS (SELECT 1 FROM retailer.sales s WHERE s.hid = o.hid)";
+const LISTED: &str = "partner.own o LEFT JOIN (SELECT DISTINCT hid FROM retailer.sales) s ON s.hid = o.hid";
+const EITHER: &str = "CASE WHEN o.seg = 'z' OR s.hid IS NOT NULL THEN 'a' ELSE 'b' END";
 const DEFAULT_JOINS: &str = "require: none, types: [inner, semi]";
 
 /// That sixty of those who count anyway are customers, too, does not make up for the one whose purchase decides.
@@ -34,6 +36,13 @@ fn people_who_count_anyway_hide_nobody() {
         // Who would stand in another small group has not come or gone.
         format!("SELECT lab, {BOUGHT} e, COUNT(*) FROM partner.own o WHERE seg = 'z' OR {BOUGHT} GROUP BY 1, 2"),
         format!("SELECT lab, {BOUGHT} e, COUNT(DISTINCT o.hid) FROM partner.own o WHERE seg = 'z' OR {BOUGHT} GROUP BY CUBE(1, 2)"),
+        // A list of the question's own, or a table of all, says no other than what it is joined by.
+        format!("SELECT COUNT(*) FROM {LISTED} JOIN (VALUES ('a')) v(c) ON v.c = {EITHER}"),
+        format!("SELECT COUNT(*) FROM {LISTED} WHERE {EITHER} IN (SELECT c FROM (VALUES ('a')) v(c))"),
+        format!("SELECT COUNT(*) FROM {LISTED} WHERE o.seg = 'q' OR {EITHER} IN (SELECT c FROM (VALUES ('a')) v(c))"),
+        format!("SELECT COUNT(*) FROM {LISTED} LEFT JOIN (VALUES ('a', 'x'), ('b', 'y')) v(c, l) ON v.c = {EITHER} WHERE v.l = 'x'"),
+        format!("SELECT v.l, COUNT(*) FROM {LISTED} JOIN (VALUES ('a', 'x'), ('b', 'y')) v(c, l) ON v.c = {EITHER} GROUP BY 1"),
+        format!("SELECT COUNT(v.l) FROM (SELECT o.hid, {EITHER} k FROM {LISTED}) t LEFT JOIN (VALUES ('a', 'x')) v(c, l) ON v.c = t.k"),
         // Groups between which people who count anyway move: together they tell of the one who comes.
         "SELECT SUM(c) FROM (SELECT CASE WHEN u.state = 'CA' THEN 'B' ELSE 'rest' END g, COUNT(*) c FROM partner.own o LEFT JOIN retailer.users u ON u.hid = o.hid WHERE seg = 'z' OR u.state IS NOT NULL GROUP BY 1) v".to_owned(),
         "SELECT SUM(c) FROM (SELECT CASE WHEN u.state = 'CA' THEN 'B' ELSE 'rest' END g, COUNT(DISTINCT o.hid) c FROM partner.own o LEFT JOIN retailer.users u ON u.hid = o.hid WHERE seg = 'z' OR u.state IS NOT NULL GROUP BY 1) v".to_owned(),

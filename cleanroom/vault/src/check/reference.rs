@@ -8,10 +8,10 @@ use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 
 use super::expression::{self, Scope};
 use super::join::{Side, check_partner, each_once, joined_schema, not_available, null_safe, output_labels, rebuilt};
-use super::label::Label;
+use super::label::{Instance, Label};
 use super::rows::Rows;
 use super::told::Told;
-use super::{Checker, Reference, Relation};
+use super::{Checker, Reference, Relation, flag};
 use crate::refusal::{Code, Refusal};
 
 impl Checker<'_> {
@@ -99,6 +99,24 @@ impl Checker<'_> {
         let schema = joined_schema(join)?;
         let mut unique = false;
         let mut reference_table = None;
+        let (asked, read) = self.with_scope(&schema, &both, |scope| {
+            let mut read = flag::read(join.filter.as_ref(), scope);
+            let mut asked: BTreeSet<Instance> =
+                join.filter.iter().flat_map(|filter| flag::places_of(filter, scope)).collect();
+            for (one, other) in &join.on {
+                let places = flag::places_of(
+                    match rows_are {
+                        Side::Left => one,
+                        Side::Right => other,
+                    },
+                    scope,
+                );
+                asked.extend(&places);
+                read.extend((places.len() > 1).then_some(places));
+            }
+            Ok((asked, read))
+        })?;
+        let asked: BTreeSet<Instance> = asked.intersection(&rows.places()).copied().collect();
         let (on, filter) = self.with_scope(&schema, &both, |scope| {
             let mut on = Vec::with_capacity(join.on.len());
             for (one, other) in &join.on {
@@ -147,8 +165,24 @@ impl Checker<'_> {
         };
         let left_labels = optional(left_labels, join.join_type == JoinType::Right);
         let right_labels = optional(right_labels, join.join_type == JoinType::Left);
-        let labels =
+        let mut labels =
             output_labels(join.join_type, &left_labels, &right_labels).ok_or_else(|| not_available(join.join_type))?;
+        // What a reference table says of a row follows from what the row is joined by, and so does whether it has it at all.
+        let rows_first = if rows_are == Side::Left { 0 } else { labels.len().saturating_sub(rows.labels.len()) };
+        let of_rows = rows_first..rows_first + rows.labels.len();
+        for (_index, label) in labels.iter_mut().enumerate().filter(|(index, _label)| !of_rows.contains(index)) {
+            label.from.extend(&asked);
+        }
+        let keeps_all = matches!(
+            join.join_type,
+            JoinType::Left | JoinType::Right | JoinType::Full | JoinType::LeftMark | JoinType::RightMark
+        );
+        let mut rows = rows;
+        if !keeps_all {
+            let open = rows.open_among(&asked);
+            rows.steering.extend(open);
+            rows.together.extend(read);
+        }
         let fanned_out = if unique || semi {
             rows.fanned_out.clone()
         } else {
